@@ -1,0 +1,67 @@
+import { z } from 'zod';
+
+/**
+ * The closed list of error codes: in problem documents, in a failed job's `error.code`, in
+ * `dlq-reason`. `status` is the HTTP answer that carries the code (null: never on HTTP).
+ */
+export const errorCodes = {
+  malformed_json: { status: 400, title: 'The body is not valid JSON' },
+  invalid_request: { status: 400, title: 'A field is missing, unknown or of the wrong type' },
+  unsupported_media_type: { status: 415, title: 'The body must be application/json' },
+  unauthorized: { status: 401, title: 'The API key is missing or not known' },
+  forbidden: { status: 403, title: 'The API key may not do this' },
+  not_found: { status: 404, title: 'There is no such thing for this tenant' },
+  method_not_allowed: { status: 405, title: 'This route does not take this method' },
+  request_timeout: { status: 408, title: 'The request did not arrive in time' },
+  idempotency_conflict: { status: 409, title: 'The same key was used with another body' },
+  payload_too_large: { status: 413, title: 'The body is above the limit' },
+  unsafe_callback_url: { status: 422, title: 'The callback URL is not allowed' },
+  refused_by_model: { status: 422, title: 'The model would refuse these parameters' },
+  too_many_requests: { status: 429, title: 'Too many requests' },
+  internal: { status: 500, title: 'Something went wrong here' },
+  not_durable: { status: 503, title: 'The job could not be made durable now' },
+  // Records from Kafka.
+  empty_record: { status: null, title: 'The record has no value' },
+  not_utf8: { status: null, title: 'The record is not UTF-8' },
+  unknown_type: { status: null, title: 'No service handles this event type' },
+  bad_row: { status: null, title: 'The database refused this record' },
+  // How a job fails.
+  retries_exhausted: { status: null, title: 'Every retry failed' },
+  rejected_by_claude: { status: null, title: 'Claude rejected the request' },
+  refusal: { status: null, title: 'Claude declined to answer' },
+  unknown_stop_reason: { status: null, title: 'Claude stopped for a reason not known here' },
+  outcome_unknown: { status: null, title: 'The call was cut off and may have been paid' },
+  deadline_exceeded: { status: null, title: 'The job did not finish in time' },
+  cancelled: { status: null, title: 'The job was cancelled' },
+  not_available_yet: { status: null, title: 'This type of job is not available yet' },
+  // How a webhook fails.
+  blocked_address: { status: null, title: 'The address of the receiver is not allowed' },
+  delivery_exhausted: { status: null, title: 'Every delivery attempt failed' },
+  delivery_stopped: { status: null, title: 'The receiver asked not to be sent this' },
+} as const satisfies Record<string, { status: number | null; title: string }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+export const errorCodeSchema = z.enum(
+  Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]],
+);
+
+/** RFC 9457 problem document, as every error of the HTTP API is answered. */
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: errorCodeSchema,
+    trace_id: z.string().optional(),
+    instance: z.string().optional(),
+    errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem' });
+export type Problem = z.infer<typeof problemSchema>;
+
+/** Closes a switch over a tagged union: the compiler refuses a forgotten case. */
+export function assertNever(value: never): never {
+  throw new TypeError(`a case is not handled: ${JSON.stringify(value)}`);
+}

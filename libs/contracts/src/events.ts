@@ -1,0 +1,129 @@
+import { z } from 'zod';
+
+import { jobIdSchema, sessionIdSchema, tenantIdSchema } from './ids.ts';
+import {
+  attemptSchema,
+  jobErrorSchema,
+  jobTypeSchema,
+  laneSchema,
+  terminalStatusSchema,
+  usageSchema,
+} from './jobs.ts';
+
+/** Data of each event, by topic. Fields are the public API's names, times are RFC 3339 in UTC. */
+
+/** A body that is too large to travel inside an event: an id in `blobs`. */
+export const blobRefSchema = z.string().regex(/^blob_[A-Za-z0-9._:-]{1,200}$/);
+
+const callbackSchema = z.object({ url: z.string() });
+const metadataSchema = z.record(z.string(), z.string());
+
+/** Copied unread from a request to its completion, so that no service needs a lookup. */
+export const replySchema = z
+  .object({
+    kind: z.literal('job'),
+    callback: callbackSchema.optional(),
+    metadata: metadataSchema.optional(),
+    created_at: z.iso.datetime(),
+  })
+  .meta({ id: 'Reply' });
+export type Reply = z.infer<typeof replySchema>;
+
+/** `millrace.claude.requested.v1`: one model call, keyed by session or job. */
+export const claudeRequestedSchema = z
+  .object({
+    tenant: tenantIdSchema,
+    /** The call's id is the job's id for a message job. */
+    call_id: jobIdSchema,
+    lane: laneSchema,
+    session_id: sessionIdSchema.optional(),
+    /** Place in the session's order; given together with `session_id`. */
+    session_seq: z.int().positive().optional(),
+    /** Someone listens: the tokens go to `claude.deltas.v1`. */
+    stream: z.boolean(),
+    /** Complete Messages API parameters, without `stream`. Exactly one of the two is given. */
+    params: z.looseObject({}).optional(),
+    params_ref: blobRefSchema.optional(),
+    reply: replySchema,
+  })
+  .meta({ id: 'ClaudeRequested' });
+export type ClaudeRequested = z.infer<typeof claudeRequestedSchema>;
+
+/** `millrace.workflow.requested.v1`: an agent or document job, keyed by job. */
+export const workflowRequestedSchema = z
+  .object({
+    tenant: tenantIdSchema,
+    job_id: jobIdSchema,
+    type: jobTypeSchema,
+    session_id: sessionIdSchema.optional(),
+    params: z.looseObject({}).optional(),
+    params_ref: blobRefSchema.optional(),
+    reply: replySchema,
+  })
+  .meta({ id: 'WorkflowRequested' });
+export type WorkflowRequested = z.infer<typeof workflowRequestedSchema>;
+
+/** `millrace.job.{succeeded,failed,cancelled,expired}.v1`: the one terminal event of a job. */
+export const jobFinishedSchema = z
+  .object({
+    tenant: tenantIdSchema,
+    job_id: jobIdSchema,
+    type: jobTypeSchema,
+    status: terminalStatusSchema,
+    session_id: sessionIdSchema.optional(),
+    model: z.string().optional(),
+    /** The answer's text. Absent when the job did not succeed, or travels by `message_ref`. */
+    result: z.string().optional(),
+    /** The Messages API's object. */
+    message: z.looseObject({}).optional(),
+    /** The Messages object in `blobs`, when it is above 256 KiB; `result` comes out of it. */
+    message_ref: blobRefSchema.optional(),
+    error: jobErrorSchema.optional(),
+    usage: usageSchema.optional(),
+    attempts: z.array(attemptSchema),
+    stand_in: z.boolean().optional(),
+    callback: callbackSchema.optional(),
+    metadata: metadataSchema.optional(),
+    created_at: z.iso.datetime(),
+    finished_at: z.iso.datetime(),
+  })
+  .meta({ id: 'JobFinished' });
+export type JobFinished = z.infer<typeof jobFinishedSchema>;
+
+/** `millrace.job.progressed.v1`: told for jobs that run longer than a second. */
+export const jobProgressedSchema = z
+  .object({
+    tenant: tenantIdSchema,
+    job_id: jobIdSchema,
+    status: z.literal('running'),
+    attempt: z.int().positive(),
+    at: z.iso.datetime(),
+  })
+  .meta({ id: 'JobProgressed' });
+export type JobProgressed = z.infer<typeof jobProgressedSchema>;
+
+/** `millrace.claude.delta.v1`: text of one attempt, with its place in that attempt's text. */
+export const claudeDeltaSchema = z
+  .object({
+    tenant: tenantIdSchema,
+    job_id: jobIdSchema,
+    /** Model call within the job, from 1: always 1 for a message job. */
+    turn: z.int().positive(),
+    attempt: z.int().positive(),
+    /** Offset of `text` in the attempt's text, in UTF-16 code units. */
+    start: z.int().nonnegative(),
+    text: z.string(),
+  })
+  .meta({ id: 'ClaudeDelta' });
+export type ClaudeDelta = z.infer<typeof claudeDeltaSchema>;
+
+/** `millrace.tenant.changed.v1` (compacted): what other services need to know of a tenant. */
+export const tenantChangedSchema = z
+  .object({
+    tenant: tenantIdSchema,
+    /** Signing secrets `whsec_…`, newest first. */
+    webhook_secrets: z.array(z.string().startsWith('whsec_')).min(1).max(10),
+    changed_at: z.iso.datetime(),
+  })
+  .meta({ id: 'TenantChanged' });
+export type TenantChanged = z.infer<typeof tenantChangedSchema>;

@@ -1,0 +1,193 @@
+import { z } from 'zod';
+
+import { errorCodeSchema } from './errors.ts';
+import { jobIdSchema, sessionIdSchema } from './ids.ts';
+import { callbackUrlLengthMax, metadataEntriesMax, metadataValueLengthMax } from './limits.ts';
+
+export const jobTypes = ['message', 'agent', 'document'] as const;
+export const jobTypeSchema = z.enum(jobTypes);
+export type JobType = z.infer<typeof jobTypeSchema>;
+
+export const laneSchema = z.enum(['interactive', 'standard', 'bulk']);
+export type Lane = z.infer<typeof laneSchema>;
+
+export const jobStatuses = [
+  'queued',
+  'running',
+  'awaiting_approval',
+  'awaiting_budget',
+  'awaiting_signal',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'expired',
+] as const;
+export const jobStatusSchema = z.enum(jobStatuses);
+export type JobStatus = z.infer<typeof jobStatusSchema>;
+
+export const terminalStatuses = ['succeeded', 'failed', 'cancelled', 'expired'] as const;
+export const terminalStatusSchema = z.enum(terminalStatuses);
+export type TerminalStatus = z.infer<typeof terminalStatusSchema>;
+
+export function isTerminal(status: JobStatus): status is TerminalStatus {
+  return terminalStatuses.some((terminal) => terminal === status);
+}
+
+const metadataSchema = z
+  .record(z.string().min(1).max(64), z.string().max(metadataValueLengthMax))
+  .refine((metadata) => Object.keys(metadata).length <= metadataEntriesMax, {
+    message: `at most ${metadataEntriesMax} entries`,
+  });
+
+/**
+ * The Messages API's own parameters, unchanged; what the model refuses is found by ingest's
+ * preflight. Loose on purpose: a parameter that is new there needs no release here.
+ */
+export const messageParamsSchema = z
+  .looseObject({
+    model: z.string().min(1).max(128).optional(),
+    max_tokens: z.int().positive().optional(),
+    messages: z
+      .array(z.looseObject({ role: z.enum(['user', 'assistant', 'system']) }))
+      .min(1)
+      .max(10_000),
+    system: z.union([z.string(), z.array(z.looseObject({ type: z.string() }))]).optional(),
+    stream: z.boolean().optional(),
+    metadata: z.looseObject({}).optional(),
+  })
+  .meta({
+    id: 'MessageParams',
+    description: 'Parameters of the Messages API, unchanged. `stream: true` streams the tokens.',
+  });
+export type MessageParams = z.infer<typeof messageParamsSchema>;
+
+const submissionFields = {
+  job_id: jobIdSchema.optional(),
+  prompt: z.string().min(1).optional(),
+  callback_url: z.string().min(1).max(callbackUrlLengthMax).optional(),
+  session_id: sessionIdSchema.optional(),
+  lane: laneSchema.optional(),
+  metadata: metadataSchema.optional(),
+  trace_content: z.literal(false).optional(),
+};
+
+/**
+ * What a system hands over: exactly one of `params` and `prompt`. Later issues add `complete_by`,
+ * `run_at` and `budget`; until then they are unknown fields, never silently ignored ones.
+ */
+export const jobSubmissionSchema = z
+  .strictObject({
+    type: jobTypeSchema.default('message'),
+    params: z.looseObject({}).optional(),
+    ...submissionFields,
+  })
+  .refine((job) => (job.params === undefined) !== (job.prompt === undefined), {
+    message: 'give exactly one of params and prompt',
+    path: ['params'],
+  })
+  .meta({ id: 'JobSubmission' });
+export type JobSubmission = z.infer<typeof jobSubmissionSchema>;
+
+/** The bare form that upstream systems publish without CloudEvents headers. */
+export const bareSubmissionSchema = z
+  .strictObject({
+    job_id: jobIdSchema.optional(),
+    prompt: z.string().min(1),
+    callback_url: submissionFields.callback_url,
+    submitted_at: z.union([z.string().max(64), z.number()]).optional(),
+  })
+  .meta({ id: 'BareSubmission' });
+export type BareSubmission = z.infer<typeof bareSubmissionSchema>;
+
+/** `POST /v1/stream`: the article's streaming pattern. */
+export const streamRequestSchema = z
+  .strictObject({
+    prompt: z.string().min(1).optional(),
+    params: z.looseObject({}).optional(),
+    session_id: sessionIdSchema.optional(),
+    callback_url: submissionFields.callback_url,
+    metadata: submissionFields.metadata,
+  })
+  .refine((job) => (job.params === undefined) !== (job.prompt === undefined), {
+    message: 'give exactly one of params and prompt',
+    path: ['prompt'],
+  })
+  .meta({ id: 'StreamRequest' });
+export type StreamRequest = z.infer<typeof streamRequestSchema>;
+
+/** Token counts as the Messages API reports them; `input_tokens` is the uncached rest. */
+export const usageSchema = z
+  .looseObject({
+    input_tokens: z.int().nonnegative(),
+    output_tokens: z.int().nonnegative(),
+    cache_creation_input_tokens: z.int().nonnegative().nullish(),
+    cache_read_input_tokens: z.int().nonnegative().nullish(),
+  })
+  .meta({ id: 'Usage' });
+export type Usage = z.infer<typeof usageSchema>;
+
+/** One HTTP send to Claude. `outcome: unknown` may have been paid. */
+export const attemptSchema = z
+  .object({
+    number: z.int().positive(),
+    outcome: z.enum(['succeeded', 'failed', 'unknown']),
+    code: z.string().optional(),
+    http_status: z.int().optional(),
+    started_at: z.iso.datetime(),
+    ended_at: z.iso.datetime(),
+    request_id: z.string().optional(),
+  })
+  .meta({ id: 'Attempt' });
+export type Attempt = z.infer<typeof attemptSchema>;
+
+export const jobErrorSchema = z
+  .object({ code: errorCodeSchema, detail: z.string() })
+  .meta({ id: 'JobError' });
+export type JobError = z.infer<typeof jobErrorSchema>;
+
+/** A job as `GET /v1/jobs/{id}` shows it. */
+export const jobViewSchema = z
+  .object({
+    id: jobIdSchema,
+    type: jobTypeSchema,
+    status: jobStatusSchema,
+    lane: laneSchema,
+    session_id: sessionIdSchema.optional(),
+    model: z.string().optional(),
+    created_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().optional(),
+    result: z.string().optional(),
+    message: z.looseObject({}).optional(),
+    error: jobErrorSchema.optional(),
+    usage: usageSchema.optional(),
+    attempts: z.array(attemptSchema).optional(),
+    stand_in: z.boolean().optional(),
+    metadata: metadataSchema.optional(),
+    trace_id: z.string(),
+  })
+  .meta({ id: 'Job' });
+export type JobView = z.infer<typeof jobViewSchema>;
+
+export const jobListSchema = z
+  .object({ data: z.array(jobViewSchema), next_cursor: z.string().nullable() })
+  .meta({ id: 'JobList' });
+export type JobList = z.infer<typeof jobListSchema>;
+
+/** The body that a job's own `callback_url` gets: the article's shape. */
+export const callbackBodySchema = z
+  .object({
+    job_id: jobIdSchema,
+    status: terminalStatusSchema,
+    result: z.string().nullable(),
+    error: jobErrorSchema.optional(),
+    usage: usageSchema.optional(),
+    stand_in: z.boolean().optional(),
+    finished_at: z.iso.datetime(),
+    metadata: metadataSchema.optional(),
+    truncated: z.literal(true).optional(),
+    size: z.int().optional(),
+    sha256: z.string().optional(),
+    result_url: z.string().optional(),
+  })
+  .meta({ id: 'CallbackBody' });
+export type CallbackBody = z.infer<typeof callbackBodySchema>;

@@ -1,0 +1,22 @@
+/** Limits that both sides of a contract rely on. Unit and reason stand beside each. */
+
+/** Bytes of an HTTP request body. Documents will have their own route and limit. */
+export const httpBodyBytesMax = 10 * 1024 * 1024;
+/** Bytes of a Kafka record's value: the broker's own default for `message.max.bytes`. */
+export const kafkaRecordBytesMax = 1024 * 1024;
+/**
+ * Bytes of a body carried inside an event. A larger one travels by reference to `blobs`, so that
+ * a batch of records stays within one fetch.
+ */
+export const inlineBodyBytesMax = 256 * 1024;
+/** Characters of a job id: fits a header, a URL segment and an index entry. */
+export const jobIdLengthMax = 128;
+/** Characters of a session id. */
+export const sessionIdLengthMax = 128;
+/** Characters of a callback URL: what browsers and proxies agree on. */
+export const callbackUrlLengthMax = 2048;
+/** Entries and characters of a job's metadata: it is copied into every event of the job. */
+export const metadataEntriesMax = 16;
+export const metadataValueLengthMax = 512;
+/** Depth of nested JSON that is accepted: deeper is an attack on the parser, never a prompt. */
+export const jsonDepthMax = 64;

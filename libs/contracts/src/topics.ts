@@ -1,0 +1,147 @@
+import type { z } from 'zod';
+
+import {
+  claudeDeltaSchema,
+  claudeRequestedSchema,
+  jobFinishedSchema,
+  jobProgressedSchema,
+  tenantChangedSchema,
+  workflowRequestedSchema,
+} from './events.ts';
+import { jobSubmissionSchema } from './jobs.ts';
+
+export type ServiceName = 'ingest' | 'claude-worker' | 'agent-orchestrator' | 'webhook-dispatcher';
+
+/** One row of the topic table. Creation, ACLs, AsyncAPI and the repo's tests come from it. */
+export interface Topic {
+  readonly name: string;
+  readonly summary: string;
+  readonly direction: 'public-in' | 'public-out' | 'internal';
+  /** What the record's key says: records of one key stay in order. */
+  readonly key: string;
+  readonly types: Readonly<Record<string, z.ZodType>>;
+  readonly producers: readonly (ServiceName | 'upstream')[];
+  readonly consumers: readonly (ServiceName | 'subscriber')[];
+  readonly partitions: number;
+  readonly retentionMs: number;
+  readonly cleanup: 'delete' | 'compact';
+  /** Whether `<name>.dlq` exists beside it. */
+  readonly deadLetters: boolean;
+}
+
+const dayMs = 86_400_000;
+/** Partitions of the local stack: 3 consumed concurrently cost half of what 12 do. */
+const partitionsDefault = 3;
+
+export const topics = {
+  jobsSubmitted: {
+    name: 'jobs.submitted.v1',
+    summary: 'Work handed over by upstream systems of the tenant `default`.',
+    direction: 'public-in',
+    key: 'session id or job id',
+    types: { 'millrace.job.submitted.v1': jobSubmissionSchema },
+    producers: ['upstream'],
+    consumers: ['ingest'],
+    partitions: partitionsDefault,
+    retentionMs: 7 * dayMs,
+    cleanup: 'delete',
+    deadLetters: true,
+  },
+  jobsFinished: {
+    name: 'jobs.finished.v1',
+    summary: 'The one terminal event of every job.',
+    direction: 'public-out',
+    key: 'job id',
+    types: {
+      'millrace.job.succeeded.v1': jobFinishedSchema,
+      'millrace.job.failed.v1': jobFinishedSchema,
+      'millrace.job.cancelled.v1': jobFinishedSchema,
+      'millrace.job.expired.v1': jobFinishedSchema,
+    },
+    producers: ['ingest', 'claude-worker', 'agent-orchestrator'],
+    consumers: ['ingest', 'webhook-dispatcher', 'subscriber'],
+    partitions: partitionsDefault,
+    retentionMs: 14 * dayMs,
+    cleanup: 'delete',
+    deadLetters: true,
+  },
+  jobsProgressed: {
+    name: 'jobs.progressed.v1',
+    summary: 'Progress of jobs that run longer than a second.',
+    direction: 'internal',
+    key: 'job id',
+    types: { 'millrace.job.progressed.v1': jobProgressedSchema },
+    producers: ['claude-worker'],
+    consumers: ['ingest'],
+    partitions: partitionsDefault,
+    retentionMs: dayMs,
+    cleanup: 'delete',
+    deadLetters: false,
+  },
+  claudeRequested: {
+    name: 'claude.requested.v1',
+    summary: 'One model call to be made.',
+    direction: 'internal',
+    key: 'tenant and session id, or tenant and job id',
+    types: { 'millrace.claude.requested.v1': claudeRequestedSchema },
+    producers: ['ingest'],
+    consumers: ['claude-worker'],
+    partitions: partitionsDefault,
+    retentionMs: 7 * dayMs,
+    cleanup: 'delete',
+    deadLetters: true,
+  },
+  claudeDeltas: {
+    name: 'claude.deltas.v1',
+    summary: 'Text of streamed answers as it is written.',
+    direction: 'internal',
+    key: 'tenant and job id',
+    types: { 'millrace.claude.delta.v1': claudeDeltaSchema },
+    producers: ['claude-worker'],
+    consumers: ['ingest'],
+    partitions: partitionsDefault,
+    retentionMs: 3_600_000,
+    cleanup: 'delete',
+    deadLetters: false,
+  },
+  workflowsRequested: {
+    name: 'workflows.requested.v1',
+    summary: 'Agent and document jobs to be run.',
+    direction: 'internal',
+    key: 'tenant and job id',
+    types: { 'millrace.workflow.requested.v1': workflowRequestedSchema },
+    producers: ['ingest'],
+    consumers: ['agent-orchestrator'],
+    partitions: partitionsDefault,
+    retentionMs: 7 * dayMs,
+    cleanup: 'delete',
+    deadLetters: false,
+  },
+  tenantsChanged: {
+    name: 'tenants.changed.v1',
+    summary: 'The current state of each tenant.',
+    direction: 'internal',
+    key: 'tenant',
+    types: { 'millrace.tenant.changed.v1': tenantChangedSchema },
+    producers: ['ingest'],
+    consumers: ['webhook-dispatcher'],
+    partitions: 1,
+    retentionMs: -1,
+    cleanup: 'compact',
+    deadLetters: false,
+  },
+} as const satisfies Record<string, Topic>;
+
+export type TopicName = (typeof topics)[keyof typeof topics]['name'];
+
+export const topicList: readonly Topic[] = Object.values(topics);
+
+/** @returns the table's row, or undefined for a topic that is not ours. */
+export function findTopic(name: string): Topic | undefined {
+  return topicList.find((topic) => topic.name === name);
+}
+
+/** The dead letter topic that stands beside a topic. */
+export function deadLetterTopicOf(topic: string): string {
+  return `${topic}.dlq`;
+}
