@@ -31,6 +31,7 @@ export const errorCodes = {
   refusal: { status: null, title: 'Claude declined to answer' },
   unknown_stop_reason: { status: null, title: 'Claude stopped for a reason not known here' },
   outcome_unknown: { status: null, title: 'The call was cut off and may have been paid' },
+  session_too_long: { status: null, title: 'The conversation is above the limit' },
   deadline_exceeded: { status: null, title: 'The job did not finish in time' },
   cancelled: { status: null, title: 'The job was cancelled' },
   not_available_yet: { status: null, title: 'This type of job is not available yet' },

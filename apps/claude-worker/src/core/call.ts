@@ -1,0 +1,61 @@
+import type { Attempt, JobId, Lane, Reply, SessionId, TenantId } from '@millrace/contracts';
+
+/** Parameters of the Messages API, unchanged and mostly unread here. */
+export type CallParams = Readonly<Record<string, unknown>>;
+
+/** Where the request came from: what its dead letter has to say. */
+export interface CallOrigin {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: string;
+  readonly key: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The turn of a conversation that a call is. */
+export interface SessionTurn {
+  readonly sessionId: SessionId;
+  readonly seq: number;
+}
+
+/** A claimed call: one attempt of it is about to be sent, or was. */
+export interface Call {
+  /** `<tenant>/<call id>`; a tenant's name has no slash. */
+  readonly id: string;
+  readonly tenant: TenantId;
+  readonly callId: JobId;
+  readonly lane: Lane;
+  readonly session: SessionTurn | null;
+  readonly stream: boolean;
+  /** Null when the parameters lie in blobs and have not been loaded. */
+  readonly params: CallParams | null;
+  readonly paramsRef: string | null;
+  readonly reply: Reply;
+  readonly origin: CallOrigin;
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
+  /** The process that this attempt belongs to: with `attempt` the fence of its settlement. */
+  readonly owner: string;
+  readonly attempt: number;
+  readonly failures: number;
+  readonly redispatches: number;
+  readonly createdAtMs: number;
+  readonly dispatchedAtMs: number;
+  /** Attempts before this one, oldest first. */
+  readonly closedAttempts: readonly Attempt[];
+}
+
+export function callKey(tenant: string, callId: string): string {
+  return `${tenant}/${callId}`;
+}
+
+const lanes: readonly Lane[] = ['interactive', 'standard', 'bulk'];
+
+/** A lane's place in the claim order. */
+export function laneRank(lane: Lane): number {
+  return lanes.indexOf(lane);
+}
+
+export function laneOfRank(rank: number): Lane {
+  return lanes[rank] ?? 'standard';
+}

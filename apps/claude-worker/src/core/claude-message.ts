@@ -1,0 +1,60 @@
+import type { Usage } from '@millrace/contracts';
+
+export interface ContentBlock {
+  type: string;
+  [field: string]: unknown;
+}
+
+/** The Messages API's answer, as far as it is read here; all else is passed on unmodified. */
+export interface ClaudeMessage {
+  content: ContentBlock[];
+  stop_reason: string | null;
+  [field: string]: unknown;
+}
+
+type Fields = Record<string, unknown>;
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isContentBlock(value: unknown): value is ContentBlock {
+  return isFields(value) && typeof value['type'] === 'string';
+}
+
+/** Says whether a body is a Messages object. */
+export function isClaudeMessage(value: unknown): value is ClaudeMessage {
+  if (!isFields(value) || value['type'] !== 'message') return false;
+  const { content, stop_reason: stopReason } = value;
+  return (
+    Array.isArray(content) &&
+    content.every(isContentBlock) &&
+    (stopReason === null || typeof stopReason === 'string')
+  );
+}
+
+/** The job's `result`: the text blocks one after the other. */
+export function textOf(message: ClaudeMessage): string {
+  let text = '';
+  for (const block of message.content) {
+    if (block.type === 'text' && typeof block['text'] === 'string') text += block['text'];
+  }
+  return text;
+}
+
+function isTokenCount(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0;
+}
+
+/** @returns the usage of an answer, or undefined when it reports none that can be counted. */
+export function usageOf(message: ClaudeMessage): Usage | undefined {
+  const usage = message['usage'];
+  if (!isFields(usage)) return undefined;
+  const { input_tokens: input, output_tokens: output } = usage;
+  if (!isTokenCount(input) || !isTokenCount(output)) return undefined;
+  return { ...usage, input_tokens: input, output_tokens: output };
+}
+
+export function modelOf(message: ClaudeMessage): string | undefined {
+  return typeof message['model'] === 'string' ? message['model'] : undefined;
+}

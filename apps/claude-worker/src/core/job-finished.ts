@@ -1,0 +1,119 @@
+import {
+  assertNever,
+  type Attempt,
+  type JobFinished,
+  type TerminalStatus,
+} from '@millrace/contracts';
+
+import type { Call } from './call.ts';
+import { type ClaudeMessage, modelOf, textOf, usageOf } from './claude-message.ts';
+import type { ClosedAttempt, Settlement } from './settle-call.ts';
+
+/** Attempts that a completion tells, the latest ones: a gated call may have had hundreds. */
+const attemptsToldMax = 20;
+/** Seconds that a message in `blobs` is kept: as long as the job. */
+export const messageTtlSeconds = 30 * 86_400;
+
+/** A settlement that ends the job. */
+export type Ending = Extract<Settlement, { kind: 'succeeded' | 'failed' | 'cancelled' }>;
+
+export function isEnding(settlement: Settlement): settlement is Ending {
+  return settlement.kind !== 'again' && settlement.kind !== 'unsent';
+}
+
+export function statusOf(ending: Ending): TerminalStatus {
+  return ending.kind;
+}
+
+/** The answer that a job's end carries, if any. */
+export function messageOf(ending: Ending): ClaudeMessage | null {
+  switch (ending.kind) {
+    case 'succeeded':
+    case 'failed':
+      return ending.message;
+    case 'cancelled':
+      return null;
+    default:
+      return assertNever(ending);
+  }
+}
+
+/** The attempt that was just closed, as the public API shows it. */
+export function toldAttempt(
+  call: Call,
+  attempt: ClosedAttempt,
+  endedAtMs: number,
+): Attempt {
+  const { code, outcome, source } = attempt;
+  return {
+    number: call.attempt,
+    outcome,
+    ...(code === null ? {} : { code }),
+    ...(source.httpStatus === null ? {} : { http_status: source.httpStatus }),
+    started_at: new Date(call.dispatchedAtMs).toISOString(),
+    ended_at: new Date(endedAtMs).toISOString(),
+    ...(source.requestId === null ? {} : { request_id: source.requestId }),
+  };
+}
+
+export interface JobFinishedInput {
+  readonly call: Call;
+  readonly ending: Ending;
+  readonly finishedAtMs: number;
+  /** Where the message lies, when it is too large to travel. */
+  readonly messageRef: string | null;
+}
+
+/** The one terminal event of a message job. */
+export function jobFinished(input: JobFinishedInput): JobFinished {
+  const { call, ending, finishedAtMs, messageRef } = input;
+  const message = messageOf(ending);
+  const last =
+    ending.attempt === null ? [] : [toldAttempt(call, ending.attempt, finishedAtMs)];
+  return {
+    tenant: call.tenant,
+    job_id: call.callId,
+    type: 'message',
+    status: statusOf(ending),
+    ...(call.session === null ? {} : { session_id: call.session.sessionId }),
+    ...answerFields(ending, message, messageRef),
+    ...errorFields(ending),
+    attempts: [...call.closedAttempts, ...last].slice(-attemptsToldMax),
+    ...(ending.attempt?.source.standIn === true ? { stand_in: true } : {}),
+    ...(call.reply.callback === undefined ? {} : { callback: call.reply.callback }),
+    ...(call.reply.metadata === undefined ? {} : { metadata: call.reply.metadata }),
+    created_at: call.reply.created_at,
+    finished_at: new Date(finishedAtMs).toISOString(),
+  };
+}
+
+type AnswerFields = Pick<JobFinished, 'model' | 'result' | 'message' | 'message_ref' | 'usage'>;
+
+function answerFields(
+  ending: Ending,
+  message: ClaudeMessage | null,
+  messageRef: string | null,
+): AnswerFields {
+  if (message === null) return {};
+  const model = modelOf(message);
+  const usage = usageOf(message);
+  const inline = ending.kind === 'succeeded' ? { result: textOf(message), message } : { message };
+  return {
+    ...(model === undefined ? {} : { model }),
+    ...(messageRef === null ? inline : { message_ref: messageRef }),
+    ...(usage === undefined ? {} : { usage }),
+  };
+}
+
+function errorFields(ending: Ending): Pick<JobFinished, 'error'> {
+  switch (ending.kind) {
+    case 'succeeded':
+      return {};
+    case 'failed':
+      return { error: { code: ending.code, detail: ending.detail } };
+    case 'cancelled':
+      return { error: { code: 'cancelled', detail: 'the job was cancelled while it ran' } };
+    default:
+      return assertNever(ending);
+  }
+}

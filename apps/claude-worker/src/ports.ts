@@ -1,0 +1,113 @@
+import type { OutgoingMessage, Usage } from '@millrace/contracts';
+import type { Claimed } from '@millrace/work';
+
+import type { Call, CallOrigin, CallParams, SessionTurn } from './core/call.ts';
+import type { ClaudeAnswer, CutReason } from './core/claude-answer.ts';
+import type { ClosedAttempt } from './core/settle-call.ts';
+
+/** One HTTP send. */
+export interface ClaudeSend {
+  readonly params: CallParams;
+  readonly streamed: boolean;
+  readonly totalMs: number;
+  /** Ends the send: with `DeadlinePassed`, or with an interruption of the work queue. */
+  readonly signal: AbortSignal;
+  /** Told of every event of a stream, with the text that it adds. */
+  readonly onEvent: (text: string) => void;
+}
+
+/** Why a send was ended by us: one of its deadlines has passed. */
+export class DeadlinePassed extends Error {
+  override readonly name = 'DeadlinePassed';
+
+  constructor(readonly reason: CutReason) {
+    super(`the call was ended: ${reason}`);
+  }
+}
+
+/** The Messages API. Never rejects for what the other side does: that is an answer. */
+export abstract class ClaudeApi {
+  abstract send(request: ClaudeSend): Promise<ClaudeAnswer>;
+}
+
+/** A call as it comes in, with its bodies encoded for the table. */
+export interface NewCall {
+  readonly call: Omit<Call, 'attempt' | 'dispatchedAtMs'>;
+  readonly params: Buffer | null;
+  readonly reply: Buffer;
+  readonly origin: Buffer;
+  /** A slot is free for it: it goes to this process at once if its session lets it. */
+  readonly claim: boolean;
+}
+
+export type Inserted =
+  | { readonly kind: 'dispatched'; readonly dispatchedAtMs: number }
+  | { readonly kind: 'queued' }
+  | { readonly kind: 'existed' };
+
+/** A call that was there before its request came again. */
+export type ExistingCall =
+  | { readonly kind: 'open'; readonly id: string }
+  | {
+      readonly kind: 'ended';
+      readonly id: string;
+      readonly completionType: string;
+      readonly completion: Buffer;
+      readonly finishedAtMs: number;
+    };
+
+/** How an attempt is written down: one row of the one statement that settles. */
+export interface LedgerEntry {
+  readonly call: Call;
+  readonly endedAtMs: number;
+  readonly attempt: ClosedAttempt | null;
+  readonly model: string | null;
+  readonly usage: Usage | null;
+  readonly next: NextState;
+}
+
+export type NextState =
+  | {
+      readonly kind: 'ended';
+      readonly state: 'SETTLED' | 'FAILED' | 'UNKNOWN';
+      readonly finished: OutgoingMessage;
+      readonly deadLetter: OutgoingMessage | null;
+      /** What the turn adds to its conversation. */
+      readonly turn: Buffer | null;
+    }
+  | {
+      readonly kind: 'again';
+      readonly delayMs: number;
+      readonly counts: 'failure' | 'redispatch' | 'nothing';
+    }
+  | { readonly kind: 'unsent'; readonly delayMs: number };
+
+export interface OpenCall {
+  readonly tenant: string;
+  readonly callId: string;
+}
+
+/** The ledger of calls: every change is one statement, guarded by owner and attempt. */
+export abstract class CallLedger {
+  /** One result for each; a rejected one is a BadRowError or says that Postgres is away. */
+  abstract insert(calls: readonly NewCall[], owner: string): Promise<
+    PromiseSettledResult<Inserted>[]
+  >;
+  abstract findExisting(calls: readonly OpenCall[]): Promise<ExistingCall[]>;
+  abstract claim(options: { owner: string; limit: number }): Promise<Claimed<Call>>;
+  /** `lost`: the attempt is no longer its owner's, and only late usage was noted. */
+  abstract settle(entry: LedgerEntry): Promise<'settled' | 'lost'>;
+  /** Calls that these processes hold. */
+  abstract heldBy(owners: readonly string[], limit: number): Promise<Call[]>;
+  abstract cancelRequested(owner: string): Promise<string[]>;
+  /** Puts back, unsent, what `owner` holds in the table but does not know of. */
+  abstract releaseUnknown(owner: string, known: readonly string[]): Promise<number>;
+  /** The conversation before a turn, oldest message first. */
+  abstract history(tenant: string, turn: SessionTurn): Promise<readonly unknown[]>;
+  /** Rows that nobody runs yet. */
+  abstract countWaiting(): Promise<number>;
+  /** Resolves when all that was handed over is written, or has failed. */
+  abstract close(): Promise<void>;
+}
+
+export type { CallOrigin };

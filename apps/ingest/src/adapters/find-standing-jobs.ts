@@ -1,0 +1,58 @@
+import type { PoolClient } from '@millrace/postgres';
+
+/** A row that an insert met, by its id or by its idempotency key. */
+export interface StandingRow {
+  readonly tenant: string;
+  readonly id: string;
+  readonly idempotency_key: string | null;
+  readonly type: string;
+  readonly status: string;
+  readonly lane: string;
+  readonly session_id: string | null;
+  readonly model: string | null;
+  readonly request_hash: Buffer;
+  readonly refused: boolean;
+  readonly first_event: Buffer;
+  readonly traceparent: string;
+  readonly created_at: Date;
+  readonly seq: number | null;
+}
+
+/** The two ways to name a job. */
+export interface JobNames {
+  readonly tenant: string;
+  readonly id: string;
+  readonly idempotencyKey: string | null;
+}
+
+const fields = `tenant, jobs.id, jobs.idempotency_key, type, status, lane, jobs.session_id, model,
+  request_hash, refused, first_event, traceparent, created_at`;
+
+const text = `
+WITH input AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS input(tenant, id, idempotency_key)
+), standing AS (
+  SELECT ${fields} FROM input JOIN ingest.jobs USING (tenant, id)
+  UNION ALL
+  SELECT ${fields} FROM input JOIN ingest.jobs USING (tenant, idempotency_key)
+)
+SELECT standing.*, turns.seq
+FROM standing LEFT JOIN ingest.session_turns AS turns
+  ON turns.tenant = standing.tenant AND turns.job_id = standing.id`;
+
+/** The rows that hold these ids or idempotency keys. */
+export async function findStandingJobs(
+  client: PoolClient,
+  named: readonly JobNames[],
+): Promise<StandingRow[]> {
+  const { rows } = await client.query<StandingRow>({
+    name: 'find_standing_jobs',
+    text,
+    values: [
+      named.map(({ tenant }) => tenant),
+      named.map(({ id }) => id),
+      named.map(({ idempotencyKey }) => idempotencyKey),
+    ],
+  });
+  return rows;
+}

@@ -1,0 +1,66 @@
+import type { PayloadCodec } from '@millrace/contracts';
+import type { PoolClient } from '@millrace/postgres';
+
+import type { NewJob } from '../core/new-job.ts';
+import { jobColumnCount, jobColumnNames, jobColumnParameters, jobColumns } from './job-columns.ts';
+
+/** A job to be inserted, and its place among those that arrived in this process. */
+export interface ArrivedJob {
+  readonly job: NewJob;
+  /** Grows with every arrival: turns of one session are numbered in this order. */
+  readonly arrival: number;
+}
+
+/** A row that was really inserted. */
+export interface InsertedRow {
+  readonly tenant: string;
+  readonly id: string;
+  readonly seq: number | null;
+}
+
+/**
+ * Rows are inserted in the order given (by key), then the sessions in theirs: two batches that
+ * meet on the same rows wait for each other and never in a circle. Only rows that were really
+ * inserted count in their session, so its numbers have no gap.
+ */
+const text = `
+WITH input AS (
+  SELECT * FROM unnest(${jobColumnParameters}, $${jobColumnCount + 1}::float8[])
+    AS input(${jobColumnNames}, arrival)
+), inserted AS (
+  INSERT INTO ingest.jobs (${jobColumnNames})
+  SELECT ${jobColumnNames} FROM input
+  ON CONFLICT DO NOTHING
+  RETURNING tenant, id, session_id
+), turns AS (
+  SELECT tenant, id, session_id,
+    row_number() OVER (PARTITION BY tenant, session_id ORDER BY input.arrival)::int AS turn
+  FROM inserted JOIN input USING (tenant, id, session_id)
+), counted AS (
+  INSERT INTO ingest.sessions AS session (tenant, id, last_seq)
+  SELECT tenant, session_id, count(*) FROM turns
+  GROUP BY tenant, session_id ORDER BY tenant, session_id
+  ON CONFLICT (tenant, id) DO UPDATE SET last_seq = session.last_seq + excluded.last_seq
+  RETURNING tenant, id, last_seq
+), numbered AS (
+  INSERT INTO ingest.session_turns (tenant, job_id, session_id, seq)
+  SELECT turns.tenant, turns.id, turns.session_id,
+    counted.last_seq - count(*) OVER (PARTITION BY turns.tenant, turns.session_id)::int + turn
+  FROM turns JOIN counted ON counted.tenant = turns.tenant AND counted.id = turns.session_id
+  RETURNING tenant, job_id, seq
+)
+SELECT inserted.tenant, inserted.id, numbered.seq
+FROM inserted LEFT JOIN numbered
+  ON numbered.tenant = inserted.tenant AND numbered.job_id = inserted.id`;
+
+/** Inserts what is not there yet, and gives each session's rows their place. */
+export async function insertJobs(
+  client: PoolClient,
+  arrived: readonly ArrivedJob[],
+  codec: PayloadCodec,
+): Promise<InsertedRow[]> {
+  const jobs = arrived.map(({ job }) => job);
+  const values = [...jobColumns(jobs, codec), arrived.map(({ arrival }) => arrival)];
+  const { rows } = await client.query<InsertedRow>({ name: 'insert_jobs', text, values });
+  return rows;
+}

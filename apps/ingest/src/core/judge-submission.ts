@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto';
+
+import type { ErrorCode, JobSubmission, JobType, Lane, SessionId } from '@millrace/contracts';
+
+import { canonicalJson } from './canonical-json.ts';
+import type { FieldError } from './field-error.ts';
+import { preflight } from './preflight.ts';
+
+/** What a service of this kind was told to allow; the same for every intake. */
+export interface IntakeRules {
+  readonly defaultModel: string;
+  readonly checkUrl: (raw: string) => UrlVerdict;
+}
+
+export type UrlVerdict =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly code: 'unsafe_callback_url'; readonly detail: string };
+
+/** A job that may be run: complete, and judged by everything that is known before it runs. */
+export interface JobOrder {
+  readonly type: JobType;
+  readonly lane: Lane;
+  readonly sessionId: SessionId | undefined;
+  readonly model: string | undefined;
+  readonly stream: boolean;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly callbackUrl: string | undefined;
+  readonly metadata: Readonly<Record<string, string>> | undefined;
+  readonly requestHash: Buffer;
+}
+
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly errors: readonly FieldError[];
+}
+
+export type Judgement =
+  | { readonly ok: true; readonly order: JobOrder }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+/** Decides whether a well-formed submission may become a job, and completes it. */
+export function judgeSubmission(submission: JobSubmission, rules: IntakeRules): Judgement {
+  if (submission.callback_url !== undefined) {
+    const verdict = rules.checkUrl(submission.callback_url);
+    if (!verdict.ok) return unsafeUrl(verdict.detail);
+  }
+  const given = submission.params ?? paramsOfPrompt(submission.prompt ?? '');
+  const checked =
+    submission.type === 'message'
+      ? preflight(given, rules)
+      : // Their own services know what an agent or a document needs.
+        { ok: true as const, params: given, model: undefined, stream: false };
+  if (!checked.ok) return refusedByModel(checked.errors);
+  return { ok: true, order: orderOf(submission, checked) };
+}
+
+/**
+ * What makes two submissions the same: their content, whatever the order of the keys, without the
+ * job's id and without what is filled in here (a new default model is no conflict).
+ */
+export function requestHash(submission: Omit<JobSubmission, 'job_id'>): Buffer {
+  const { type, params, prompt, callback_url, session_id, metadata } = submission;
+  const lane = submission.lane ?? laneDefault;
+  const content = { type, params, prompt, callback_url, session_id, lane, metadata };
+  return hashOf(content);
+}
+
+/** The hash of a body that is no submission, so that its redelivery is known. */
+export function hashOf(content: unknown): Buffer {
+  return createHash('sha256').update(canonicalJson(content)).digest();
+}
+
+export const laneDefault: Lane = 'standard';
+
+function paramsOfPrompt(prompt: string): Record<string, unknown> {
+  return { messages: [{ role: 'user', content: prompt }] };
+}
+
+function orderOf(
+  submission: JobSubmission,
+  checked: Pick<JobOrder, 'params' | 'model' | 'stream'>,
+): JobOrder {
+  return {
+    type: submission.type,
+    lane: submission.lane ?? laneDefault,
+    sessionId: submission.session_id,
+    model: checked.model,
+    stream: checked.stream,
+    params: checked.params,
+    callbackUrl: submission.callback_url,
+    metadata: submission.metadata,
+    requestHash: requestHash(submission),
+  };
+}
+
+function unsafeUrl(detail: string): Judgement {
+  const errors = [{ path: 'callback_url', message: detail }];
+  return { ok: false, refusal: { code: 'unsafe_callback_url', detail, errors } };
+}
+
+function refusedByModel(errors: readonly FieldError[]): Judgement {
+  const detail = 'the Messages API would answer these parameters with an error';
+  return { ok: false, refusal: { code: 'refused_by_model', detail, errors } };
+}

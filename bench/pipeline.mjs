@@ -1,0 +1,204 @@
+/**
+ * The whole pipeline: jobs submitted by Kafka → claude-worker → webhook received, on a stack of its
+ * own (free ports, a folder of its own), against a labelled model server and receiver.
+ *
+ * What is counted: jobs/s from the first publish to the last webhook; at 20 jobs/s the time from a
+ * job's publish to its webhook with a model that answers at once; CPU seconds of every process.
+ */
+import { fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import kafkajs from 'kafkajs';
+
+import { startStack } from '../tools/stack.mjs';
+import { cpuSeconds } from './cpu-time.mjs';
+import { figure, percentile, printTable, round } from './figures.mjs';
+
+const topic = 'jobs.submitted.v1';
+/** Records in one produce request of the submitter. */
+const batchSize = 500;
+/** A run that has not ended by then is void. */
+const runMsMax = 180_000;
+
+/**
+ * @param {{ short: boolean }} options short: fewer jobs, one run; for CI
+ * @returns the rows of the figures
+ */
+export async function benchPipeline({ short }) {
+  const size = short ? { jobs: 300, paced: 60, runs: 1 } : { jobs: 2000, paced: 400, runs: 3 };
+  const bench = await openBench();
+  try {
+    await bench.setModelMs(0);
+    await throughput(bench, 200, 'warm-up');
+    const slow = await repeated(bench, { ...size, modelMs: 500 });
+    const fast = await repeated(bench, { ...size, modelMs: 0 });
+    const latencies = await addedLatency(bench, size.paced);
+    printCpu([...slow, ...fast]);
+    return [
+      figure('pipeline/throughput-500ms', slow.map((run) => run.jobsPerSecond)),
+      figure('pipeline/throughput-0ms', fast.map((run) => run.jobsPerSecond)),
+      figure('pipeline/added-latency-p50', [percentile(latencies, 50)], `n = ${latencies.length}`),
+      figure('pipeline/added-latency-p99', [percentile(latencies, 99)], `n = ${latencies.length}`),
+      figure('pipeline/cpu-per-1000-jobs', fast.map((run) => run.cpuOfOurs), 'at 0 ms'),
+    ];
+  } finally {
+    await bench.close();
+  }
+}
+
+async function openBench() {
+  const home = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
+  const model = await startHelper('model-server.mjs', ['0', '0']);
+  const receiver = await startHelper('receiver.mjs', ['0']);
+  console.log('  starting a stack for the bench …');
+  const stack = await startStack({
+    home,
+    ports: 'free',
+    env: {
+      ANTHROPIC_API_KEY: 'bench',
+      ANTHROPIC_BASE_URL: `http://127.0.0.1:${model.port}`,
+      MAX_IN_FLIGHT: '1000',
+      OTEL_SDK_DISABLED: process.env['OTEL_SDK_DISABLED'] ?? 'false',
+    },
+  });
+  const kafka = new kafkajs.Kafka({
+    clientId: 'bench-submitter',
+    brokers: [stack.kafka],
+    logLevel: kafkajs.logLevel.ERROR,
+  });
+  const producer = kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
+  await producer.connect();
+  return {
+    stack,
+    receiver,
+    model,
+    producer,
+    setModelMs: (ms) => fetch(`http://127.0.0.1:${model.port}/bench/model-ms/${ms}`),
+    async close() {
+      await producer.disconnect();
+      await stack.stop();
+      model.child.disconnect();
+      receiver.child.disconnect();
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+async function startHelper(file, args) {
+  const child = fork(new URL(file, import.meta.url), args, { execArgv: [] });
+  const { port } = await answerOf(child);
+  return { child, port, pid: child.pid, ask: (question) => ask(child, question) };
+}
+
+function answerOf(child) {
+  return new Promise((resolve, reject) => {
+    child.once('message', resolve);
+    child.once('exit', (code) => reject(new Error(`a helper of the bench ended with ${code}`)));
+  });
+}
+
+function ask(child, question) {
+  const answer = new Promise((resolve) => child.once('message', resolve));
+  child.send(question);
+  return answer;
+}
+
+async function repeated(bench, { jobs, runs, modelMs }) {
+  await bench.setModelMs(modelMs);
+  const results = [];
+  for (let run = 1; run <= runs; run += 1) {
+    const result = await throughput(bench, jobs, `${modelMs}ms-${run}`);
+    console.log(`  ${jobs} jobs at ${modelMs} ms: ${round(result.jobsPerSecond)} jobs/s`);
+    results.push({ name: `${modelMs} ms, run ${run}`, ...result });
+  }
+  return results;
+}
+
+async function throughput(bench, jobs, label) {
+  await bench.receiver.ask('clear');
+  const records = Array.from({ length: jobs }, (_, n) => record(bench, `bench-${label}-${n}`));
+  const pids = { ...bench.stack.pids(), ...helpers(bench) };
+  const cpuBefore = cpuSeconds(pids);
+  const startedAt = now();
+  for (let from = 0; from < jobs; from += batchSize) {
+    await bench.producer.send({ topic, messages: records.slice(from, from + batchSize) });
+  }
+  const arrivals = await allArrived(bench, jobs);
+  const cpu = perThousand(cpuBefore, cpuSeconds(pids), jobs);
+  const seconds = (Math.max(...arrivals.map(([, at]) => at)) - startedAt) / 1000;
+  const ours = Object.entries(cpu).filter(([name]) => !(name in helpers(bench)));
+  return { jobsPerSecond: jobs / seconds, cpu, cpuOfOurs: sum(ours.map(([, value]) => value)) };
+}
+
+/** Processes that stand for the world outside; their CPU is listed apart. */
+function helpers(bench) {
+  return {
+    '(model server)': bench.model.pid,
+    '(receiver)': bench.receiver.pid,
+    '(submitter)': process.pid,
+  };
+}
+
+async function allArrived(bench, jobs) {
+  const deadline = now() + runMsMax;
+  for (;;) {
+    const { count } = await bench.receiver.ask('count');
+    if (count >= jobs) return (await bench.receiver.ask('dump')).arrivals;
+    if (now() > deadline) throw new Error(`only ${count} of ${jobs} webhooks came`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Publishes at 20 jobs/s and takes the time of each from its publish to its webhook. */
+async function addedLatency(bench, jobs) {
+  await bench.setModelMs(0);
+  await bench.receiver.ask('clear');
+  const publishedAt = new Map();
+  const startedAt = now();
+  for (let n = 0; n < jobs; n += 1) {
+    const due = startedAt + n * 50;
+    if (due > now()) await new Promise((resolve) => setTimeout(resolve, due - now()));
+    const jobId = `bench-paced-${n}`;
+    publishedAt.set(jobId, now());
+    await bench.producer.send({ topic, messages: [record(bench, jobId)] });
+  }
+  const arrivals = await allArrived(bench, jobs);
+  return arrivals.map(([jobId, at]) => at - publishedAt.get(jobId));
+}
+
+function record(bench, jobId) {
+  const callback = `http://127.0.0.1:${bench.receiver.port}/`;
+  const body = { job_id: jobId, prompt: 'Answer in one sentence.', callback_url: callback };
+  return { key: jobId, value: JSON.stringify(body) };
+}
+
+function perThousand(before, after, jobs) {
+  const names = Object.keys(after);
+  return Object.fromEntries(
+    names.map((name) => [name, ((after[name] - (before[name] ?? 0)) * 1000) / jobs]),
+  );
+}
+
+function printCpu(runs) {
+  const names = Object.keys(runs[0]?.cpu ?? {});
+  console.log('\n  CPU seconds per 1,000 jobs ((…): stands for the world outside, not in the sum)');
+  printTable(
+    ['run', ...names, 'sum'],
+    runs.map((run) => [
+      run.name,
+      ...names.map((name) => round(run.cpu[name] ?? 0)),
+      round(run.cpuOfOurs),
+    ]),
+  );
+  console.log('');
+}
+
+function now() {
+  return performance.timeOrigin + performance.now();
+}
+
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}

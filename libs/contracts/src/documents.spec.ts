@@ -1,0 +1,93 @@
+import { DiagnosticSeverity, Parser } from '@asyncapi/parser';
+import { describe, expect, it } from '@jest/globals';
+import { Validator } from '@seriousme/openapi-schema-validator';
+
+import { asyncApiDocument } from './asyncapi.ts';
+import { openApiDocument } from './openapi.ts';
+import { topicList } from './topics.ts';
+
+/** Every `$ref` in a document. */
+function refsOf(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) =>
+    name === '$ref' && typeof inner === 'string' ? [inner] : refsOf(inner),
+  );
+}
+
+function find(document: unknown, ref: string): unknown {
+  return ref
+    .replace('#/', '')
+    .split('/')
+    .reduce<unknown>(
+      (place, name) =>
+        Object.entries(place ?? {}).find(
+          ([key]) => key === name.replaceAll('~1', '/').replaceAll('~0', '~'),
+        )?.[1],
+      document,
+    );
+}
+
+describe('the OpenAPI document', () => {
+  const document = openApiDocument();
+
+  it('is valid OpenAPI 3.1', async () => {
+    const result = await new Validator().validate(structuredClone(document));
+    expect(result.errors).toBeUndefined();
+    expect(result.valid).toBe(true);
+  });
+
+  it('refers only to what it has', () => {
+    const missing = refsOf(document).filter((ref) => find(document, ref) === undefined);
+    expect(missing).toEqual([]);
+  });
+
+  it('has the routes of this release and the webhook', () => {
+    expect(Object.keys(Object(document['paths'])).sort()).toEqual([
+      '/asyncapi.json',
+      '/healthz',
+      '/metrics',
+      '/openapi.json',
+      '/readyz',
+      '/v1/jobs',
+      '/v1/jobs/{id}',
+      '/v1/jobs/{id}/events',
+      '/v1/stream',
+    ]);
+    expect(Object.keys(Object(document['webhooks']))).toEqual(['jobFinished']);
+  });
+
+  it('asks for a key on every /v1 route and on no other', () => {
+    for (const [path, item] of Object.entries<object>(Object(document['paths']))) {
+      for (const [method, operation] of Object.entries<object>(Object(item))) {
+        if (method === 'parameters') continue;
+        expect([path, 'security' in operation]).toEqual([path, !path.startsWith('/v1/')]);
+      }
+    }
+  });
+});
+
+describe('the AsyncAPI document', () => {
+  const document = asyncApiDocument();
+
+  it('is valid AsyncAPI 3', async () => {
+    const { document: parsed, diagnostics } = await new Parser().parse(JSON.stringify(document));
+    const errors = diagnostics.filter(({ severity }) => severity === DiagnosticSeverity.Error);
+    expect(errors).toEqual([]);
+    expect(parsed?.version()).toBe('3.0.0');
+  }, 30_000);
+
+  it('refers only to what it has', () => {
+    const missing = refsOf(document).filter((ref) => find(document, ref) === undefined);
+    expect(missing).toEqual([]);
+  });
+
+  it('has every topic and dead letter topic of the table', () => {
+    const addresses = Object.values(Object(document['channels'])).map(
+      (channel) => Object(channel).address,
+    );
+    const wanted = topicList.flatMap(({ name, deadLetters }) =>
+      deadLetters ? [name, `${name}.dlq`] : [name],
+    );
+    expect(addresses.sort()).toEqual(wanted.sort());
+  });
+});

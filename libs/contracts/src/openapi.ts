@@ -1,0 +1,292 @@
+import type { z } from 'zod';
+
+import { errorCodes, problemSchema } from './errors.ts';
+import { httpHeaders, traceHeaders, webhookHeaders } from './headers.ts';
+import {
+  callbackBodySchema,
+  jobListSchema,
+  jobStatuses,
+  jobSubmissionSchema,
+  jobTypes,
+  jobViewSchema,
+  streamRequestSchema,
+} from './jobs.ts';
+import { httpBodyBytesMax, jobIdLengthMax, jobListLimitMax } from './limits.ts';
+import { httpComponents, schemaRef, type JsonObject } from './schema-components.ts';
+
+/** The HTTP API as OpenAPI 3.1, made from the schemas that ingest parses with. */
+export function openApiDocument(): JsonObject {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Millrace',
+      version: '1',
+      summary: 'Hand over work for Claude, get an answer at once, be told when it is done.',
+      description:
+        'Errors are RFC 9457 problem documents with a `code` from a closed list and the trace id.',
+    },
+    servers: [{ url: '/', description: 'The service that gave this document.' }],
+    security: [{ bearer: [] }, { apiKey: [] }],
+    tags: [{ name: 'jobs' }, { name: 'operations' }],
+    paths: { ...jobPaths(), ...operationPaths() },
+    webhooks: { jobFinished: callbackWebhook() },
+    components: {
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', description: 'An API key `mr_…`.' },
+        apiKey: { type: 'apiKey', in: 'header', name: httpHeaders.apiKey },
+      },
+      parameters: { JobId: jobIdParameter },
+      responses: problemResponses(),
+      schemas: httpComponents(),
+    },
+  };
+}
+
+const jobIdParameter = {
+  name: 'id',
+  in: 'path',
+  required: true,
+  schema: { type: 'string', maxLength: jobIdLengthMax, pattern: '^[A-Za-z0-9._:-]+$' },
+} satisfies JsonObject;
+
+const traceparentParameter: JsonObject = {
+  name: traceHeaders.parent,
+  in: 'header',
+  description: 'W3C Trace Context: the job joins this trace.',
+  schema: { type: 'string' },
+};
+
+const problemTitles = {
+  BadRequest: [400, 'The request cannot be read, or a field is wrong.'],
+  Unauthorized: [401, errorCodes.unauthorized.title],
+  Forbidden: [403, errorCodes.forbidden.title],
+  NotFound: [404, errorCodes.not_found.title],
+  Conflict: [409, errorCodes.idempotency_conflict.title],
+  TooLarge: [413, `${errorCodes.payload_too_large.title} (${httpBodyBytesMax} bytes)`],
+  UnsupportedMediaType: [415, errorCodes.unsupported_media_type.title],
+  Unprocessable: [422, 'The callback URL is not allowed, or the model would refuse the job.'],
+  TooManyRequests: [429, errorCodes.too_many_requests.title],
+  Internal: [500, errorCodes.internal.title],
+  Unavailable: [503, errorCodes.not_durable.title],
+} as const satisfies Record<string, readonly [status: number, description: string]>;
+
+type ProblemName = keyof typeof problemTitles;
+
+function problemResponses(): JsonObject {
+  const retryAfter = { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer' } } };
+  return Object.fromEntries(
+    Object.entries(problemTitles).map(([name, [status, description]]) => [
+      name,
+      {
+        description,
+        ...(status === 429 || status === 503 ? { headers: retryAfter } : {}),
+        content: { 'application/problem+json': { schema: schemaRef(problemSchema) } },
+      },
+    ]),
+  );
+}
+
+function problems(...names: readonly ProblemName[]): JsonObject {
+  return Object.fromEntries(
+    names.map((name) => [
+      String(problemTitles[name][0]),
+      { $ref: `#/components/responses/${name}` },
+    ]),
+  );
+}
+
+function jsonContent(schema: z.ZodType): JsonObject {
+  return { 'application/json': { schema: schemaRef(schema) } };
+}
+
+const eventStream = (description: string): JsonObject => ({
+  'text/event-stream': { schema: { type: 'string', description } },
+});
+
+const submissionProblems = problems(
+  'BadRequest',
+  'Unauthorized',
+  'Forbidden',
+  'Conflict',
+  'TooLarge',
+  'UnsupportedMediaType',
+  'Unprocessable',
+  'TooManyRequests',
+  'Internal',
+  'Unavailable',
+);
+const readProblems = problems('BadRequest', 'Unauthorized', 'Forbidden', 'NotFound', 'Internal');
+
+function jobPaths(): JsonObject {
+  return {
+    '/v1/jobs': { post: submitJob(), get: listJobs() },
+    '/v1/jobs/{id}': {
+      parameters: [{ $ref: '#/components/parameters/JobId' }],
+      get: {
+        operationId: 'getJob',
+        tags: ['jobs'],
+        summary: 'State, result, usage, attempts and trace id of a job',
+        responses: {
+          200: { description: 'The job.', content: jsonContent(jobViewSchema) },
+          ...readProblems,
+        },
+      },
+    },
+    '/v1/jobs/{id}/events': {
+      parameters: [{ $ref: '#/components/parameters/JobId' }],
+      get: {
+        operationId: 'followJob',
+        tags: ['jobs'],
+        summary: 'Follow a job as server-sent events until it ends',
+        responses: {
+          200: {
+            description: 'Events of the job, the last one terminal.',
+            content: eventStream('Server-sent events: status, tokens as written, the end.'),
+          },
+          204: { description: 'There is nothing more to come: do not connect again.' },
+          ...readProblems,
+        },
+      },
+    },
+    '/v1/stream': { post: streamJob() },
+  };
+}
+
+function submitJob(): JsonObject {
+  return {
+    operationId: 'submitJob',
+    tags: ['jobs'],
+    summary: 'Accept a job; it is durable when this answers',
+    parameters: [
+      {
+        name: httpHeaders.idempotencyKey,
+        in: 'header',
+        description: 'The same key and body give the same job, another body is a conflict.',
+        schema: { type: 'string', minLength: 1, maxLength: jobIdLengthMax },
+      },
+      traceparentParameter,
+    ],
+    requestBody: { required: true, content: jsonContent(jobSubmissionSchema) },
+    responses: {
+      202: {
+        description: 'Accepted.',
+        headers: {
+          Location: { description: 'Where the job is read.', schema: { type: 'string' } },
+          [httpHeaders.idempotentReplayed]: {
+            description: '`true` when this job was accepted before.',
+            schema: { type: 'string', enum: ['true'] },
+          },
+        },
+        content: jsonContent(jobViewSchema),
+      },
+      ...submissionProblems,
+    },
+  };
+}
+
+function listJobs(): JsonObject {
+  const query = (name: string, schema: JsonObject): JsonObject => ({ name, in: 'query', schema });
+  return {
+    operationId: 'listJobs',
+    tags: ['jobs'],
+    summary: 'Jobs of this tenant, newest first',
+    parameters: [
+      query('status', { type: 'string', enum: jobStatuses }),
+      query('type', { type: 'string', enum: jobTypes }),
+      query('session_id', { type: 'string' }),
+      query('cursor', { type: 'string', description: '`next_cursor` of the page before.' }),
+      query('limit', { type: 'integer', minimum: 1, maximum: jobListLimitMax }),
+    ],
+    responses: {
+      200: { description: 'A page of jobs.', content: jsonContent(jobListSchema) },
+      ...problems('BadRequest', 'Unauthorized', 'Forbidden', 'Internal'),
+    },
+  };
+}
+
+function streamJob(): JsonObject {
+  return {
+    operationId: 'streamJob',
+    tags: ['jobs'],
+    summary: 'Submit a job and read its tokens as they are written',
+    description: 'A durable job underneath: it goes on when the client goes away.',
+    parameters: [traceparentParameter],
+    requestBody: { required: true, content: jsonContent(streamRequestSchema) },
+    responses: {
+      200: {
+        description: 'Tokens, then `[DONE]`.',
+        headers: {
+          [httpHeaders.jobId]: {
+            description: 'The job behind this stream.',
+            schema: { type: 'string', maxLength: jobIdLengthMax },
+          },
+        },
+        content: eventStream('`data: {"token": "…"}` for each piece, at last `data: [DONE]`.'),
+      },
+      ...submissionProblems,
+    },
+  };
+}
+
+function operationPaths(): JsonObject {
+  const open = (operationId: string, summary: string, content: JsonObject): JsonObject => ({
+    get: {
+      operationId,
+      tags: ['operations'],
+      summary,
+      security: [],
+      responses: { 200: { description: 'OK', content } },
+    },
+  });
+  const json = { 'application/json': { schema: { type: 'object' } } };
+  return {
+    '/healthz': open('getHealth', 'Whether this process lives, and what it is', json),
+    '/readyz': {
+      get: {
+        operationId: 'getReadiness',
+        tags: ['operations'],
+        summary: 'Whether this process can do its work',
+        security: [],
+        responses: {
+          200: { description: 'Every check passes.', content: json },
+          503: { description: 'A check fails; the body names it.', content: json },
+        },
+      },
+    },
+    '/metrics': open('getMetrics', 'Prometheus metrics', {
+      'text/plain': { schema: { type: 'string' } },
+    }),
+    '/openapi.json': open('getOpenApi', 'This document', json),
+    '/asyncapi.json': open('getAsyncApi', 'The Kafka topics as AsyncAPI 3', json),
+  };
+}
+
+function callbackWebhook(): JsonObject {
+  const header = (name: string, description: string): JsonObject => ({
+    name,
+    in: 'header',
+    required: true,
+    description,
+    schema: { type: 'string' },
+  });
+  return {
+    post: {
+      operationId: 'jobFinished',
+      tags: ['jobs'],
+      summary: 'Sent to the `callback_url` of a job when the job has ended',
+      security: [],
+      parameters: [
+        header(webhookHeaders.id, 'The same for every attempt: deduplicate by it.'),
+        header(webhookHeaders.timestamp, 'Seconds since the epoch.'),
+        header(webhookHeaders.signature, 'Standard Webhooks, `v1,…`.'),
+        header(webhookHeaders.hexSignature, 'Lower-case hex HMAC-SHA256 of the raw body.'),
+        { ...traceparentParameter, description: 'The trace of the job.' },
+      ],
+      requestBody: { required: true, content: jsonContent(callbackBodySchema) },
+      responses: {
+        '2XX': { description: 'Received. Anything else is tried again.' },
+        410: { description: 'Do not send this again.' },
+      },
+    },
+  };
+}

@@ -1,0 +1,112 @@
+import { z } from 'zod';
+
+import { problemSchema } from './errors.ts';
+import {
+  claudeDeltaSchema,
+  claudeRequestedSchema,
+  jobFinishedSchema,
+  jobProgressedSchema,
+  replySchema,
+  tenantChangedSchema,
+  workflowRequestedSchema,
+} from './events.ts';
+import {
+  attemptSchema,
+  bareSubmissionSchema,
+  callbackBodySchema,
+  jobErrorSchema,
+  jobListSchema,
+  jobSubmissionSchema,
+  jobViewSchema,
+  messageParamsSchema,
+  streamRequestSchema,
+  usageSchema,
+} from './jobs.ts';
+
+export type JsonValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly JsonValue[]
+  | { readonly [name: string]: JsonValue };
+export type JsonObject = { readonly [name: string]: JsonValue };
+
+const httpSchemas = [
+  problemSchema,
+  jobSubmissionSchema,
+  messageParamsSchema,
+  streamRequestSchema,
+  jobViewSchema,
+  jobListSchema,
+  jobErrorSchema,
+  attemptSchema,
+  usageSchema,
+  callbackBodySchema,
+];
+
+const eventSchemas = [
+  jobSubmissionSchema,
+  bareSubmissionSchema,
+  claudeRequestedSchema,
+  claudeDeltaSchema,
+  jobFinishedSchema,
+  jobProgressedSchema,
+  workflowRequestedSchema,
+  tenantChangedSchema,
+  replySchema,
+  jobErrorSchema,
+  attemptSchema,
+  usageSchema,
+];
+
+/** The name under which a schema stands in `components.schemas`. */
+export function schemaId(schema: z.ZodType): string {
+  const id = z.globalRegistry.get(schema)?.id;
+  if (id === undefined) throw new TypeError('give the schema an id with .meta({ id })');
+  return id;
+}
+
+/** A reference to a schema in `components.schemas`. */
+export function schemaRef(schema: z.ZodType): JsonObject {
+  return { $ref: componentUri(schemaId(schema)) };
+}
+
+/** JSON Schema 2020-12, as OpenAPI 3.1 reads it. */
+export function httpComponents(): JsonObject {
+  return components(httpSchemas, 'draft-2020-12');
+}
+
+/** JSON Schema draft 7, as AsyncAPI 3 reads it. */
+export function eventComponents(): JsonObject {
+  return components(eventSchemas, 'draft-7');
+}
+
+function componentUri(id: string): string {
+  return `#/components/schemas/${id}`;
+}
+
+function components(
+  schemas: readonly z.ZodType[],
+  target: 'draft-2020-12' | 'draft-7',
+): JsonObject {
+  // A registry of our own: whatever else a process gives an id to stays out of the documents.
+  const registry = z.registry<{ id: string; description?: string | undefined }>();
+  for (const schema of schemas) {
+    registry.add(schema, { ...z.globalRegistry.get(schema), id: schemaId(schema) });
+  }
+  const converted = z.toJSONSchema(registry, { target, io: 'input', uri: componentUri });
+  return Object.fromEntries(
+    Object.entries(converted.schemas).map(([id, schema]) => {
+      const { $schema: _dialect, $id: _uri, id: _id, ...rest } = schema;
+      return [id, jsonOf(rest)];
+    }),
+  );
+}
+
+const jsonSchema: z.ZodType<JsonObject> = z.record(z.string(), z.json());
+
+/** What zod makes is JSON; parsing it says so to the compiler and drops absent fields. */
+function jsonOf(value: object): JsonObject {
+  return jsonSchema.parse(JSON.parse(JSON.stringify(value)));
+}

@@ -1,0 +1,207 @@
+import type { Agent, Dispatcher } from 'undici';
+
+import { isIP } from 'node:net';
+
+import { assertNever } from '@millrace/contracts';
+
+import { blockedReason, type EgressPolicy } from './blocked-reason.ts';
+import { checkUrl, hostOf } from './check-url.ts';
+import {
+  connectTimings,
+  createEgressDispatcher,
+  type ConnectTimings,
+  type EgressDispatcherOptions,
+} from './egress-dispatcher.ts';
+import { blockedBehind, failureClassOf, type FailureClass } from './failure-class.ts';
+
+/** Milliseconds until the status line: longer than any sound receiver, shorter than patience. */
+export const totalTimeoutMsDefault = 15_000;
+/** Milliseconds to read a response's body after its status line, which has decided already. */
+export const bodyReadMsDefault = 2_000;
+/** Bytes of a response's body that are kept for the attempt log. */
+export const bodyExcerptBytesMax = 16 * 1024;
+
+export interface EgressClientOptions extends EgressDispatcherOptions {
+  readonly totalTimeoutMs?: number;
+  readonly bodyReadMs?: number;
+}
+
+export interface PostRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  /** Aborts early, for example on shutdown: the result is then `failed` with class `aborted`. */
+  readonly signal?: AbortSignal;
+}
+
+export interface PostTimings extends Readonly<ConnectTimings> {
+  /** Until the status line and headers. */
+  readonly firstByteMs?: number;
+  readonly totalMs: number;
+}
+
+export type PostResult =
+  | {
+      readonly kind: 'response';
+      readonly status: number;
+      /** Lower-case names; a header given several times is joined with commas. */
+      readonly headers: Readonly<Record<string, string>>;
+      readonly bodyExcerpt: Buffer;
+      readonly timings: PostTimings;
+    }
+  | { readonly kind: 'blocked'; readonly reason: string; readonly timings: PostTimings }
+  | { readonly kind: 'failed'; readonly class: FailureClass; readonly timings: PostTimings };
+
+type Stop = 'deadline' | 'caller';
+
+/** The only way out to addresses that users gave. Never follows a redirect. */
+export class EgressClient {
+  private readonly agent: Agent;
+  private readonly totalTimeoutMs: number;
+  private readonly bodyReadMs: number;
+
+  constructor(
+    private readonly policy: EgressPolicy,
+    options: EgressClientOptions = {},
+  ) {
+    this.agent = createEgressDispatcher(policy, options);
+    this.totalTimeoutMs = options.totalTimeoutMs ?? totalTimeoutMsDefault;
+    this.bodyReadMs = options.bodyReadMs ?? bodyReadMsDefault;
+  }
+
+  /** Sends one POST. Never throws: whatever happens is a result. */
+  async post(request: PostRequest): Promise<PostResult> {
+    const startedAt = performance.now();
+    const check = checkUrl(request.url, this.policy);
+    if (!check.ok) return this.refusal(request.url, check.detail);
+    const timings: ConnectTimings = {};
+    return connectTimings.run(timings, () => this.send(check.url, request, startedAt, timings));
+  }
+
+  /** Closes idle connections and waits for the requests that are under way. */
+  async close(): Promise<void> {
+    await this.agent.close();
+  }
+
+  private async send(
+    url: URL,
+    request: PostRequest,
+    startedAt: number,
+    timings: ConnectTimings,
+  ): Promise<PostResult> {
+    const deadline = new Deadline(this.totalTimeoutMs, request.signal);
+    const elapsed = () => performance.now() - startedAt;
+    try {
+      const response = await this.agent.request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method: 'POST',
+        headers: { ...request.headers },
+        body: request.body,
+        signal: deadline.signal,
+        // The deadline bounds the whole; undici's own coarser timers would only blur it.
+        headersTimeout: 0,
+        bodyTimeout: 0,
+      });
+      const firstByteMs = elapsed();
+      const bodyExcerpt = await readExcerpt(response.body, this.bodyReadMs);
+      return {
+        kind: 'response',
+        status: response.statusCode,
+        headers: flatHeaders(response.headers),
+        bodyExcerpt,
+        timings: { ...timings, firstByteMs, totalMs: elapsed() },
+      };
+    } catch (error) {
+      return failure(error, deadline.stoppedBy, { ...timings, totalMs: elapsed() });
+    } finally {
+      deadline.clear();
+    }
+  }
+
+  private refusal(raw: string, detail: string): PostResult {
+    const host = URL.canParse(raw) ? hostOf(new URL(raw)) : '';
+    const reason = isIP(host) === 0 ? null : blockedReason(host, this.policy);
+    return { kind: 'blocked', reason: reason ?? detail, timings: { totalMs: 0 } };
+  }
+}
+
+/** One clock for a request, and the caller's own wish to stop. Knows which of them came first. */
+class Deadline {
+  stoppedBy: Stop | null = null;
+  private readonly controller = new AbortController();
+  private readonly timer: NodeJS.Timeout;
+  private readonly onCallerAbort = () => this.stop('caller');
+
+  constructor(
+    totalMs: number,
+    private readonly caller: AbortSignal | undefined,
+  ) {
+    this.timer = setTimeout(() => this.stop('deadline'), totalMs);
+    if (caller?.aborted === true) this.stop('caller');
+    else caller?.addEventListener('abort', this.onCallerAbort, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  clear(): void {
+    clearTimeout(this.timer);
+    this.caller?.removeEventListener('abort', this.onCallerAbort);
+  }
+
+  private stop(by: Stop): void {
+    this.stoppedBy ??= by;
+    this.controller.abort();
+  }
+}
+
+/**
+ * Reads what is wanted of a body and lets go of the rest. A body that ends within the limits
+ * leaves its connection usable; one that drips or floods costs its sender the connection.
+ */
+async function readExcerpt(
+  body: Dispatcher.ResponseData['body'],
+  withinMs: number,
+): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const timer = setTimeout(() => body.destroy(), withinMs);
+  try {
+    for await (const chunk of body) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes > bodyExcerptBytesMax) break;
+    }
+  } catch {
+    // The status line has decided: a body that breaks off changes nothing.
+  } finally {
+    clearTimeout(timer);
+    body.destroy();
+  }
+  return Buffer.concat(chunks).subarray(0, bodyExcerptBytesMax);
+}
+
+function failure(error: unknown, stoppedBy: Stop | null, timings: PostTimings): PostResult {
+  const blocked = blockedBehind(error);
+  if (blocked !== null) return { kind: 'blocked', reason: blocked.reason, timings };
+  switch (stoppedBy) {
+    case null:
+      return { kind: 'failed', class: failureClassOf(error), timings };
+    case 'deadline':
+      return { kind: 'failed', class: 'timeout', timings };
+    case 'caller':
+      return { kind: 'failed', class: 'aborted', timings };
+    default:
+      return assertNever(stoppedBy);
+  }
+}
+
+function flatHeaders(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, [value ?? ''].flat().join(', ')]),
+  );
+}

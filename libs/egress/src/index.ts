@@ -1,0 +1,13 @@
+export { assertCidr, blockedReason, type EgressPolicy } from './blocked-reason.ts';
+export { checkUrl, type UrlCheck } from './check-url.ts';
+export {
+  bodyExcerptBytesMax,
+  EgressClient,
+  totalTimeoutMsDefault,
+  type EgressClientOptions,
+  type PostRequest,
+  type PostResult,
+  type PostTimings,
+} from './egress-client.ts';
+export { createEgressDispatcher, type EgressDispatcherOptions } from './egress-dispatcher.ts';
+export { type FailureClass } from './failure-class.ts';

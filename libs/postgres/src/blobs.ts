@@ -1,0 +1,49 @@
+import type { Pool } from 'pg';
+
+/** Rows deleted per statement by a purge: some 64 MiB, a fraction of a second. */
+const purgeChunksMax = 64;
+
+/**
+ * Bodies too large to travel in an event, kept for a time under (tenant, id). The table belongs
+ * to nobody: every service reaches it by the same three functions.
+ */
+export class Blobs {
+  readonly #pool: Pool;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  /** Idempotent by id: the same id again keeps the first bytes and the later expiry. */
+  async put(tenant: string, id: string, bytes: Buffer, ttlSeconds: number): Promise<void> {
+    await this.#pool.query({
+      name: 'blobs_put',
+      text: 'SELECT blobs.put($1::text, $2::text, $3::bytea, $4::int)',
+      values: [tenant, id, bytes, ttlSeconds],
+    });
+  }
+
+  /** Null when there is none, when it is another tenant's, and when it has expired. */
+  async get(tenant: string, id: string): Promise<Buffer | null> {
+    const { rows } = await this.#pool.query<{ bytes: Buffer | null }>({
+      name: 'blobs_get',
+      text: 'SELECT blobs.get($1::text, $2::text) AS bytes',
+      values: [tenant, id],
+    });
+    return rows[0]?.bytes ?? null;
+  }
+
+  /** Deletes what has expired and says how many rows that were. */
+  async purge(): Promise<number> {
+    for (let deleted = 0; ; ) {
+      const { rows } = await this.#pool.query<{ count: number }>({
+        name: 'blobs_purge',
+        text: 'SELECT blobs.purge($1::int) AS count',
+        values: [purgeChunksMax],
+      });
+      const count = rows[0]?.count ?? 0;
+      deleted += count;
+      if (count < purgeChunksMax) return deleted;
+    }
+  }
+}

@@ -1,0 +1,51 @@
+/** Rows of one sweep: at 256 KiB a body this is 50 MiB at worst. */
+export const sweepRowsMax = 200;
+/** How long a row that failed alone waits at first, and at most: doubled each time. */
+const asideMsFirst = 2_000;
+const asideMsMax = 300_000;
+/** Rows put aside that are remembered; beyond it the oldest is forgotten and tried again. */
+const asideRowsMax = 1_000;
+
+interface Aside {
+  readonly untilMs: number;
+  readonly waitMs: number;
+}
+
+/**
+ * How many rows the next sweep takes and which it passes over. A batch that Kafka refuses may be
+ * an outage or one bad message: the next is half as large, until a row that fails alone is put
+ * aside for a while, so that it holds up nobody.
+ */
+export class SweepPlan {
+  #limit = sweepRowsMax;
+  readonly #aside = new Map<string, Aside>();
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** Rows that are not to be tried now. */
+  aside(nowMs: number): string[] {
+    return [...this.#aside].filter(([, { untilMs }]) => untilMs > nowMs).map(([id]) => id);
+  }
+
+  succeeded(ids: readonly string[]): void {
+    for (const id of ids) this.#aside.delete(id);
+    this.#limit = Math.min(this.#limit * 2, sweepRowsMax);
+  }
+
+  failed(ids: readonly string[], nowMs: number): void {
+    const [only] = ids;
+    if (only !== undefined && ids.length === 1) this.#putAside(only, nowMs);
+    this.#limit = Math.max(1, Math.floor(ids.length / 2));
+  }
+
+  #putAside(id: string, nowMs: number): void {
+    const last = this.#aside.get(id);
+    const waitMs = last === undefined ? asideMsFirst : Math.min(last.waitMs * 2, asideMsMax);
+    this.#aside.delete(id);
+    this.#aside.set(id, { untilMs: nowMs + waitMs, waitMs });
+    const [oldest] = this.#aside.keys();
+    if (this.#aside.size > asideRowsMax && oldest !== undefined) this.#aside.delete(oldest);
+  }
+}

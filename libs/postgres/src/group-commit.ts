@@ -1,0 +1,230 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { assertNever } from '@millrace/contracts';
+import type { Pool, PoolClient } from 'pg';
+
+import { BadRowError } from './bad-row-error.ts';
+import { sqlStateOf } from './connection-lost.ts';
+import { classifyCommitFailure, raceWaitMs } from './core/commit-failure.ts';
+import { bisect, Gathering } from './core/gathering.ts';
+import { transact, withClient } from './pool.ts';
+
+/** Rows of one statement: beyond some hundred a statement gains nothing and others wait. */
+const rowsMaxDefault = 500;
+/** Bytes of one statement's parameters, so that one batch of large bodies stays some 50 ms. */
+const bytesMaxDefault = 4 * 1024 * 1024;
+/** Rows are locked in key order, so a race is rare; five in a row means something else is wrong. */
+const raceAttemptsMax = 5;
+
+export interface GroupCommitOptions<Item, Result> {
+  /** For messages of errors. */
+  readonly name: string;
+  readonly pool: Pool;
+  /**
+   * Applies the items, sorted by key and with at most one per key, and answers with one result
+   * per item in the order given. It must change nothing when it throws: one statement, or
+   * `transaction: true`. An UPDATE that joins `unnest` locks in the order of its plan: where two
+   * processes meet on the same keys, lock first with `SELECT … ORDER BY key FOR UPDATE`.
+   */
+  readonly commit: (client: PoolClient, items: readonly Item[]) => Promise<readonly Result[]>;
+  readonly keyOf: (item: Item) => string;
+  readonly bytesOf?: (item: Item) => number;
+  readonly transaction?: boolean;
+  readonly rowsMax?: number;
+  readonly bytesMax?: number;
+  /** Waits this long for company when nothing runs. Without it, what this turn brought goes. */
+  readonly lingerMs?: number;
+  /** Statements at a time. */
+  readonly concurrency?: number;
+}
+
+/** Where an entry's outcome goes; many entries of one `submitAll` share one. */
+interface Sink<Result> {
+  resolve(index: number, result: Result): void;
+  reject(index: number, error: unknown): void;
+}
+
+interface Entry<Item, Result> {
+  readonly item: Item;
+  readonly key: string;
+  readonly bytes: number;
+  readonly sink: Sink<Result>;
+  readonly index: number;
+}
+
+/**
+ * Many small writes, few statements: items gather while the last statement runs and are then
+ * committed by one. What goes together is decided in `core/gathering.ts`; here it is run.
+ *
+ * C1 Every item is settled exactly once, after the statement that holds it has ended.
+ * C2 A bad row rejects alone, with BadRowError; the others of its batch are committed.
+ * C3 When Postgres cannot be reached all of the batch reject, and whether they were committed is
+ *    not known: callers are idempotent by key. The next batch tries anew.
+ */
+export class GroupCommit<Item, Result> {
+  readonly #options: GroupCommitOptions<Item, Result>;
+  readonly #gathering: Gathering<Entry<Item, Result>>;
+  readonly #concurrency: number;
+  readonly #lingerMs: number;
+  #running = 0;
+  /** Takes back the start of the next statement; null when none is arranged. */
+  #unschedule: (() => void) | null = null;
+  #closed = false;
+  #onIdle: (() => void)[] = [];
+
+  constructor(options: GroupCommitOptions<Item, Result>) {
+    this.#options = options;
+    this.#concurrency = options.concurrency ?? 1;
+    this.#lingerMs = options.lingerMs ?? 0;
+    this.#gathering = new Gathering({
+      rowsMax: options.rowsMax ?? rowsMaxDefault,
+      bytesMax: options.bytesMax ?? bytesMaxDefault,
+    });
+  }
+
+  /** @throws BadRowError for a row that is refused; anything else means: not known, try again. */
+  submit(item: Item): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#add([item], {
+        resolve: (_index, result) => resolve(result),
+        reject: (_index, error) => reject(error),
+      });
+    });
+  }
+
+  /** The same for many at once, at the cost of one promise. Never rejects. */
+  submitAll(items: readonly Item[]): Promise<PromiseSettledResult<Result>[]> {
+    if (items.length === 0) return Promise.resolve([]);
+    return new Promise((resolve) => {
+      const settled = new Array<PromiseSettledResult<Result>>(items.length);
+      let left = items.length;
+      const settle = (index: number, outcome: PromiseSettledResult<Result>): void => {
+        settled[index] = outcome;
+        left -= 1;
+        if (left === 0) resolve(settled);
+      };
+      this.#add(items, {
+        resolve: (index, value) => settle(index, { status: 'fulfilled', value }),
+        reject: (index, reason) => settle(index, { status: 'rejected', reason }),
+      });
+    });
+  }
+
+  /** Takes nothing more and resolves when all that was taken is settled. */
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#pump();
+    if (this.#running === 0 && this.#gathering.waiting === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #add(items: readonly Item[], sink: Sink<Result>): void {
+    const { keyOf, bytesOf, name } = this.#options;
+    items.forEach((item, index) => {
+      if (this.#closed) {
+        sink.reject(index, new Error(`group commit ${name} is closed`));
+        return;
+      }
+      const bytes = bytesOf?.(item) ?? 0;
+      this.#gathering.add({ item, key: keyOf(item), bytes, sink, index });
+    });
+    this.#schedule();
+  }
+
+  /** Lets this turn of the event loop, or `lingerMs`, gather before the next statement. */
+  #schedule(): void {
+    if (this.#running >= this.#concurrency || this.#gathering.ready === 0) return;
+    const lingers = this.#lingerMs > 0 && !this.#gathering.full;
+    if (this.#unschedule !== null) {
+      if (lingers || this.#lingerMs === 0) return;
+      this.#unschedule();
+    }
+    if (lingers) {
+      const timer = setTimeout(() => this.#pump(), this.#lingerMs);
+      this.#unschedule = () => clearTimeout(timer);
+    } else {
+      const immediate = setImmediate(() => this.#pump());
+      this.#unschedule = () => clearImmediate(immediate);
+    }
+  }
+
+  #pump(): void {
+    this.#unschedule?.();
+    this.#unschedule = null;
+    while (this.#running < this.#concurrency && this.#gathering.ready > 0) {
+      const batch = this.#gathering.take();
+      this.#running += 1;
+      void this.#run(batch).finally(() => {
+        this.#running -= 1;
+        this.#gathering.reopen(batch);
+        this.#pump();
+      });
+    }
+    if (this.#running > 0 || this.#gathering.waiting > 0) return;
+    for (const idle of this.#onIdle.splice(0)) idle();
+  }
+
+  /** Never rejects: every entry of the batch is settled instead (C1). */
+  async #run(batch: readonly Entry<Item, Result>[]): Promise<void> {
+    const items = batch.map(({ item }) => item);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const results = await this.#commit(items);
+        return resolveAll(batch, results);
+      } catch (error) {
+        const failure = classifyCommitFailure(sqlStateOf(error));
+        switch (failure.kind) {
+          case 'again':
+            if (attempt === raceAttemptsMax) return rejectAll(batch, error);
+            await sleep(raceWaitMs(attempt, Math.random()));
+            break;
+          case 'bad-row':
+            return this.#isolate(batch, new BadRowError(failure.sqlState, error));
+          case 'lost':
+            return rejectAll(batch, error);
+          default:
+            assertNever(failure);
+        }
+      }
+    }
+  }
+
+  async #isolate(batch: readonly Entry<Item, Result>[], error: BadRowError): Promise<void> {
+    if (batch.length === 1) return rejectAll(batch, error);
+    const [left, right] = bisect(batch);
+    await this.#run(left);
+    await this.#run(right);
+  }
+
+  async #commit(items: readonly Item[]): Promise<readonly Result[]> {
+    const { pool, commit, transaction, name } = this.#options;
+    const results = await withClient(pool, (client) =>
+      transaction === true
+        ? transact(client, () => commit(client, items))
+        : commit(client, items),
+    );
+    if (results.length !== items.length) {
+      throw new TypeError(
+        `group commit ${name}: ${results.length} results for ${items.length} items`,
+      );
+    }
+    return results;
+  }
+}
+
+function resolveAll<Item, Result>(
+  batch: readonly Entry<Item, Result>[],
+  results: readonly Result[],
+): void {
+  results.forEach((result, i) => {
+    const entry = batch[i];
+    entry?.sink.resolve(entry.index, result);
+  });
+}
+
+function rejectAll<Item, Result>(
+  batch: readonly Entry<Item, Result>[],
+  error: unknown,
+): void {
+  for (const { sink, index } of batch) sink.reject(index, error);
+}

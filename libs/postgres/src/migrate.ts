@@ -1,0 +1,51 @@
+import { runner } from 'node-pg-migrate';
+import pg from 'pg';
+
+export interface MigrateOptions {
+  /** URL of the role that is to own the tables; it must be allowed to create roles. */
+  readonly databaseUrl: string;
+  /** Folder of plain `NNNN_<name>.sql` files. */
+  readonly directory: string;
+  readonly log?: (line: string) => void;
+}
+
+/**
+ * Applies the migrations that are missing, all in one transaction: after a failure the database
+ * is as before. A second caller waits for the first and then finds nothing to do.
+ * @returns the names of those applied now.
+ */
+export async function migrate(options: MigrateOptions): Promise<readonly string[]> {
+  const log = options.log ?? (() => undefined);
+  const client = new pg.Client({ connectionString: options.databaseUrl });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    const applied = await runner({
+      dbClient: client,
+      dir: options.directory,
+      direction: 'up',
+      migrationsTable: 'migrations',
+      migrationsSchema: 'millrace',
+      createMigrationsSchema: true,
+      // Each service numbers its own decade of files, so a new file of one may stand before an
+      // applied one of another.
+      checkOrder: false,
+      ignorePattern: '(?!.*\\.sql$).*',
+      advisoryLockMode: 'wait',
+      logger: quiet,
+    });
+    for (const { name } of applied) log(`migration ${name} applied`);
+    if (applied.length === 0) log('migrations: nothing to apply');
+    return applied.map(({ name }) => name);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The runner prints every statement of a migration that fails; the error alone says enough. */
+const quiet = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};

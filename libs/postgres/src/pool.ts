@@ -1,0 +1,99 @@
+import pg from 'pg';
+import type { Pool, PoolClient } from 'pg';
+
+import { isConnectionLost } from './connection-lost.ts';
+
+/** A server that does not answer within this is down for the caller, who waits and tries again. */
+const connectMsMax = 5_000;
+/** The longest statement is a full batch, some 50 ms; one that takes this long hangs on a lock. */
+const statementMsMax = 15_000;
+/** Our side's own limit, for a server that has vanished without closing the connection. */
+const queryMsMax = 20_000;
+/** A transaction that idles this long belongs to a process that hangs; its locks must go. */
+const idleInTransactionMsMax = 60_000;
+/** Connections that nobody used for this long are given back to the server. */
+const idleConnectionMsMax = 60_000;
+
+export interface PoolOptions {
+  readonly url: string;
+  /** Connections at most. */
+  readonly max: number;
+  /** Shown in `pg_stat_activity`. */
+  readonly applicationName: string;
+}
+
+/**
+ * Connections to one database under one role. A connection that breaks is replaced and never
+ * ends the process; whoever was using it gets the error.
+ */
+export function createPool(options: PoolOptions): Pool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.max,
+    application_name: options.applicationName,
+    keepAlive: true,
+    connectionTimeoutMillis: connectMsMax,
+    idleTimeoutMillis: idleConnectionMsMax,
+    statement_timeout: statementMsMax,
+    query_timeout: queryMsMax,
+    idle_in_transaction_session_timeout: idleInTransactionMsMax,
+  });
+  // Both listeners are needed: the pool's hears idle connections, the client's those in use. The
+  // failing query rejects with the same error, so there is nothing more to tell here.
+  pool.on('error', () => undefined);
+  pool.on('connect', (client) => client.on('error', () => undefined));
+  return pool;
+}
+
+/**
+ * Lends a connection to `work`. One that broke meanwhile is closed, not given back.
+ * @throws what `work` throws, or that there is no connection.
+ */
+export async function withClient<T>(
+  pool: Pool,
+  work: (client: PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect();
+  let broken = false;
+  try {
+    return await work(client);
+  } catch (error) {
+    broken = isConnectionLost(error);
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/**
+ * Runs `work` between BEGIN and COMMIT; rolls back when it throws. When the connection breaks
+ * during COMMIT the outcome is unknown, so `work` must be idempotent by its keys.
+ */
+export function inTransaction<T>(
+  pool: Pool,
+  work: (client: PoolClient) => Promise<T>,
+): Promise<T> {
+  return withClient(pool, (client) => transact(client, () => work(client)));
+}
+
+/** The same on a connection that the caller holds. */
+export async function transact<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
+  await client.query('BEGIN');
+  try {
+    const result = await work();
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    // A broken connection has rolled back by itself, and the first error is the one to tell.
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}
+
+/** The database's clock: leases, deadlines and expiries of all processes are told by it. */
+export async function databaseNow(pool: Pool): Promise<Date> {
+  const { rows } = await pool.query<{ now: Date }>('SELECT clock_timestamp() AS now');
+  const row = rows[0];
+  if (row === undefined) throw new TypeError('SELECT without a row');
+  return row.now;
+}

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+
+/** A comma-separated list, as environment variables carry one: `a:1,b:2`. */
+export const csvSchema = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== ''),
+);
+
+/** `true`/`false`, `1`/`0`, `yes`/`no`, as people write flags in an environment. */
+export const flagSchema = z.stringbool();
+
+export const portSchema = z.coerce.number().int().min(1).max(65_535);
+
+/** How long the answer to one OTLP export may take: a stop must not wait for a dead collector. */
+const otlpTimeoutMsDefault = 1000;
+
+/** What every service reads from its environment, except those without a database. */
+export const serviceEnvironmentWithoutDatabase = {
+  KAFKA_BROKERS: csvSchema.pipe(z.array(z.string()).min(1)),
+  HTTP_PORT: portSchema,
+  HTTP_HOST: z.string().min(1).default('127.0.0.1'),
+  LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  SHUTDOWN_MS: z.coerce.number().int().min(100).max(600_000).default(10_000),
+  OTEL_EXPORTER_OTLP_TIMEOUT: z.coerce.number().int().min(1).default(otlpTimeoutMsDefault),
+};
+
+/** The common part of a service's zod schema: `z.object({ ...serviceEnvironment, … })`. */
+export const serviceEnvironment = {
+  ...serviceEnvironmentWithoutDatabase,
+  DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL'),
+};
+
+const commonSchema = z.object(serviceEnvironmentWithoutDatabase);
+export type CommonConfig = z.infer<typeof commonSchema>;
+
+/** The environment is not usable. Its message names every variable and what is wrong with it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * Reads a service's configuration, once, at its start.
+ *
+ * @throws ConfigError that names each variable which is missing or wrong.
+ */
+export function parseConfig<S extends z.ZodObject>(
+  schema: S,
+  env: Readonly<Record<string, string | undefined>>,
+): z.output<S> {
+  const given = Object.fromEntries(
+    // An empty variable is an absent one: compose files and shells write both.
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  throw new ConfigError(parsed.error.issues.map((issue) => describeIssue(issue, given)).join('; '));
+}
+
+function describeIssue(issue: z.core.$ZodIssue, given: Readonly<Record<string, unknown>>): string {
+  const variable = String(issue.path[0] ?? 'environment');
+  if (given[variable] === undefined) return `set ${variable}: it is missing`;
+  // The value stays out of the message: it may be a key or hold a password.
+  return `correct ${variable}: ${issue.message}`;
+}

@@ -1,0 +1,95 @@
+export type HealthDetails = object;
+
+/** Answers what it found, or throws what is wrong. */
+export type HealthCheck = () => Promise<HealthDetails | void> | HealthDetails | void;
+
+export interface HealthReport {
+  readonly status: 'ok' | 'failing';
+  readonly [name: string]: unknown;
+}
+
+/** A check that hangs is a check that failed; probes come every few seconds. */
+const checkMsMax = 2000;
+
+/**
+ * What `/healthz` and `/readyz` answer. Readiness says "send me work"; liveness says "restarting
+ * me would not help", so that a lost database never restarts every service at once.
+ */
+export abstract class Health {
+  /** Adds a check to readiness, or to both when it is told to decide about liveness. */
+  abstract addCheck(name: string, check: HealthCheck, decides?: 'readiness' | 'liveness'): void;
+  /** Adds facts to `/healthz` that fail nothing: which model answers, how much is in flight. */
+  abstract addInfo(name: string, info: () => HealthDetails): void;
+  /** The service is stopping: readiness fails from now on. */
+  abstract stopping(): void;
+  abstract liveness(): Promise<HealthReport>;
+  abstract readiness(): Promise<HealthReport>;
+}
+
+interface NamedCheck {
+  readonly name: string;
+  readonly check: HealthCheck;
+  readonly decides: 'readiness' | 'liveness';
+}
+
+export class HealthChecks extends Health {
+  private readonly checks: NamedCheck[] = [];
+  private readonly infos = new Map<string, () => HealthDetails>();
+  private isStopping = false;
+
+  constructor(private readonly service: string) {
+    super();
+  }
+
+  addCheck(
+    name: string,
+    check: HealthCheck,
+    decides: 'readiness' | 'liveness' = 'readiness',
+  ): void {
+    this.checks.push({ name, check, decides });
+  }
+
+  addInfo(name: string, info: () => HealthDetails): void {
+    this.infos.set(name, info);
+  }
+
+  stopping(): void {
+    this.isStopping = true;
+  }
+
+  async liveness(): Promise<HealthReport> {
+    const report = await this.run(this.checks.filter(({ decides }) => decides === 'liveness'));
+    const info = Object.fromEntries([...this.infos].map(([name, read]) => [name, read()]));
+    return { ...report, ...info };
+  }
+
+  async readiness(): Promise<HealthReport> {
+    const report = await this.run(this.checks);
+    return this.isStopping ? { ...report, status: 'failing', stopping: true } : report;
+  }
+
+  private async run(checks: readonly NamedCheck[]): Promise<HealthReport> {
+    const results = await Promise.all(checks.map((check) => runCheck(check)));
+    const failing = results.some(([, result]) => result.status === 'failing');
+    return {
+      status: failing ? 'failing' : 'ok',
+      service: this.service,
+      checks: Object.fromEntries(results),
+    };
+  }
+}
+
+async function runCheck({ name, check }: NamedCheck): Promise<[string, HealthReport]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${checkMsMax} ms`)), checkMsMax);
+  });
+  try {
+    const details = await Promise.race([Promise.resolve().then(check), late]);
+    return [name, { ...details, status: 'ok' }];
+  } catch (error) {
+    return [name, { status: 'failing', reason: String(error) }];
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,13 @@
+import 'reflect-metadata';
+
+export * from './config.ts';
+export * from './health.ts';
+export * from './logger.ts';
+export * from './metrics.ts';
+export * from './nest-logger.ts';
+export * from './run-service.ts';
+export * from './runtime.module.ts';
+export * from './service-info.ts';
+export * from './service-transport.ts';
+export * from './telemetry-names.ts';
+export * from './tracing.ts';

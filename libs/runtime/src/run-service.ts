@@ -1,0 +1,187 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { ServiceName } from '@millrace/contracts';
+import type { DynamicModule, Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+
+import type { CommonConfig } from './config.ts';
+import { ConfigError } from './config.ts';
+import { Health } from './health.ts';
+import { Logger } from './logger.ts';
+import { Metrics } from './metrics.ts';
+import { NestLogger } from './nest-logger.ts';
+import { RuntimeModule } from './runtime.module.ts';
+import { ServiceInfo } from './service-info.ts';
+import { ServiceTransport } from './service-transport.ts';
+import { names } from './telemetry-names.ts';
+import type { Tracing } from './tracing.ts';
+import { startTracing } from './tracing.ts';
+
+type ServiceModule = Type | DynamicModule;
+
+export interface ServiceOptions<C extends CommonConfig> {
+  readonly name: ServiceName;
+  /** The configuration, or how to parse it: a `ConfigError` ends the process with its message. */
+  readonly config: C | (() => C);
+  readonly module: ServiceModule | ((config: C) => ServiceModule);
+  /** Options of Fastify beyond ours, such as a body limit. */
+  readonly http?: ConstructorParameters<typeof FastifyAdapter>[0];
+}
+
+/** Job ids have up to 128 characters; Fastify's own limit of 100 would answer them with 414. */
+const pathParameterLengthMax = 256;
+
+/**
+ * Boots a service and stays until a signal stops it: consumers first, then what they feed, then
+ * connections and traces, all within `SHUTDOWN_MS`.
+ */
+export async function runService<C extends CommonConfig>(
+  options: ServiceOptions<C>,
+): Promise<void> {
+  try {
+    await boot(options);
+  } catch (error) {
+    process.stderr.write(`${options.name}: ${describeBootFailure(error)}\n`);
+    process.exit(1);
+  }
+}
+
+async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise<void> {
+  const config = typeof options.config === 'function' ? options.config() : options.config;
+  // A signal that comes while the service still boots ends it: there is nothing to bring home yet.
+  const stopBoot = () => process.exit(0);
+  onSignals(stopBoot);
+
+  const app = await createApp(options, config);
+  const tracing = startServiceTracing(app, config);
+  app.get(Metrics).collectProcessMetrics();
+  connectTransport(app);
+  await app.startAllMicroservices();
+  await listen(app, config);
+
+  process.off('SIGTERM', stopBoot).off('SIGINT', stopBoot);
+  stopOnSignals(app, config, tracing);
+  const where = { event: names.event.serviceStarted, port: config.HTTP_PORT };
+  app.get(Logger).info(where, 'the service serves');
+}
+
+async function createApp<C extends CommonConfig>(
+  options: ServiceOptions<C>,
+  config: C,
+): Promise<NestFastifyApplication> {
+  const runtime = RuntimeModule.forService(config, options.name);
+  const service = typeof options.module === 'function' && !isType(options.module)
+    ? options.module(config)
+    : options.module;
+  const adapter = new FastifyAdapter({
+    routerOptions: { maxParamLength: pathParameterLengthMax },
+    ...options.http,
+  });
+  const root: DynamicModule = { module: class ServiceRoot {}, imports: [runtime, service] };
+  const app = await NestFactory.create<NestFastifyApplication>(root, adapter, {
+    abortOnError: false,
+    bufferLogs: true,
+  });
+  app.useLogger(new NestLogger(app.get(Logger)));
+  return app;
+}
+
+function isType(module: unknown): module is Type {
+  return typeof module === 'function' && /^class\b/.test(Function.prototype.toString.call(module));
+}
+
+function startServiceTracing(app: NestFastifyApplication, config: CommonConfig): Tracing {
+  const info = app.get(ServiceInfo);
+  const log = app.get(Logger);
+  return startTracing({
+    service: info.name,
+    instance: info.instance,
+    exportTimeoutMs: config.OTEL_EXPORTER_OTLP_TIMEOUT,
+    onError: (error) => log.debug({ error }, 'the last spans did not reach the collector'),
+  });
+}
+
+function connectTransport(app: NestFastifyApplication): void {
+  const transport = findTransport(app);
+  if (transport !== undefined) app.connectMicroservice({ strategy: transport });
+}
+
+function findTransport(app: NestFastifyApplication): ServiceTransport | undefined {
+  try {
+    return app.get(ServiceTransport, { strict: false });
+  } catch {
+    // Nest throws for a token that nobody provides: a service may have HTTP alone.
+    return undefined;
+  }
+}
+
+async function listen(app: NestFastifyApplication, config: CommonConfig): Promise<void> {
+  try {
+    await app.listen(config.HTTP_PORT, config.HTTP_HOST);
+  } catch (error) {
+    if (errorCodeOf(error) === 'EADDRINUSE') {
+      throw new ConfigError(
+        `port ${config.HTTP_PORT} on ${config.HTTP_HOST} is taken: stop what uses it, or set HTTP_PORT`,
+      );
+    }
+    throw error;
+  }
+}
+
+function stopOnSignals(app: NestFastifyApplication, config: CommonConfig, tracing: Tracing): void {
+  let stopping = false;
+  onSignals((signal) => {
+    // A terminal's Ctrl-C arrives twice when npm passes it on: the second one changes nothing.
+    if (stopping) return;
+    stopping = true;
+    void stop(app, config, tracing, signal);
+  });
+}
+
+async function stop(
+  app: NestFastifyApplication,
+  config: CommonConfig,
+  tracing: Tracing,
+  signal: string,
+): Promise<void> {
+  const log = app.get(Logger);
+  log.info({ event: names.event.serviceStopping, signal }, 'the service stops');
+  app.get(Health).stopping();
+  const ended = closeAll(app, tracing).then(
+    () => 'clean' as const,
+    (error: unknown) => {
+      log.error({ error }, 'the service did not stop cleanly');
+      return 'failed' as const;
+    },
+  );
+  const late = delay(config.SHUTDOWN_MS, 'late' as const, { ref: false });
+  const outcome = await Promise.race([ended, late]);
+  if (outcome === 'late') log.warn({ after_ms: config.SHUTDOWN_MS }, 'the stop took too long');
+  log.info({ event: names.event.serviceStopped, outcome }, 'the service has stopped');
+  process.exit(outcome === 'clean' ? 0 : 1);
+}
+
+async function closeAll(app: NestFastifyApplication, tracing: Tracing): Promise<void> {
+  // Records first: what is still taken in would have to be finished too. Nest closes the
+  // transport only after `onModuleDestroy`, where work queues bring their rows home.
+  await findTransport(app)?.close();
+  await app.close();
+  await tracing.shutdown();
+}
+
+function onSignals(listener: (signal: string) => void): void {
+  process.on('SIGTERM', listener);
+  process.on('SIGINT', listener);
+}
+
+function describeBootFailure(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+function errorCodeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

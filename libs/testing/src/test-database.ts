@@ -1,0 +1,86 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+
+import { migrate } from '@millrace/postgres';
+import pg from 'pg';
+
+const migrationsDirectory = join(import.meta.dirname, '../../../deploy/migrations');
+/** Any number does, as long as every spec's process takes the same one. */
+const creationLock = 7_100_001;
+const roles = ['ingest', 'claude_worker', 'agent_orchestrator', 'webhook_dispatcher'] as const;
+export type DatabaseRole = (typeof roles)[number];
+
+export interface TestDatabase {
+  /** The URL of a service's role; without one, of the superuser. */
+  url(role?: DatabaseRole): string;
+  readonly adminUrl: string;
+  /** Ends whatever is still connected. */
+  drop(): Promise<void>;
+}
+
+/** A fresh, migrated database in the scratch cluster of `MILLRACE_TEST_POSTGRES`. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const clusterUrl = scratchClusterUrl();
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  const password = 'for-specs-only';
+  const url = (role?: DatabaseRole): string => {
+    const database = new URL(clusterUrl);
+    database.pathname = `/${name}`;
+    if (role !== undefined) {
+      database.username = role;
+      database.password = password;
+    }
+    return database.href;
+  };
+  // The roles are the cluster's: two specs that create and alter them at once would collide.
+  await withLockedCluster(clusterUrl, async (cluster) => {
+    await cluster.query(`CREATE DATABASE ${name} TEMPLATE template0`);
+    await migrate({ databaseUrl: url(), directory: migrationsDirectory });
+    for (const role of roles) {
+      const { rowCount } = await cluster.query(
+        'SELECT FROM pg_authid WHERE rolname = $1 AND rolpassword IS NOT NULL',
+        [role],
+      );
+      if (rowCount === 0) await cluster.query(`ALTER ROLE ${role} PASSWORD '${password}'`);
+    }
+  });
+  return {
+    url,
+    adminUrl: url(),
+    drop: () =>
+      withCluster(clusterUrl, async (cluster) => {
+        await cluster.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      }),
+  };
+}
+
+function scratchClusterUrl(): string {
+  const url = process.env['MILLRACE_TEST_POSTGRES'];
+  if (url === undefined || url === '') {
+    throw new Error(
+      'MILLRACE_TEST_POSTGRES is not set: run the spec under `node tools/scratch.mjs -- <command>`',
+    );
+  }
+  return url;
+}
+
+function withLockedCluster(url: string, work: (cluster: pg.Client) => Promise<void>) {
+  return withCluster(url, async (cluster) => {
+    await cluster.query('SELECT pg_advisory_lock($1)', [creationLock]);
+    await work(cluster);
+  });
+}
+
+async function withCluster(
+  url: string,
+  work: (cluster: pg.Client) => Promise<void>,
+): Promise<void> {
+  const cluster = new pg.Client({ connectionString: url });
+  cluster.on('error', () => undefined);
+  await cluster.connect();
+  try {
+    await work(cluster);
+  } finally {
+    await cluster.end();
+  }
+}

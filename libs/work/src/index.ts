@@ -1,0 +1,4 @@
+export * from './interruption.ts';
+export * from './work-event.ts';
+export * from './work-policy.ts';
+export * from './work-queue.ts';

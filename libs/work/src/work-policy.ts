@@ -1,0 +1,28 @@
+export interface Claimed<Row> {
+  readonly rows: Row[];
+  /** Until the earliest row that waits for its `not_before`; null when none does. */
+  readonly nextDueInMs: number | null;
+}
+
+/**
+ * What a queue does with its own table: the engine knows no columns. Every statement that changes
+ * a row is fenced by its owner (`WHERE owner = …`), so that a process whose lease was lost changes
+ * nothing. None of them may lock rows of `processes`: the reaper holds them while it calls `reap`.
+ */
+export interface WorkPolicy<Row extends { id: string }, Outcome> {
+  /** Takes up to `limit` rows that are due, in the policy's order, with FOR UPDATE SKIP LOCKED. */
+  claim(options: { owner: string; limit: number }): Promise<Claimed<Row>>;
+  /** Does the work. A throw is a bug and goes to `crashed`; failures are outcomes. */
+  run(row: Row, signal: AbortSignal): Promise<Outcome>;
+  /** The outcome of a row whose run threw, or whose own outcome Postgres refuses. */
+  crashed(row: Row, error: unknown): Outcome;
+  /** Writes the outcome. Called again while Postgres is away, as long as the lease holds. */
+  settle(row: Row, outcome: Outcome): Promise<void>;
+  /** Ids of rows that `owner` holds and somebody wants cancelled. */
+  cancelRequested(owner: string): Promise<string[]>;
+  /**
+   * Closes or frees whatever these processes still hold, and says how many rows that were. Called
+   * several times for the same process, and by several processes.
+   */
+  reap(deadOwners: string[]): Promise<number>;
+}

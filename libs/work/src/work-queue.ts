@@ -1,0 +1,449 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { assertNever } from '@millrace/contracts';
+import { BadRowError, isConnectionLost } from '@millrace/postgres';
+import type { Pool } from '@millrace/postgres';
+import { ulid } from 'ulid';
+
+import { retryWaitMs } from './core/retry-wait.ts';
+import { LeaseLost, WorkCancelled, WorkStopped } from './interruption.ts';
+import { Processes } from './processes.ts';
+import { Tenure } from './tenure.ts';
+import type { WorkEvent, WorkLog } from './work-event.ts';
+import type { WorkPolicy } from './work-policy.ts';
+
+const leaseMsDefault = 10_000;
+/** Also how long a cancel flag takes at most to reach its run. */
+const heartbeatEveryMsDefault = 1_000;
+/** A safety net only: due rows have their timer, new ones wake the queue. */
+const pollEveryMsDefault = 1_000;
+/** After the deadline of a stop, for runs that were aborted to be settled. */
+const settleGraceMs = 2_000;
+/** While Postgres is away a thousand runs fail to settle at once: one line of log a second. */
+const lossLogEveryMs = 1_000;
+
+export interface WorkQueueOptions<Row extends { id: string }, Outcome> {
+  readonly name: string;
+  /** Where the table `processes` is. */
+  readonly schema: string;
+  readonly pool: Pool;
+  readonly policy: WorkPolicy<Row, Outcome>;
+  /** Rows that run at once. */
+  readonly slotsMax: number;
+  readonly leaseMs?: number;
+  readonly heartbeatEveryMs?: number;
+  readonly pollEveryMs?: number;
+  readonly log: WorkLog;
+  readonly onEvent?: (event: WorkEvent) => void;
+}
+
+/** Slots set aside for rows that are about to be inserted as claimed already. */
+export interface Reservation<Row> {
+  readonly granted: number;
+  /** The owner to insert them with. */
+  readonly owner: string;
+  /** Runs the rows that were really inserted. */
+  start(rows: readonly Row[]): void;
+  /** Gives back the slots that were not used. Always call it, also after a failure. */
+  release(): void;
+}
+
+/**
+ * Claims rows of a table, runs them, settles them.
+ *
+ * W1 A row runs only in the process that owns it, and only while that process holds its lease by
+ *    its own monotonic clock, which counts from before each renewal and so ends first.
+ * W2 A lost lease aborts every run with LeaseLost and settles none of them; the process goes on
+ *    as a new owner. Rows of the old one are reaped like those of a dead process.
+ * W3 Claimed, reserved and running rows together never exceed `slotsMax`.
+ * W4 A slot is free again only when its row is settled, or its lease lost and its run over.
+ * W5 New rows do not overtake waiting ones: nothing is reserved while a backlog is known.
+ * W6 A row that is owned by nobody alive is found: a dead process's row stays in `processes`, and
+ *    is reaped at every turn, for longer than any statement of that process can still commit.
+ * W7 A stop claims nothing more; what it cannot settle in time it leaves to be reaped, at once.
+ */
+export class WorkQueue<Row extends { id: string }, Outcome> {
+  readonly #options: WorkQueueOptions<Row, Outcome>;
+  readonly #policy: WorkPolicy<Row, Outcome>;
+  readonly #processes: Processes;
+  readonly #leaseMs: number;
+  readonly #heartbeatEveryMs: number;
+  #owner = ulid();
+  /** Null before the start, and while there is no lease. */
+  #tenure: Tenure | null = null;
+  #stopping = false;
+  #running = 0;
+  #reserved = 0;
+  /** Resolved, and forgotten, whenever a slot is given back. */
+  #onFreed: (() => void)[] = [];
+  #claimTimer: { readonly timer: NodeJS.Timeout; readonly atMs: number } | null = null;
+  #claiming: Promise<void> = Promise.resolve();
+  #leaseTimer: NodeJS.Timeout | undefined;
+  #heartbeatTimer: NodeJS.Timeout | undefined;
+  #reapTimer: NodeJS.Timeout | undefined;
+  #reaping: Promise<void> = Promise.resolve();
+  #lossLoggedAtMs = -Infinity;
+
+  constructor(options: WorkQueueOptions<Row, Outcome>) {
+    this.#options = options;
+    this.#policy = options.policy;
+    this.#processes = new Processes(options.pool, options.schema);
+    this.#leaseMs = options.leaseMs ?? leaseMsDefault;
+    this.#heartbeatEveryMs = Math.min(
+      options.heartbeatEveryMs ?? heartbeatEveryMsDefault,
+      this.#leaseMs / 3,
+    );
+  }
+
+  /** Changes when a lease was lost; stable between `reserve` and `release`. */
+  get owner(): string {
+    return this.#owner;
+  }
+
+  /** Rows that run or are being settled. */
+  get inFlight(): number {
+    return this.#running;
+  }
+
+  /** @throws when the process cannot be registered. */
+  async start(): Promise<void> {
+    await this.#register();
+    this.#reapSoon(0);
+  }
+
+  /** New claimable rows exist. */
+  wake(): void {
+    this.#tenure?.schedule.woken();
+    this.#next();
+  }
+
+  /**
+   * Sets up to `n` slots aside, for rows that the caller then inserts as owned by this process.
+   * Rows above `granted` are inserted as waiting, followed by `wake()`.
+   */
+  reserve(n: number): Reservation<Row> {
+    const tenure = this.#stopping ? null : this.#tenure;
+    const open = tenure !== null && !tenure.schedule.backlog;
+    const granted = open ? Math.max(0, Math.min(n, this.#slotsFree(tenure))) : 0;
+    this.#reserved += granted;
+    let left = granted;
+    const giveBack = (slots: number): void => {
+      left -= slots;
+      this.#reserved -= slots;
+      if (slots > 0) this.#freed();
+    };
+    return {
+      granted,
+      owner: this.#owner,
+      start: (rows) => {
+        if (tenure !== null) this.#startRows(tenure, rows, 'insert');
+        giveBack(Math.min(left, rows.length));
+      },
+      release: () => giveBack(left),
+    };
+  }
+
+  /**
+   * Claims nothing from now on, waits for what runs, aborts the rest at the deadline
+   * (WorkStopped), settles it and signs off.
+   */
+  async stop(options: { deadlineMs: number }): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#cancelClaimTimer();
+    clearTimeout(this.#reapTimer);
+    const deadlineAtMs = performance.now() + options.deadlineMs;
+    await endsBy(this.#claiming, deadlineAtMs);
+    await this.#drained(deadlineAtMs);
+    this.#tenure?.abortAll(new WorkStopped());
+    const graceEndsAtMs = performance.now() + settleGraceMs;
+    const claimed = await endsBy(this.#claiming, graceEndsAtMs);
+    const settled = await this.#drained(graceEndsAtMs);
+    await endsBy(this.#reaping, graceEndsAtMs);
+    await this.#signOff(claimed && settled);
+  }
+
+  // ── Lease ────────────────────────────────────────────────────────────────────────────────────
+
+  async #register(): Promise<void> {
+    const owner = ulid();
+    const sentAtMs = performance.now();
+    await this.#processes.register(owner, this.#leaseMs);
+    if (this.#stopping) return this.#processes.remove(owner);
+    this.#owner = owner;
+    const tenure = new Tenure({
+      owner,
+      leaseEndsAtMs: sentAtMs + this.#leaseMs,
+      pollEveryMs: this.#options.pollEveryMs ?? pollEveryMsDefault,
+    });
+    this.#tenure = tenure;
+    this.#watchLease(tenure);
+    this.#heartbeatSoon(tenure);
+    this.#next();
+  }
+
+  /** Ends the tenure at the end of its lease, whether or not Postgres answers (W1). */
+  #watchLease(tenure: Tenure): void {
+    if (tenure.over) return;
+    const leftMs = tenure.leaseEndsAtMs - performance.now();
+    if (leftMs <= 0) return this.#loseLease(tenure);
+    this.#leaseTimer = setTimeout(() => this.#watchLease(tenure), leftMs);
+  }
+
+  #heartbeatSoon(tenure: Tenure): void {
+    this.#heartbeatTimer = setTimeout(() => {
+      void this.#heartbeat(tenure).then(() => {
+        if (!tenure.over) this.#heartbeatSoon(tenure);
+      });
+    }, this.#heartbeatEveryMs);
+  }
+
+  async #heartbeat(tenure: Tenure): Promise<void> {
+    const sentAtMs = performance.now();
+    try {
+      const renewed = await this.#processes.renew(tenure.owner, this.#leaseMs);
+      if (tenure.over) return;
+      if (!renewed) return this.#loseLease(tenure);
+      tenure.leaseEndsAtMs = sentAtMs + this.#leaseMs;
+      if (tenure.running.size === 0) return;
+      for (const id of await this.#policy.cancelRequested(tenure.owner)) {
+        tenure.running.get(id)?.abort(new WorkCancelled());
+      }
+    } catch (error) {
+      this.#options.log.warn({ ...this.#about(), err: error }, 'work heartbeat failed');
+    }
+  }
+
+  #loseLease(tenure: Tenure): void {
+    if (tenure.over) return;
+    tenure.end();
+    this.#tenure = null;
+    const running = tenure.running.size;
+    this.#options.log.error({ ...this.#about(), running }, 'work lease lost');
+    this.#tell({ type: 'lease-lost', running });
+    tenure.abortAll(new LeaseLost());
+    void this.#registerAgain();
+  }
+
+  /** Waits for reservations to be released first, so that `owner` is stable meanwhile. */
+  async #registerAgain(): Promise<void> {
+    for (let attempt = 1; !this.#stopping; attempt += 1) {
+      while (this.#reserved > 0) await this.#nextFreed();
+      try {
+        await this.#register();
+        this.#options.log.info(this.#about(), 'work owner registered again');
+        return;
+      } catch (error) {
+        this.#options.log.warn({ ...this.#about(), err: error }, 'work registration failed');
+        await sleep(retryWaitMs(attempt, Math.random()), undefined, { ref: false });
+      }
+    }
+  }
+
+  async #signOff(settled: boolean): Promise<void> {
+    clearTimeout(this.#leaseTimer);
+    clearTimeout(this.#heartbeatTimer);
+    const tenure = this.#tenure;
+    this.#tenure = null;
+    if (tenure === null) return;
+    tenure.end();
+    tenure.abortAll(new LeaseLost());
+    try {
+      if (settled) await this.#processes.remove(tenure.owner);
+      else await this.#processes.expire(tenure.owner);
+    } catch (error) {
+      this.#options.log.warn({ ...this.#about(), err: error }, 'work owner not signed off');
+    }
+  }
+
+  // ── Claim ────────────────────────────────────────────────────────────────────────────────────
+
+  #slotsFree(tenure: Tenure): number {
+    return this.#options.slotsMax - this.#running - this.#reserved - tenure.claimLimit;
+  }
+
+  /** Claims, or arranges when to look again. Called whenever something has changed. */
+  #next(): void {
+    const tenure = this.#tenure;
+    if (tenure === null || this.#stopping) return;
+    const nowMs = performance.now();
+    const next = tenure.schedule.next(nowMs, this.#slotsFree(tenure));
+    switch (next.kind) {
+      case 'claim':
+        this.#claiming = this.#claim(tenure, next.limit);
+        return;
+      case 'at':
+        return this.#nextAt(next.atMs, nowMs);
+      case 'wait':
+        return;
+      default:
+        assertNever(next);
+    }
+  }
+
+  #nextAt(atMs: number, nowMs: number): void {
+    if (this.#claimTimer !== null && this.#claimTimer.atMs <= atMs) return;
+    this.#cancelClaimTimer();
+    const fire = (): void => {
+      this.#claimTimer = null;
+      this.#next();
+    };
+    this.#claimTimer = { timer: setTimeout(fire, Math.ceil(atMs - nowMs)), atMs };
+  }
+
+  #cancelClaimTimer(): void {
+    if (this.#claimTimer !== null) clearTimeout(this.#claimTimer.timer);
+    this.#claimTimer = null;
+  }
+
+  async #claim(tenure: Tenure, limit: number): Promise<void> {
+    const { schedule, owner } = tenure;
+    const beganAtMs = performance.now();
+    schedule.began(beganAtMs);
+    tenure.claimLimit = limit;
+    try {
+      const { rows, nextDueInMs } = await this.#policy.claim({ owner, limit });
+      const nowMs = performance.now();
+      schedule.answered({ rows: rows.length, limit, nextDueInMs }, nowMs);
+      tenure.claimLimit = 0;
+      this.#tell({ type: 'claimed', rows: rows.length, limit, ms: nowMs - beganAtMs });
+      this.#startRows(tenure, rows, 'claim');
+    } catch (error) {
+      schedule.failed(performance.now(), Math.random());
+      tenure.claimLimit = 0;
+      this.#options.log.warn({ ...this.#about(), err: error }, 'work claim failed');
+    }
+    this.#next();
+  }
+
+  // ── Run and settle ───────────────────────────────────────────────────────────────────────────
+
+  #startRows(tenure: Tenure, rows: readonly Row[], via: 'claim' | 'insert'): void {
+    // Their owner is not this process any more: they are reaped (W6).
+    if (tenure.over || rows.length === 0) return;
+    this.#tell({ type: 'started', rows: rows.length, via });
+    for (const row of rows) this.#startRow(tenure, row);
+  }
+
+  #startRow(tenure: Tenure, row: Row): void {
+    if (tenure.running.has(row.id)) {
+      this.#options.log.error({ ...this.#about(), row: row.id }, 'work row runs already');
+      return;
+    }
+    const controller = new AbortController();
+    tenure.running.set(row.id, controller);
+    this.#running += 1;
+    void this.#workOn(tenure, row, controller.signal)
+      .catch((error: unknown) => {
+        this.#options.log.error({ ...this.#about(), row: row.id, err: error }, 'work row stuck');
+      })
+      .finally(() => {
+        tenure.running.delete(row.id);
+        this.#running -= 1;
+        tenure.schedule.settled(performance.now());
+        this.#freed();
+      });
+  }
+
+  async #workOn(tenure: Tenure, row: Row, signal: AbortSignal): Promise<void> {
+    let outcome: Outcome;
+    try {
+      outcome = await this.#policy.run(row, signal);
+    } catch (error) {
+      this.#options.log.error({ ...this.#about(), row: row.id, err: error }, 'work run crashed');
+      outcome = this.#policy.crashed(row, error);
+    }
+    if (tenure.over || !(await this.#settle(tenure, row, outcome))) this.#tell({ type: 'dropped' });
+  }
+
+  /** Tries for as long as the lease holds. @returns whether the outcome was written. */
+  async #settle(tenure: Tenure, row: Row, outcome: Outcome): Promise<boolean> {
+    const beganAtMs = performance.now();
+    let settling = outcome;
+    let refused = false;
+    for (let attempts = 1; !tenure.over; attempts += 1) {
+      try {
+        await this.#policy.settle(row, settling);
+        this.#tell({ type: 'settled', ms: performance.now() - beganAtMs, attempts });
+        return true;
+      } catch (error) {
+        this.#logUnsettled(row, error);
+        if (error instanceof BadRowError && !refused) {
+          refused = true;
+          settling = this.#policy.crashed(row, error);
+          continue;
+        }
+      }
+      await sleep(retryWaitMs(attempts, Math.random()));
+    }
+    return false;
+  }
+
+  #logUnsettled(row: Row, error: unknown): void {
+    const nowMs = performance.now();
+    const lost = isConnectionLost(error);
+    if (lost && nowMs - this.#lossLoggedAtMs < lossLogEveryMs) return;
+    if (lost) this.#lossLoggedAtMs = nowMs;
+    this.#options.log.warn({ ...this.#about(), row: row.id, err: error }, 'work not settled');
+  }
+
+  /** A slot was given back. */
+  #freed(): void {
+    for (const resolve of this.#onFreed.splice(0)) resolve();
+    this.#next();
+  }
+
+  #nextFreed(): Promise<void> {
+    return new Promise((resolve) => this.#onFreed.push(resolve));
+  }
+
+  /** Waits until no slot is in use. @returns whether that came before the deadline. */
+  async #drained(deadlineAtMs: number): Promise<boolean> {
+    while (this.#running > 0 || this.#reserved > 0) {
+      if (!(await endsBy(this.#nextFreed(), deadlineAtMs))) return false;
+    }
+    return true;
+  }
+
+  // ── Reap ─────────────────────────────────────────────────────────────────────────────────────
+
+  #reapSoon(delayMs: number): void {
+    if (this.#stopping) return;
+    this.#reapTimer = setTimeout(() => {
+      this.#reaping = this.#reap().finally(() => this.#reapSoon(this.#leaseMs / 2));
+    }, delayMs);
+  }
+
+  async #reap(): Promise<void> {
+    try {
+      const reaped = await this.#processes.reapDead((ids) => this.#policy.reap(ids));
+      if (reaped.rows === 0) return;
+      const { processes, rows } = reaped;
+      this.#options.log.warn({ ...this.#about(), processes, rows }, 'work of dead processes reaped');
+      this.#tell({ type: 'reaped', processes: processes.length, rows });
+      this.wake();
+    } catch (error) {
+      this.#options.log.warn({ ...this.#about(), err: error }, 'work reaping failed');
+    }
+  }
+
+  #about(): { queue: string; owner: string } {
+    return { queue: this.#options.name, owner: this.#owner };
+  }
+
+  #tell(event: WorkEvent): void {
+    this.#options.onEvent?.(event);
+  }
+}
+
+/** @returns whether the promise was settled before the deadline of the monotonic clock. */
+async function endsBy(promise: Promise<void>, deadlineAtMs: number): Promise<boolean> {
+  const timer = new AbortController();
+  const leftMs = Math.max(0, deadlineAtMs - performance.now());
+  const late = sleep(leftMs, false, { signal: timer.signal }).catch(() => false);
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    timer.abort();
+  }
+}

@@ -1,0 +1,10 @@
+/** Where things lie in the repository. */
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const repoRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Kafka's jars: fetched once, used by every stack of this checkout. */
+export const kafkaLibsFolder = join(repoRoot, '.millrace', 'kafka', 'libs');
+
+export const migrationsFolder = join(repoRoot, 'deploy', 'migrations');

@@ -1,0 +1,98 @@
+/** What each process of the stack finds in its environment. */
+import { join } from 'node:path';
+
+/** Of this process's own environment, what would lead a child astray or is a secret. */
+const withheld =
+  /^(ANTHROPIC_|npm_|PG|MILLRACE_|INIT_CWD$|DATABASE_URL$|KAFKA_BROKERS$|HTTP_PORT$|HTTP_HOST$|NODE_ENV$)/;
+
+/** @param {NodeJS.ProcessEnv} env @returns {NodeJS.ProcessEnv} */
+export function inheritedEnvironment(env) {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !withheld.test(name)));
+}
+
+/**
+ * @typedef {import('@millrace/contracts').ServiceName} ServiceName
+ *
+ * @typedef {object} ServiceEnvironmentOptions
+ * @property {import('./ports.mjs').Ports} ports
+ * @property {NodeJS.ProcessEnv} inherited
+ * @property {Record<string, string>} rolePasswords
+ * @property {string} apiKey
+ * @property {string} webhookSecret
+ * @property {{ baseUrl: string | undefined, apiKey: string, isStandIn: boolean }} claude
+ */
+
+/** Loopback: where the sample receiver listens. Only a local stack may call it. */
+const loopbackCidrs = '127.0.0.0/8,::1/128';
+/** Services end within this; the whole stack has 15 s. */
+export const serviceStopMs = 6_000;
+
+/** @type {Record<ServiceName, { port: import('./ports.mjs').PortName, role?: string }>} */
+export const serviceTable = {
+  ingest: { port: 'http', role: 'ingest' },
+  'claude-worker': { port: 'worker', role: 'claude_worker' },
+  'agent-orchestrator': { port: 'orchestrator' },
+  'webhook-dispatcher': { port: 'dispatcher', role: 'webhook_dispatcher' },
+};
+
+export const serviceNames = /** @type {ServiceName[]} */ (Object.keys(serviceTable));
+
+/**
+ * @param {ServiceName} service
+ * @param {ServiceEnvironmentOptions} options
+ * @returns {NodeJS.ProcessEnv}
+ */
+export function serviceEnvironment(service, options) {
+  const { ports, inherited, rolePasswords } = options;
+  const { port, role } = serviceTable[service];
+  return {
+    SHUTDOWN_MS: String(serviceStopMs - 1_000),
+    // A collector that is not there must not hold up the end.
+    OTEL_EXPORTER_OTLP_TIMEOUT: '1000',
+    ...inherited,
+    NODE_ENV: 'production',
+    KAFKA_BROKERS: `127.0.0.1:${ports.kafka}`,
+    HTTP_HOST: '127.0.0.1',
+    HTTP_PORT: String(ports[port]),
+    ...(role === undefined
+      ? {}
+      : { DATABASE_URL: databaseUrl({ role, password: rolePasswords[role] ?? '', ports }) }),
+    ...ownEnvironment(service, options),
+  };
+}
+
+/** @param {{ role: string, password: string, ports: import('./ports.mjs').Ports }} options */
+export function databaseUrl({ role, password, ports }) {
+  return `postgres://${role}:${password}@127.0.0.1:${ports.postgres}/millrace`;
+}
+
+/**
+ * @param {ServiceName} service
+ * @param {ServiceEnvironmentOptions} options
+ * @returns {NodeJS.ProcessEnv}
+ */
+function ownEnvironment(service, { ports, apiKey, webhookSecret, claude }) {
+  switch (service) {
+    case 'ingest':
+      return {
+        MILLRACE_DEFAULT_API_KEY: apiKey,
+        MILLRACE_DEFAULT_WEBHOOK_SECRET: webhookSecret,
+        MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,
+        MILLRACE_PUBLIC_URL: `http://127.0.0.1:${ports.http}`,
+        MILLRACE_CLAUDE_STAND_IN: String(claude.isStandIn),
+      };
+    case 'claude-worker':
+      return {
+        ANTHROPIC_API_KEY: claude.apiKey,
+        ...(claude.baseUrl === undefined ? {} : { ANTHROPIC_BASE_URL: claude.baseUrl }),
+        MILLRACE_CLAUDE_STAND_IN: String(claude.isStandIn),
+      };
+    case 'webhook-dispatcher':
+      return { MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs };
+    case 'agent-orchestrator':
+      return {};
+  }
+}
+
+/** @param {string} folder of the repository @param {ServiceName} service */
+export const mainFileOf = (folder, service) => join(folder, 'apps', service, 'dist', 'main.js');

@@ -1,0 +1,143 @@
+/**
+ * npm test [-- --only STAGE,…] [PATTERN…]
+ *
+ * Sets everything up and checks it: lint, types, repo rules, unit, integration, end to end. Ends
+ * with one line that sums what ran. `npm run check` is the same without the set-up. Runs on an old
+ * Node without dependencies until both are installed.
+ */
+import { spawn } from 'node:child_process';
+import { parseArgs } from 'node:util';
+
+import { provideKcat } from './check/kcat.mjs';
+import { stages } from './check/stages.mjs';
+import { sum, summaryLine } from './check/tally.mjs';
+import { build } from './setup/build.mjs';
+import { install, installedNode, isInstalled } from './setup/install.mjs';
+import { fetchKafkaLibs } from './setup/kafka-libs.mjs';
+import { requirePrerequisites } from './setup/prerequisites.mjs';
+import { StackError } from './stack/stack-error.mjs';
+import { formatMs, print, printHeading, step, warn } from './terminal.mjs';
+
+const nodeMajorWanted = 24;
+
+const { values, positionals } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    'no-setup': { type: 'boolean' },
+    help: { type: 'boolean' },
+  },
+  allowPositionals: true,
+});
+const names = stages.map(({ name }) => name);
+const wanted = values.only?.split(',') ?? names;
+const unknown = wanted.filter((name) => !names.includes(name));
+if (values.help === true || unknown.length > 0) {
+  if (unknown.length > 0) console.error(`There is no stage ${unknown.join(', ')}.`);
+  console.error(`Usage: npm test -- [--only ${names.join(',')}] [PATTERN…]`);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+
+const stop = new AbortController();
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+  process.on(signal, () => stop.abort());
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!(error instanceof StackError)) throw error;
+  console.error(`${error.message}${error.log ? `\n${error.log}` : ''}`);
+  process.exitCode = 1;
+}
+
+async function main() {
+  const startedAt = performance.now();
+  if (values['no-setup'] !== true) await installDependencies();
+  // npm gives its scripts the installed Node by itself, but not on the run that installs it.
+  if (Number.parseInt(process.versions.node, 10) < nodeMajorWanted) return handOver();
+  const whyNoKcat = await prepare();
+  const tally = sum(await check(whyNoKcat));
+  print();
+  for (const { name, reason } of tally.skipped) print(`skipped: ${name} (${reason})`);
+  if (stop.signal.aborted) warn('stopped before the end');
+  print(`in ${formatMs(performance.now() - startedAt)}`);
+  print(summaryLine(tally));
+  return tally.failed > 0 || stop.signal.aborted ? 1 : 0;
+}
+
+async function installDependencies() {
+  requirePrerequisites();
+  if (isInstalled()) return;
+  await step('dependencies', (onProgress) => install({ onProgress, signal: stop.signal }));
+}
+
+/** @returns {Promise<number>} the exit status of the same command on the Node that is installed */
+function handOver() {
+  const child = spawn(installedNode, process.argv.slice(1), { stdio: 'inherit' });
+  stop.signal.addEventListener('abort', () => child.kill('SIGTERM'));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+}
+
+/** @returns {Promise<string>} why there is no kcat, or '' */
+async function prepare() {
+  const needsKafka = wanted.includes('integration') || wanted.includes('e2e');
+  await step('build', () => build(), ({ built }) => `${built} files`);
+  if (!needsKafka) return '';
+  await step('Apache Kafka', (onProgress) => fetchKafkaLibs({ onProgress, signal: stop.signal }));
+  if (!wanted.includes('e2e')) return '';
+  return step('kcat', (onLine) => provideKcat(onLine, stop.signal), (reason) => reason);
+}
+
+/** @param {string} whyNoKcat */
+async function check(whyNoKcat) {
+  /** @param {string} name */
+  const reasonOf = (name) =>
+    /kcat/i.test(name) && whyNoKcat !== '' ? whyNoKcat : 'skipped by its own file';
+  const tallies = [];
+  for (const stage of stages.filter(({ name }) => wanted.includes(name))) {
+    if (stop.signal.aborted) break;
+    tallies.push(await checkStage(stage, reasonOf));
+  }
+  return tallies;
+}
+
+/** Makes a stage's line end in a cross. */
+class StageFailure extends Error {
+  /** @param {import('./check/stages.mjs').StageResult} result */
+  constructor(result) {
+    super(summaryLine(result.tally));
+    this.result = result;
+  }
+}
+
+/**
+ * @param {import('./check/stages.mjs').Stage} stage
+ * @param {(name: string) => string} reasonOf
+ */
+async function checkStage({ label, run }, reasonOf) {
+  try {
+    return await step(
+      label,
+      async (update) => {
+        const result = await run({
+          signal: stop.signal,
+          update,
+          patterns: positionals,
+          reasonOf,
+        });
+        if (result.tally.failed > 0) throw new StageFailure(result);
+        return result.tally;
+      },
+      summaryLine,
+    );
+  } catch (error) {
+    if (!(error instanceof StageFailure)) throw error;
+    const { tally, log } = error.result;
+    printHeading(`${label}: ${summaryLine(tally)}`);
+    print(log);
+    return tally;
+  }
+}
