@@ -12,7 +12,7 @@ import { join } from 'node:path';
 
 import kafkajs from 'kafkajs';
 
-import { startStack } from '../tools/stack.mjs';
+import { freePorts, startStack } from '../tools/stack.mjs';
 import { cpuSeconds } from './cpu-time.mjs';
 import { figure, percentile, printTable, round } from './figures.mjs';
 
@@ -55,17 +55,14 @@ async function openBench() {
   console.log('  starting a stack for the bench …');
   const stack = await startStack({
     home,
-    ports: 'free',
-    env: {
-      ANTHROPIC_API_KEY: 'bench',
-      ANTHROPIC_BASE_URL: `http://127.0.0.1:${model.port}`,
-      MAX_IN_FLIGHT: '1000',
-      OTEL_SDK_DISABLED: process.env['OTEL_SDK_DISABLED'] ?? 'false',
-    },
+    ports: await freePorts(),
+    claude: { apiKey: 'bench', baseUrl: `http://127.0.0.1:${model.port}` },
+    receiver: false,
+    serviceEnv: { 'claude-worker': { MAX_IN_FLIGHT: '1000' } },
   });
   const kafka = new kafkajs.Kafka({
     clientId: 'bench-submitter',
-    brokers: [stack.kafka],
+    brokers: [stack.kafkaBroker],
     logLevel: kafkajs.logLevel.ERROR,
   });
   const producer = kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
@@ -119,7 +116,7 @@ async function repeated(bench, { jobs, runs, modelMs }) {
 async function throughput(bench, jobs, label) {
   await bench.receiver.ask('clear');
   const records = Array.from({ length: jobs }, (_, n) => record(bench, `bench-${label}-${n}`));
-  const pids = { ...bench.stack.pids(), ...helpers(bench) };
+  const pids = { ...stackPids(bench.stack), ...helpers(bench) };
   const cpuBefore = cpuSeconds(pids);
   const startedAt = now();
   for (let from = 0; from < jobs; from += batchSize) {
@@ -130,6 +127,10 @@ async function throughput(bench, jobs, label) {
   const seconds = (Math.max(...arrivals.map(([, at]) => at)) - startedAt) / 1000;
   const ours = Object.entries(cpu).filter(([name]) => !(name in helpers(bench)));
   return { jobsPerSecond: jobs / seconds, cpu, cpuOfOurs: sum(ours.map(([, value]) => value)) };
+}
+
+function stackPids(stack) {
+  return Object.fromEntries(stack.names().map((name) => [name, stack.pid(name)]));
 }
 
 /** Processes that stand for the world outside; their CPU is listed apart. */

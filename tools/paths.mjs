@@ -8,3 +8,6 @@ export const repoRoot = dirname(dirname(fileURLToPath(import.meta.url)));
 export const kafkaLibsFolder = join(repoRoot, '.millrace', 'kafka', 'libs');
 
 export const migrationsFolder = join(repoRoot, 'deploy', 'migrations');
+
+/** Data, logs, secrets and pids of the stack that `npm start` runs. */
+export const homeFolder = process.env['MILLRACE_HOME'] || join(repoRoot, '.millrace');

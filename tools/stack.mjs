@@ -182,7 +182,7 @@ function claim({ home, state }) {
  */
 async function startServers({ plan, supervisor, report }) {
   const { ports, urls } = plan;
-  const [postgresUrl] = await allOrFirstFailure([
+  const [postgresUrl] = await Promise.all([
     report.step(
       'PostgreSQL',
       () => startDatabase(plan, supervisor),
@@ -219,7 +219,7 @@ async function startServices({ plan, supervisor, report }) {
     apiKey: apiKeyOf(plan.home),
     webhookSecret: webhookSecretOf(plan.home),
   };
-  await allOrFirstFailure(
+  await Promise.all(
     plan.services.map((name) =>
       report.step(
         name,
@@ -319,7 +319,7 @@ function nodeUnit({ home, extraEnv }, { name, file, env, readyUrl, stopGraceMs }
         name,
         home,
         command: installedNode,
-        args: [file],
+        args: ['--disable-warning=TimeoutNegativeWarning', file],
         env: { ...env, ...extraEnv(name) },
         cwd: repoRoot,
       });
@@ -435,14 +435,3 @@ function errnoOf(error) {
 
 /** @param {number} port */
 const local = (port) => `http://127.0.0.1:${port}`;
-
-/**
- * Waits for all of them even when one fails, so that nothing starts behind the failure's back.
- * @template {readonly unknown[]} Works
- * @param {readonly [...Works]} works
- * @returns {Promise<{ -readonly [Index in keyof Works]: Awaited<Works[Index]> }>}
- */
-async function allOrFirstFailure(works) {
-  await Promise.allSettled(works);
-  return Promise.all(works);
-}

@@ -28,6 +28,7 @@ const active = new Set();
 /** @type {NodeJS.Timeout | undefined} */
 let ticker;
 let frame = 0;
+let hasFailed = false;
 
 /** @param {string} [text] a line of its own */
 export function print(text = '') {
@@ -77,7 +78,9 @@ export async function step(label, work, describe = () => '') {
     return result;
   } catch (error) {
     active.delete(entry);
-    print(`${red('✗')} ${label}`);
+    // What fails after the first failure does so because everything is being stopped.
+    if (!hasFailed) print(`${red('✗')} ${label}`);
+    hasFailed = true;
     throw error;
   } finally {
     if (active.size === 0) {
@@ -127,3 +130,12 @@ function drawStatus() {
 
 /** @param {Active} entry */
 const seconds = (entry) => `${Math.round((performance.now() - entry.startedAt) / 1000)} s`;
+
+/** @param {Error & { log?: string }} error its message says what to do */
+export function printFailure(error) {
+  print();
+  const [first = '', ...rest] = error.message.split('\n');
+  print(`${red('✗')} ${bold(first)}`);
+  for (const line of rest) print(line === '' ? '' : `  ${line}`);
+  if (error.log) for (const line of error.log.split('\n')) print(dim(`    ${line}`));
+}

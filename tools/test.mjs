@@ -16,7 +16,7 @@ import { install, installedNode, isInstalled } from './setup/install.mjs';
 import { fetchKafkaLibs } from './setup/kafka-libs.mjs';
 import { requirePrerequisites } from './setup/prerequisites.mjs';
 import { StackError } from './stack/stack-error.mjs';
-import { formatMs, print, printHeading, step, warn } from './terminal.mjs';
+import { formatMs, print, printFailure, printHeading, step, warn } from './terminal.mjs';
 
 const nodeMajorWanted = 24;
 
@@ -37,6 +37,15 @@ if (values.help === true || unknown.length > 0) {
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
+/** Makes a stage's line end in a cross. */
+class StageFailure extends Error {
+  /** @param {import('./check/stages.mjs').StageResult} result */
+  constructor(result) {
+    super(summaryLine(result.tally));
+    this.result = result;
+  }
+}
+
 const stop = new AbortController();
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.on(signal, () => stop.abort());
@@ -46,7 +55,7 @@ try {
   process.exitCode = await main();
 } catch (error) {
   if (!(error instanceof StackError)) throw error;
-  console.error(`${error.message}${error.log ? `\n${error.log}` : ''}`);
+  printFailure(error);
   process.exitCode = 1;
 }
 
@@ -102,15 +111,6 @@ async function check(whyNoKcat) {
     tallies.push(await checkStage(stage, reasonOf));
   }
   return tallies;
-}
-
-/** Makes a stage's line end in a cross. */
-class StageFailure extends Error {
-  /** @param {import('./check/stages.mjs').StageResult} result */
-  constructor(result) {
-    super(summaryLine(result.tally));
-    this.result = result;
-  }
 }
 
 /**

@@ -1,5 +1,5 @@
 -- Up Migration
-
+--
 -- What webhook-dispatcher owns. A delivery's way:
 --
 --   waiting ── claimed ──> sending ── 2xx ────────────────────> delivered
@@ -59,6 +59,8 @@ CREATE TABLE dispatcher.deliveries (
 CREATE INDEX deliveries_waiting
   ON dispatcher.deliveries (tenant, origin, retry, not_before)
   WHERE state = 'waiting';
+-- When the earliest of them falls due.
+CREATE INDEX deliveries_due ON dispatcher.deliveries (not_before) WHERE state = 'waiting';
 -- The reaper finds what a dead process held.
 CREATE INDEX deliveries_owned ON dispatcher.deliveries (owner) WHERE owner IS NOT NULL;
 
@@ -81,7 +83,6 @@ CREATE TABLE dispatcher.delivery_attempts (
   PRIMARY KEY (delivery_id, number)
 );
 
-GRANT USAGE ON SCHEMA dispatcher TO webhook_dispatcher;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA dispatcher TO webhook_dispatcher;
 
 -- Down Migration

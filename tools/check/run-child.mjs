@@ -1,10 +1,12 @@
 /** Runs a command of the test run to its end, with everything that it said. */
 import { spawn } from 'node:child_process';
+import { delimiter, join } from 'node:path';
 
 import { repoRoot } from '../paths.mjs';
 
 /** How long a command may take to end after it was asked to. */
 const stopGraceMs = 20_000;
+const binFolder = join(repoRoot, 'node_modules', '.bin');
 
 /** @typedef {{ status: number | null, output: string, timedOut: boolean }} ChildResult */
 
@@ -22,7 +24,8 @@ export function runChild(command, { timeoutMs, signal, env, onLine }) {
     process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'TERM', ...command] : command;
   const child = spawn(file, args, {
     cwd: repoRoot,
-    env: { ...process.env, ...env },
+    // The installed Node, whatever this process was started by.
+    env: { ...process.env, PATH: `${binFolder}${delimiter}${process.env['PATH'] ?? ''}`, ...env },
     // A group of its own: a terminal's Ctrl-C reaches it once, through this process.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],

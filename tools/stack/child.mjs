@@ -54,7 +54,7 @@ export async function startChild(spec) {
   mkdirSync(dirname(logFile), { recursive: true });
   mkdirSync(dirname(pidFile), { recursive: true });
   const logStart = setAsideLargeLog(logFile);
-  const [command, ...args] = [
+  const [command = '', ...args] = [
     ...(spec.wrapper ?? []),
     ...(process.platform === 'linux'
       ? ['setpriv', '--pdeathsig', spec.parentDeathSignal ?? 'KILL']

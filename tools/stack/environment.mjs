@@ -78,7 +78,6 @@ function ownEnvironment(service, { ports, apiKey, webhookSecret, claude }) {
         MILLRACE_DEFAULT_API_KEY: apiKey,
         MILLRACE_DEFAULT_WEBHOOK_SECRET: webhookSecret,
         MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,
-        MILLRACE_PUBLIC_URL: `http://127.0.0.1:${ports.http}`,
         MILLRACE_CLAUDE_STAND_IN: String(claude.isStandIn),
       };
     case 'claude-worker':
@@ -88,7 +87,10 @@ function ownEnvironment(service, { ports, apiKey, webhookSecret, claude }) {
         MILLRACE_CLAUDE_STAND_IN: String(claude.isStandIn),
       };
     case 'webhook-dispatcher':
-      return { MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs };
+      return {
+        MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,
+        MILLRACE_PUBLIC_URL: `http://127.0.0.1:${ports.http}`,
+      };
     case 'agent-orchestrator':
       return {};
   }

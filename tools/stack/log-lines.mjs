@@ -15,12 +15,15 @@ const hiddenFields = new Set([
   'span_id',
 ]);
 
+/** A stack trace buries the reason. */
+const stackFrame = /^\s+at |^Node\.js v|^[\s{}]*$/;
+
 /** @param {string} file @param {number} start @returns {string[]} */
 export function lastLogLines(file, start) {
   const lines = readFrom(file, start)
     .trimEnd()
     .split('\n')
-    .filter((line) => line.trim() !== '');
+    .filter((line) => line.trim() !== '' && !stackFrame.test(line));
   const shown = lines.slice(-linesMax).map(readable);
   return shown.length === 0 ? ['(it wrote nothing)'] : shown;
 }

@@ -31,6 +31,7 @@ const readyTimeoutMs = 60_000;
 export class Supervisor {
   /** @type {Map<string, Supervised>} */
   #all = new Map();
+  #closed = false;
   #report;
   #onLost;
 
@@ -47,6 +48,7 @@ export class Supervisor {
    * @returns {Promise<void>} when it serves; a failure of this first start is the caller's
    */
   async add(unit) {
+    if (this.#closed) throw new StackError(`${unit.name} is not started: the stack is stopping.`);
     const supervised = new Supervised(unit, this.#report, this.#onLost);
     this.#all.set(unit.name, supervised);
     await supervised.start();
@@ -64,8 +66,9 @@ export class Supervisor {
     return [...this.#all.keys()];
   }
 
-  /** Restarts nothing from now on. */
+  /** Starts and restarts nothing from now on. */
   letGo() {
+    this.#closed = true;
     for (const supervised of this.#all.values()) supervised.letGo();
   }
 

@@ -1,7 +1,7 @@
 import type { OutgoingMessage, Usage } from '@millrace/contracts';
 import type { Claimed } from '@millrace/work';
 
-import type { Call, CallOrigin, CallParams, SessionTurn } from './core/call.ts';
+import type { Call, CallParams, CallRequest, SessionTurn } from './core/call.ts';
 import type { ClaudeAnswer, CutReason } from './core/claude-answer.ts';
 import type { ClosedAttempt } from './core/settle-call.ts';
 
@@ -30,12 +30,9 @@ export abstract class ClaudeApi {
   abstract send(request: ClaudeSend): Promise<ClaudeAnswer>;
 }
 
-/** A call as it comes in, with its bodies encoded for the table. */
+/** A call as it comes in. */
 export interface NewCall {
-  readonly call: Omit<Call, 'attempt' | 'dispatchedAtMs'>;
-  readonly params: Buffer | null;
-  readonly reply: Buffer;
-  readonly origin: Buffer;
+  readonly request: CallRequest;
   /** A slot is free for it: it goes to this process at once if its session lets it. */
   readonly claim: boolean;
 }
@@ -52,7 +49,8 @@ export type ExistingCall =
       readonly kind: 'ended';
       readonly id: string;
       readonly completionType: string;
-      readonly completion: Buffer;
+      /** The completion's JSON, word for word. */
+      readonly completion: string;
       readonly finishedAtMs: number;
     };
 
@@ -73,7 +71,7 @@ export type NextState =
       readonly finished: OutgoingMessage;
       readonly deadLetter: OutgoingMessage | null;
       /** What the turn adds to its conversation. */
-      readonly turn: Buffer | null;
+      readonly turn: readonly unknown[] | null;
     }
   | {
       readonly kind: 'again';
@@ -82,18 +80,18 @@ export type NextState =
     }
   | { readonly kind: 'unsent'; readonly delayMs: number };
 
-export interface OpenCall {
-  readonly tenant: string;
-  readonly callId: string;
-}
+export type History =
+  | { readonly kind: 'messages'; readonly messages: readonly unknown[] }
+  | { readonly kind: 'too_long'; readonly bytes: number };
 
 /** The ledger of calls: every change is one statement, guarded by owner and attempt. */
 export abstract class CallLedger {
   /** One result for each; a rejected one is a BadRowError or says that Postgres is away. */
-  abstract insert(calls: readonly NewCall[], owner: string): Promise<
-    PromiseSettledResult<Inserted>[]
-  >;
-  abstract findExisting(calls: readonly OpenCall[]): Promise<ExistingCall[]>;
+  abstract insert(
+    calls: readonly NewCall[],
+    owner: string,
+  ): Promise<PromiseSettledResult<Inserted>[]>;
+  abstract findExisting(calls: readonly CallRequest[]): Promise<ExistingCall[]>;
   abstract claim(options: { owner: string; limit: number }): Promise<Claimed<Call>>;
   /** `lost`: the attempt is no longer its owner's, and only late usage was noted. */
   abstract settle(entry: LedgerEntry): Promise<'settled' | 'lost'>;
@@ -103,11 +101,15 @@ export abstract class CallLedger {
   /** Puts back, unsent, what `owner` holds in the table but does not know of. */
   abstract releaseUnknown(owner: string, known: readonly string[]): Promise<number>;
   /** The conversation before a turn, oldest message first. */
-  abstract history(tenant: string, turn: SessionTurn): Promise<readonly unknown[]>;
+  abstract history(tenant: string, turn: SessionTurn): Promise<History>;
   /** Rows that nobody runs yet. */
   abstract countWaiting(): Promise<number>;
   /** Resolves when all that was handed over is written, or has failed. */
   abstract close(): Promise<void>;
 }
 
-export type { CallOrigin };
+/** Bodies too large to travel in an event, by tenant and id. */
+export interface BlobStore {
+  put(tenant: string, id: string, body: { bytes: Buffer; ttlSeconds: number }): Promise<void>;
+  get(tenant: string, id: string): Promise<Buffer | null>;
+}

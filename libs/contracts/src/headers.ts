@@ -8,6 +8,8 @@ export const cloudEventHeaders = {
   specVersion: 'ce_specversion',
   time: 'ce_time',
   subject: 'ce_subject',
+  /** Extension attribute: whose event it is, known before the body is decoded. */
+  tenant: 'ce_tenant',
   contentType: 'content-type',
 } as const;
 

@@ -15,7 +15,11 @@ export class Blobs {
   }
 
   /** Idempotent by id: the same id again keeps the first bytes and the later expiry. */
-  async put(tenant: string, id: string, bytes: Buffer, ttlSeconds: number): Promise<void> {
+  async put(
+    tenant: string,
+    id: string,
+    { bytes, ttlSeconds }: { bytes: Buffer; ttlSeconds: number },
+  ): Promise<void> {
     await this.#pool.query({
       name: 'blobs_put',
       text: 'SELECT blobs.put($1::text, $2::text, $3::bytea, $4::int)',

@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 import pg from 'pg';
 
 /** Socket errors of Node. */
@@ -36,12 +38,12 @@ const driverSentences = new Set([
 
 /** Whether the error says that Postgres cannot be reached or serve now: wait, then try again. */
 export function isConnectionLost(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!types.isNativeError(error)) return false;
   const state = sqlStateOf(error);
   if (state !== null) return serverCodes.has(state) || serverClasses.has(state.slice(0, 2));
   if ('code' in error && typeof error.code === 'string') return socketCodes.has(error.code);
   // Several addresses were tried (localhost is two) and all failed.
-  if (error instanceof AggregateError) return error.errors.some(isConnectionLost);
+  if ('errors' in error && Array.isArray(error.errors)) return error.errors.some(isConnectionLost);
   return driverSentences.has(error.message);
 }
 

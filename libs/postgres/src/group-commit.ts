@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { types } from 'node:util';
 
 import { assertNever } from '@millrace/contracts';
 import type { Pool, PoolClient } from 'pg';
@@ -41,7 +42,7 @@ export interface GroupCommitOptions<Item, Result> {
 /** Where an entry's outcome goes; many entries of one `submitAll` share one. */
 interface Sink<Result> {
   resolve(index: number, result: Result): void;
-  reject(index: number, error: unknown): void;
+  reject(index: number, error: Error): void;
 }
 
 interface Entry<Item, Result> {
@@ -224,7 +225,11 @@ function resolveAll<Item, Result>(
 
 function rejectAll<Item, Result>(
   batch: readonly Entry<Item, Result>[],
-  error: unknown,
+  thrown: unknown,
 ): void {
+  // What `commit` throws is the app's: it may be anything.
+  const error = types.isNativeError(thrown)
+    ? thrown
+    : new Error('commit failed', { cause: thrown });
   for (const { sink, index } of batch) sink.reject(index, error);
 }

@@ -30,6 +30,7 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
       // Each service numbers its own decade of files, so a new file of one may stand before an
       // applied one of another.
       checkOrder: false,
+      singleTransaction: true,
       ignorePattern: '(?!.*\\.sql$).*',
       advisoryLockMode: 'wait',
       logger: quiet,

@@ -19,7 +19,7 @@ export abstract class Health {
   /** Adds a check to readiness, or to both when it is told to decide about liveness. */
   abstract addCheck(name: string, check: HealthCheck, decides?: 'readiness' | 'liveness'): void;
   /** Adds facts to `/healthz` that fail nothing: which model answers, how much is in flight. */
-  abstract addInfo(name: string, info: () => HealthDetails): void;
+  abstract addInfo(name: string, info: () => HealthDetails | string): void;
   /** The service is stopping: readiness fails from now on. */
   abstract stopping(): void;
   abstract liveness(): Promise<HealthReport>;
@@ -34,7 +34,7 @@ interface NamedCheck {
 
 export class HealthChecks extends Health {
   private readonly checks: NamedCheck[] = [];
-  private readonly infos = new Map<string, () => HealthDetails>();
+  private readonly infos = new Map<string, () => HealthDetails | string>();
   private isStopping = false;
 
   constructor(private readonly service: string) {
@@ -49,7 +49,7 @@ export class HealthChecks extends Health {
     this.checks.push({ name, check, decides });
   }
 
-  addInfo(name: string, info: () => HealthDetails): void {
+  addInfo(name: string, info: () => HealthDetails | string): void {
     this.infos.set(name, info);
   }
 

@@ -58,6 +58,8 @@ async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise
   const tracing = startServiceTracing(app, config);
   app.get(Metrics).collectProcessMetrics();
   connectTransport(app);
+  // Providers start before records come: Nest alone would run `onModuleInit` after the consumers.
+  await app.init();
   await app.startAllMicroservices();
   await listen(app, config);
 

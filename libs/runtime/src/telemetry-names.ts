@@ -111,6 +111,8 @@ export const names = {
     claudeTokens: 'gen_ai_client_token_usage',
     /** Labels: model, outcome. */
     claudeAttempts: 'millrace_claude_attempts_total',
+    /** 1 for the state that the gate is in. Labels: state. */
+    claudeGate: 'millrace_claude_gate',
 
     /** Labels: outcome. */
     webhookAttempts: 'millrace_webhook_attempts_total',
@@ -139,6 +141,7 @@ export const names = {
     jobFinished: 'job.finished',
     callSettled: 'call.settled',
     callRetried: 'call.retried',
+    gateChanged: 'gate.changed',
     webhookDelivered: 'webhook.delivered',
     webhookFailed: 'webhook.failed',
     httpRequest: 'http.request',

@@ -8,8 +8,9 @@ import type { Interruption } from './interruption.ts';
 export class Tenure {
   readonly owner: string;
   readonly schedule: ClaimSchedule;
-  /** By row id. */
-  readonly running = new Map<string, AbortController>();
+  readonly #running = new Map<string, AbortController>();
+  /** Set by `abortAll`, and meant for rows too that a late claim still brings. */
+  #interruption: Interruption | null = null;
   /** By the monotonic clock, counted from before the renewal was sent: never too late. */
   leaseEndsAtMs: number;
   /** Slots kept for the rows of the claim that runs. */
@@ -31,7 +32,31 @@ export class Tenure {
     this.#over = true;
   }
 
+  /** Rows that run, or are being settled. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** @returns the signal for the row's run; null when it runs already, which is a policy's bug. */
+  begin(rowId: string): AbortSignal | null {
+    if (this.#running.has(rowId)) return null;
+    const controller = new AbortController();
+    if (this.#interruption !== null) controller.abort(this.#interruption);
+    this.#running.set(rowId, controller);
+    return controller.signal;
+  }
+
+  finish(rowId: string): void {
+    this.#running.delete(rowId);
+  }
+
+  /** Nothing happens when the row does not run. A signal keeps its first reason. */
+  abort(rowId: string, reason: Interruption): void {
+    this.#running.get(rowId)?.abort(reason);
+  }
+
   abortAll(reason: Interruption): void {
-    for (const controller of this.running.values()) controller.abort(reason);
+    this.#interruption = reason;
+    for (const controller of this.#running.values()) controller.abort(reason);
   }
 }

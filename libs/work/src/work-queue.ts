@@ -205,9 +205,9 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
       if (tenure.over) return;
       if (!renewed) return this.#loseLease(tenure);
       tenure.leaseEndsAtMs = sentAtMs + this.#leaseMs;
-      if (tenure.running.size === 0) return;
+      if (tenure.running === 0) return;
       for (const id of await this.#policy.cancelRequested(tenure.owner)) {
-        tenure.running.get(id)?.abort(new WorkCancelled());
+        tenure.abort(id, new WorkCancelled());
       }
     } catch (error) {
       this.#options.log.warn({ ...this.#about(), err: error }, 'work heartbeat failed');
@@ -218,7 +218,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     if (tenure.over) return;
     tenure.end();
     this.#tenure = null;
-    const running = tenure.running.size;
+    const { running } = tenure;
     this.#options.log.error({ ...this.#about(), running }, 'work lease lost');
     this.#tell({ type: 'lease-lost', running });
     tenure.abortAll(new LeaseLost());
@@ -326,19 +326,18 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   }
 
   #startRow(tenure: Tenure, row: Row): void {
-    if (tenure.running.has(row.id)) {
+    const signal = tenure.begin(row.id);
+    if (signal === null) {
       this.#options.log.error({ ...this.#about(), row: row.id }, 'work row runs already');
       return;
     }
-    const controller = new AbortController();
-    tenure.running.set(row.id, controller);
     this.#running += 1;
-    void this.#workOn(tenure, row, controller.signal)
+    void this.#workOn(tenure, row, signal)
       .catch((error: unknown) => {
         this.#options.log.error({ ...this.#about(), row: row.id, err: error }, 'work row stuck');
       })
       .finally(() => {
-        tenure.running.delete(row.id);
+        tenure.finish(row.id);
         this.#running -= 1;
         tenure.schedule.settled(performance.now());
         this.#freed();
@@ -418,9 +417,8 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     try {
       const reaped = await this.#processes.reapDead((ids) => this.#policy.reap(ids));
       if (reaped.rows === 0) return;
-      const { processes, rows } = reaped;
-      this.#options.log.warn({ ...this.#about(), processes, rows }, 'work of dead processes reaped');
-      this.#tell({ type: 'reaped', processes: processes.length, rows });
+      this.#options.log.warn({ ...this.#about(), ...reaped }, 'work of dead processes reaped');
+      this.#tell({ type: 'reaped', processes: reaped.processes.length, rows: reaped.rows });
       this.wake();
     } catch (error) {
       this.#options.log.warn({ ...this.#about(), err: error }, 'work reaping failed');

@@ -18,8 +18,8 @@ export interface SessionTurn {
   readonly seq: number;
 }
 
-/** A claimed call: one attempt of it is about to be sent, or was. */
-export interface Call {
+/** A call as its request asks for it. */
+export interface CallRequest {
   /** `<tenant>/<call id>`; a tenant's name has no slash. */
   readonly id: string;
   readonly tenant: TenantId;
@@ -27,13 +27,18 @@ export interface Call {
   readonly lane: Lane;
   readonly session: SessionTurn | null;
   readonly stream: boolean;
-  /** Null when the parameters lie in blobs and have not been loaded. */
+  /** Null when the parameters lie in blobs. */
   readonly params: CallParams | null;
   readonly paramsRef: string | null;
   readonly reply: Reply;
   readonly origin: CallOrigin;
+  /** The requesting message's `process` span. */
   readonly traceparent: string | null;
   readonly tracestate: string | null;
+}
+
+/** A claimed call: one attempt of it is about to be sent, or was. */
+export interface Call extends CallRequest {
   /** The process that this attempt belongs to: with `attempt` the fence of its settlement. */
   readonly owner: string;
   readonly attempt: number;
@@ -43,6 +48,20 @@ export interface Call {
   readonly dispatchedAtMs: number;
   /** Attempts before this one, oldest first. */
   readonly closedAttempts: readonly Attempt[];
+}
+
+/** The first attempt of a call that went to a process as it came in. */
+export function firstAttempt(request: CallRequest, owner: string, atMs: number): Call {
+  return {
+    ...request,
+    owner,
+    attempt: 1,
+    failures: 0,
+    redispatches: 0,
+    createdAtMs: atMs,
+    dispatchedAtMs: atMs,
+    closedAttempts: [],
+  };
 }
 
 export function callKey(tenant: string, callId: string): string {

@@ -5,7 +5,7 @@ import {
   type TerminalStatus,
 } from '@millrace/contracts';
 
-import type { Call } from './call.ts';
+import type { Call, CallRequest } from './call.ts';
 import { type ClaudeMessage, modelOf, textOf, usageOf } from './claude-message.ts';
 import type { ClosedAttempt, Settlement } from './settle-call.ts';
 
@@ -38,9 +38,13 @@ export function messageOf(ending: Ending): ClaudeMessage | null {
   }
 }
 
+/** The part of a call that its end tells. */
+export type AttemptedCall = CallRequest &
+  Pick<Call, 'attempt' | 'dispatchedAtMs' | 'closedAttempts'>;
+
 /** The attempt that was just closed, as the public API shows it. */
 export function toldAttempt(
-  call: Call,
+  call: AttemptedCall,
   attempt: ClosedAttempt,
   endedAtMs: number,
 ): Attempt {
@@ -57,7 +61,7 @@ export function toldAttempt(
 }
 
 export interface JobFinishedInput {
-  readonly call: Call;
+  readonly call: AttemptedCall;
   readonly ending: Ending;
   readonly finishedAtMs: number;
   /** Where the message lies, when it is too large to travel. */

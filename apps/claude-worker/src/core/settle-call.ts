@@ -55,7 +55,10 @@ export interface SettleInput {
   readonly answer: ClaudeAnswer;
   /** The gate after this answer was observed. */
   readonly gate: Gate;
+  /** On the clock of the gate. */
   readonly nowMs: number;
+  /** Since the call came in. */
+  readonly ageMs: number;
   /** From 0 to 1. */
   readonly random: number;
   readonly limits: SettleLimits;
@@ -148,8 +151,8 @@ function settleFailure(input: SettleInput, answer: FailedAnswer): Settlement {
 
 /** No attempt: the call waits for the gate, within its age (I3). */
 function notCounted(input: SettleInput, attempt: ClosedAttempt, waitMs: number): Settlement {
-  const { call, gate, nowMs, random, limits } = input;
-  if (gate.kind !== 'parked' && nowMs + waitMs - call.createdAtMs >= callAgeMsMax) {
+  const { ageMs, gate, nowMs, random, limits } = input;
+  if (gate.kind !== 'parked' && ageMs + waitMs >= callAgeMsMax) {
     const detail = `no answer within ${callAgeMsMax / 3_600_000} hours`;
     return failure('deadline_exceeded', detail, attempt);
   }

@@ -45,14 +45,11 @@ export async function findStandingJobs(
   client: PoolClient,
   named: readonly JobNames[],
 ): Promise<StandingRow[]> {
-  const { rows } = await client.query<StandingRow>({
-    name: 'find_standing_jobs',
-    text,
-    values: [
-      named.map(({ tenant }) => tenant),
-      named.map(({ id }) => id),
-      named.map(({ idempotencyKey }) => idempotencyKey),
-    ],
-  });
+  // Not a named statement: a plan made while the table was small would scan it when it is large.
+  const { rows } = await client.query<StandingRow>(text, [
+    named.map(({ tenant }) => tenant),
+    named.map(({ id }) => id),
+    named.map(({ idempotencyKey }) => idempotencyKey),
+  ]);
   return rows;
 }

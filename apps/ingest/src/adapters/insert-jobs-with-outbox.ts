@@ -27,13 +27,14 @@ WITH input AS (
   INSERT INTO ingest.jobs (${jobColumnNames})
   SELECT ${jobColumnNames} FROM input
   ON CONFLICT DO NOTHING
-  RETURNING tenant, id
+  RETURNING tenant, id, idempotency_key
 ), announced AS (
   INSERT INTO ingest.outbox (id, topic, key, headers, value)
   SELECT message_id, topic, key, headers, value FROM input JOIN inserted USING (tenant, id)
+  WHERE inserted.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
   ON CONFLICT (id) DO NOTHING
 )
-SELECT tenant, id, NULL::int AS seq FROM inserted`;
+SELECT tenant, id, idempotency_key, NULL::int AS seq FROM inserted`;
 
 /** Inserts what is not there yet, each row with its message, in one statement. */
 export async function insertJobsWithOutbox(

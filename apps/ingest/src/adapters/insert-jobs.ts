@@ -15,6 +15,7 @@ export interface ArrivedJob {
 export interface InsertedRow {
   readonly tenant: string;
   readonly id: string;
+  readonly idempotency_key: string | null;
   readonly seq: number | null;
 }
 
@@ -31,11 +32,12 @@ WITH input AS (
   INSERT INTO ingest.jobs (${jobColumnNames})
   SELECT ${jobColumnNames} FROM input
   ON CONFLICT DO NOTHING
-  RETURNING tenant, id, session_id
+  RETURNING tenant, id, idempotency_key, session_id
 ), turns AS (
   SELECT tenant, id, session_id,
     row_number() OVER (PARTITION BY tenant, session_id ORDER BY input.arrival)::int AS turn
   FROM inserted JOIN input USING (tenant, id, session_id)
+  WHERE inserted.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
 ), counted AS (
   INSERT INTO ingest.sessions AS session (tenant, id, last_seq)
   SELECT tenant, session_id, count(*) FROM turns
@@ -49,7 +51,7 @@ WITH input AS (
   FROM turns JOIN counted ON counted.tenant = turns.tenant AND counted.id = turns.session_id
   RETURNING tenant, job_id, seq
 )
-SELECT inserted.tenant, inserted.id, numbered.seq
+SELECT inserted.tenant, inserted.id, inserted.idempotency_key, numbered.seq
 FROM inserted LEFT JOIN numbered
   ON numbered.tenant = inserted.tenant AND numbered.job_id = inserted.id`;
 

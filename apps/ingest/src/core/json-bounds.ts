@@ -14,7 +14,7 @@ export function jsonBoundsError(value: unknown): string | null {
     const depth = next.depth + 1;
     if (depth > jsonDepthMax) return `nested deeper than ${jsonDepthMax} levels`;
     for (const [key, member] of Object.entries(next.value)) {
-      if (forbiddenKeys.has(key)) return `the key ${key} is not allowed`;
+      if (forbiddenKeys.has(key)) return `refused for its key ${key}`;
       if (typeof member === 'object' && member !== null) open.push({ value: member, depth });
     }
   }

@@ -1,4 +1,7 @@
-import type { ClaudeDelta, JobFinished } from '@millrace/contracts';
+import type { ClaudeDelta } from '@millrace/contracts';
+
+/** The part of a delta that its place and its text are. */
+export type TextPiece = Pick<ClaudeDelta, 'turn' | 'attempt' | 'start' | 'text'>;
 
 /**
  * The text of a job's current attempt as the deltas tell it.
@@ -31,7 +34,7 @@ export interface LiveStep {
 }
 
 /** Takes one delta in. `live` is undefined for a job that nothing is known of. */
-export function addDelta(live: LiveText | undefined, delta: ClaudeDelta): LiveStep {
+export function addDelta(live: LiveText | undefined, delta: TextPiece): LiveStep {
   const { turn, attempt } = delta;
   if (live === undefined) {
     return append({ turn, attempt, text: '', isWhole: true }, { delta, changes: [] });
@@ -43,23 +46,27 @@ export function addDelta(live: LiveText | undefined, delta: ClaudeDelta): LiveSt
   return append({ turn, attempt, text: '', isWhole: true }, { delta, changes });
 }
 
+/** How a job ended, as its terminal event and its row tell it. */
+export interface EndedText {
+  readonly result?: string | undefined;
+  readonly attempts?: readonly { readonly number: number }[] | undefined;
+}
+
 /**
- * What the terminal event still adds to the text that was shown: deltas and results travel by
- * different topics, and the result may come first.
+ * What the end still adds to the text that was shown: deltas and results travel by different
+ * topics, and the result may come first. Pieces may have gone missing, but the result is whole.
  */
-export function addResult(live: LiveText | undefined, finished: JobFinished): LiveStep {
-  const last = finished.attempts.at(-1)?.number ?? live?.attempt ?? 1;
-  const text = finished.result;
-  const shown = live ?? { turn: 1, attempt: last, text: '', isWhole: true };
-  if (text === undefined) return { live: shown, changes: [] };
-  const delta = { ...finished, turn: shown.turn, attempt: last, start: 0, text };
-  // Pieces went missing, but the result is whole: what follows the text known so far is new.
-  return addDelta({ ...shown, isWhole: true }, delta);
+export function addResult(live: LiveText | undefined, ended: EndedText): LiveStep {
+  const attempt = ended.attempts?.at(-1)?.number ?? live?.attempt ?? 1;
+  const shown = live ?? { turn: 1, attempt, text: '', isWhole: true };
+  if (ended.result === undefined) return { live: shown, changes: [] };
+  const piece = { turn: shown.turn, attempt, start: 0, text: ended.result };
+  return addDelta({ ...shown, isWhole: true }, piece);
 }
 
 function append(
   live: LiveText,
-  o: { readonly delta: ClaudeDelta; readonly changes: readonly LiveChange[] },
+  o: { readonly delta: TextPiece; readonly changes: readonly LiveChange[] },
 ): LiveStep {
   const { delta, changes } = o;
   const { turn, attempt } = live;

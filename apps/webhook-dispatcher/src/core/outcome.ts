@@ -14,7 +14,7 @@ export type Outcome =
   | { readonly kind: 'postponed'; readonly afterMs: number; readonly reason: PostponeReason };
 
 export type DeadCode = Extract<ErrorCode, 'blocked_address' | 'delivery_exhausted'>;
-export type PostponeReason = 'tenant_unknown' | 'own_fault' | 'stopping';
+export type PostponeReason = 'tenant_unknown' | 'own_fault' | 'crashed' | 'stopping';
 export type AttemptClass =
   | Exclude<FailureClass, 'local' | 'aborted'>
   | 'blocked'
@@ -51,6 +51,8 @@ export interface AttemptContext {
 
 /** Wait after a fault of our own: short, since the receiver is not to blame. */
 export const ownFaultRetryMs = 5_000;
+/** Wait after a bug of our own: it is the same bug in a second. */
+export const crashedRetryMs = 60_000;
 /** Wait for a tenant whose secrets have not arrived: they are a moment behind its first job. */
 export const tenantUnknownRetryMs = 1_000;
 /** Age at which a delivery ends even if no attempt was ever counted: nothing waits for ever. */
@@ -96,6 +98,8 @@ function postponeMs(reason: PostponeReason): number {
       return tenantUnknownRetryMs;
     case 'own_fault':
       return ownFaultRetryMs;
+    case 'crashed':
+      return crashedRetryMs;
     case 'stopping':
       return 0;
     default:

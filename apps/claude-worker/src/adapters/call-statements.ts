@@ -1,0 +1,195 @@
+/**
+ * The statements of the ledger.
+ *
+ * S1 An attempt's row says DISPATCHED and is committed before anything is sent.
+ * S2 Only the owner of the current attempt settles it: `owner` and `attempt` are the fence.
+ * S3 The result, the completion's outbox row and the conversation's turn are one statement.
+ * S4 One call of a session runs at a time, the earliest first.
+ */
+
+/**
+ * A turn waits this long for the one before it, which may still be on its way through Kafka when
+ * two replicas published them. Turn numbers are dense, so without a gap nothing waits.
+ */
+const sessionGapWait = `interval '5 seconds'`;
+
+/** S4, for a call `c` whose earlier turns are in the table. */
+function isNextTurn(call: string): string {
+  return `(${call}.session_seq = 1 + coalesce((
+      SELECT s.last_seq FROM worker.sessions s
+      WHERE s.tenant = ${call}.tenant AND s.session_id = ${call}.session_id), 0))`;
+}
+
+/** Inserts calls: to this process where it has a slot for them, else to the queue. */
+export const insertCalls = `
+WITH input AS (
+  SELECT i.*, i.claim AND (i.session_id IS NULL OR (${isNextTurn('i')} AND NOT EXISTS (
+      SELECT FROM worker.calls o
+      WHERE o.tenant = i.tenant AND o.session_id = i.session_id
+        AND o.state IN ('QUEUED', 'DISPATCHED')))) AS dispatched
+  FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::int[], $6::boolean[],
+    $7::text[], $8::bytea[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
+    $14::boolean[])
+    AS i (tenant, call_id, lane, session_id, session_seq, stream, model, params, params_ref,
+      reply, origin, traceparent, tracestate, claim)
+)
+INSERT INTO worker.calls (tenant, call_id, lane, session_id, session_seq, stream, model, params,
+  params_ref, reply, origin, traceparent, tracestate, state, owner, attempt, dispatched_at)
+SELECT tenant, call_id, lane, session_id, session_seq, stream, model, params, params_ref,
+  reply, origin, traceparent, tracestate,
+  CASE WHEN dispatched THEN 'DISPATCHED' ELSE 'QUEUED' END,
+  CASE WHEN dispatched THEN $15::text END,
+  dispatched::int,
+  CASE WHEN dispatched THEN now() END
+FROM input
+ON CONFLICT (tenant, call_id) DO NOTHING
+RETURNING tenant, call_id, dispatched_at`;
+
+/** A statement of its own: the insert's snapshot does not see a row that just beat it. */
+export const findExistingCalls = `
+SELECT tenant, call_id, completion_type, completion, finished_at
+FROM worker.calls
+WHERE (tenant, call_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`;
+
+/** All that a run needs of a row `c`. */
+const callColumns = `
+  c.tenant, c.call_id, c.lane, c.session_id, c.session_seq, c.stream, c.params, c.params_ref,
+  c.reply, c.origin, c.traceparent, c.tracestate, c.owner, c.attempt, c.failures,
+  c.redispatches, c.created_at, c.dispatched_at,
+  CASE WHEN c.attempt > 1 THEN (
+    SELECT json_agg(json_build_object('number', a.number, 'outcome', a.outcome, 'code', a.code,
+      'http_status', a.http_status, 'request_id', a.request_id,
+      'started_at_ms', extract(epoch FROM a.started_at) * 1000,
+      'ended_at_ms', extract(epoch FROM a.ended_at) * 1000) ORDER BY a.number)
+    FROM worker.attempts a WHERE a.tenant = c.tenant AND a.call_id = c.call_id
+  ) END AS closed_attempts`;
+
+/** Takes what is due, by lane and age. S1, S4 */
+export const claimCalls = `
+WITH due AS (
+  SELECT c.tenant, c.call_id
+  FROM worker.calls c
+  WHERE c.state = 'QUEUED' AND c.not_before <= now()
+    AND (c.session_id IS NULL OR (
+      NOT EXISTS (
+        SELECT FROM worker.calls o
+        WHERE o.tenant = c.tenant AND o.session_id = c.session_id
+          AND o.state IN ('QUEUED', 'DISPATCHED')
+          AND (o.session_seq < c.session_seq OR o.state = 'DISPATCHED'))
+      AND (c.created_at < now() - ${sessionGapWait} OR ${isNextTurn('c')})))
+  ORDER BY c.lane, c.created_at
+  LIMIT $2::int
+  FOR UPDATE OF c SKIP LOCKED
+)
+UPDATE worker.calls c
+SET state = 'DISPATCHED', owner = $1::text, attempt = c.attempt + 1, dispatched_at = now()
+FROM due
+WHERE c.tenant = due.tenant AND c.call_id = due.call_id
+RETURNING ${callColumns}`;
+
+export const nextDue = `
+SELECT (extract(epoch FROM min(not_before) - now()) * 1000)::float8 AS in_ms
+FROM worker.calls WHERE state = 'QUEUED' AND not_before > now()`;
+
+/** Calls of processes that are gone. */
+export const callsHeldBy = `
+SELECT ${callColumns} FROM worker.calls c
+WHERE c.state = 'DISPATCHED' AND c.owner = ANY($1::text[])
+LIMIT $2::int`;
+
+export const callsToCancel = `
+SELECT tenant, call_id FROM worker.calls
+WHERE state = 'DISPATCHED' AND owner = $1::text AND cancel_requested`;
+
+/**
+ * Puts back what a statement gave this process whose answer never arrived: nothing of it was
+ * sent. Young rows may be on their way to it.
+ */
+export const releaseUnknownCalls = `
+UPDATE worker.calls
+SET state = 'QUEUED', owner = NULL, attempt = attempt - 1
+WHERE state = 'DISPATCHED' AND owner = $1::text
+  AND tenant || '/' || call_id <> ALL($2::text[])
+  AND dispatched_at < now() - interval '5 seconds'`;
+
+/** Settles attempts, whatever their ends are. S2, S3 */
+export const settleCalls = `
+WITH input AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[],
+    $7::int[], $8::int[], $9::float8[], $10::float8[], $11::text[], $12::text[], $13::int[],
+    $14::text[], $15::text[], $16::jsonb[], $17::text[], $18::text[], $19::jsonb[], $20::bytea[],
+    $21::bytea[], $22::text[], $23::int[], $24::bytea[])
+    AS i (tenant, call_id, owner, attempt, state, next_attempt, failures, redispatches, delay_ms,
+      ended_ms, outcome, code, http_status, request_id, model, usage, completion_type, message_id,
+      headers, completion, message, session_id, session_seq, turn)
+), settled AS (
+  UPDATE worker.calls c
+  SET state = i.state, owner = NULL, attempt = i.next_attempt, failures = i.failures,
+    redispatches = i.redispatches,
+    not_before = CASE WHEN i.delay_ms IS NULL THEN c.not_before
+      ELSE now() + i.delay_ms * interval '1 ms' END,
+    http_status = i.http_status, request_id = i.request_id, code = i.code,
+    completion_type = i.completion_type, completion = i.completion,
+    finished_at = CASE WHEN i.completion IS NOT NULL THEN to_timestamp(i.ended_ms / 1000) END
+  FROM input i
+  WHERE c.tenant = i.tenant AND c.call_id = i.call_id
+    AND c.state = 'DISPATCHED' AND c.owner = i.owner AND c.attempt = i.attempt
+  RETURNING c.tenant, c.call_id, c.dispatched_at
+), closed AS (
+  INSERT INTO worker.attempts (tenant, call_id, number, outcome, code, http_status, request_id,
+    started_at, ended_at)
+  SELECT tenant, call_id, i.attempt, i.outcome, i.code, i.http_status, i.request_id,
+    s.dispatched_at, greatest(to_timestamp(i.ended_ms / 1000), s.dispatched_at)
+  FROM settled s JOIN input i USING (tenant, call_id)
+  WHERE i.completion IS NULL AND i.outcome IS NOT NULL
+), told AS (
+  INSERT INTO worker.outbox (id, topic, key, headers, value)
+  SELECT i.message_id, $25::text, call_id, i.headers, coalesce(i.message, i.completion)
+  FROM settled s JOIN input i USING (tenant, call_id)
+  WHERE i.completion IS NOT NULL
+  ON CONFLICT (id) DO NOTHING
+), dead AS (
+  INSERT INTO worker.outbox (id, topic, key, headers, value)
+  SELECT d.id, d.topic, d.key, d.headers, d.value
+  FROM unnest($26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::jsonb[],
+    $32::bytea[]) AS d (tenant, call_id, id, topic, key, headers, value)
+  JOIN settled s USING (tenant, call_id)
+  ON CONFLICT (id) DO NOTHING
+), conversation AS (
+  INSERT INTO worker.sessions AS known (tenant, session_id, last_seq)
+  SELECT i.tenant, i.session_id, max(i.session_seq)
+  FROM settled s JOIN input i USING (tenant, call_id)
+  WHERE i.completion IS NOT NULL AND i.session_id IS NOT NULL
+  GROUP BY i.tenant, i.session_id
+  ORDER BY i.tenant, i.session_id
+  ON CONFLICT (tenant, session_id)
+  DO UPDATE SET last_seq = greatest(known.last_seq, excluded.last_seq)
+), turns AS (
+  INSERT INTO worker.session_turns (tenant, session_id, seq, messages)
+  SELECT tenant, i.session_id, i.session_seq, i.turn
+  FROM settled s JOIN input i USING (tenant, call_id)
+  WHERE i.turn IS NOT NULL
+  ON CONFLICT DO NOTHING
+), late AS (
+  INSERT INTO worker.late_usage (tenant, call_id, attempt, owner, http_status, request_id, model,
+    usage)
+  SELECT i.tenant, i.call_id, i.attempt, i.owner, i.http_status, i.request_id, i.model, i.usage
+  FROM input i LEFT JOIN settled s USING (tenant, call_id)
+  WHERE s.call_id IS NULL AND i.usage IS NOT NULL
+)
+SELECT tenant, call_id FROM settled`;
+
+/** The conversation before a turn, unless it is longer than may be sent. */
+export const sessionTurns = `
+WITH size AS (
+  SELECT coalesce(sum(octet_length(messages)), 0)::float8 AS bytes
+  FROM worker.session_turns WHERE tenant = $1::text AND session_id = $2::text AND seq < $3::int
+)
+SELECT size.bytes, t.messages
+FROM size LEFT JOIN worker.session_turns t
+  ON size.bytes <= $4::float8
+  AND t.tenant = $1::text AND t.session_id = $2::text AND t.seq < $3::int
+ORDER BY t.seq`;
+
+export const countWaiting = `
+SELECT count(*)::int AS waiting FROM worker.calls WHERE state = 'QUEUED'`;

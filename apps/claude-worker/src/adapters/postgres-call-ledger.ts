@@ -1,0 +1,315 @@
+import { assertNever, outgoingMessageId, PayloadCodec, topics } from '@millrace/contracts';
+import { GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
+import type { Claimed } from '@millrace/work';
+
+import { type Call, callKey, type CallRequest, laneRank, type SessionTurn } from '../core/call.ts';
+import { sessionBytesMax } from '../core/session-history.ts';
+import {
+  CallLedger,
+  type ExistingCall,
+  type History,
+  type Inserted,
+  type LedgerEntry,
+  type NewCall,
+  type NextState,
+} from '../ports.ts';
+import { callOfRow, decodeBody, encodeBody } from './call-rows.ts';
+import * as sql from './call-statements.ts';
+
+interface OwnedCall extends NewCall {
+  readonly owner: string;
+}
+
+/** The ledger in Postgres. Inserts and settlements of all callers share statements. */
+export class PostgresCallLedger extends CallLedger {
+  readonly #pool: Pool;
+  readonly #codec: PayloadCodec;
+  readonly #inserts: GroupCommit<OwnedCall, Inserted>;
+  readonly #settlements: GroupCommit<LedgerEntry, 'settled' | 'lost'>;
+
+  constructor(options: { pool: Pool; codec: PayloadCodec }) {
+    super();
+    const { pool } = options;
+    this.#pool = pool;
+    this.#codec = options.codec;
+    this.#inserts = new GroupCommit({
+      name: 'worker calls',
+      pool,
+      keyOf: ({ request }) => request.id,
+      bytesOf: ({ request }) => paramsBytes(request),
+      commit: (client, calls) => this.#insert(client, calls),
+    });
+    this.#settlements = new GroupCommit({
+      name: 'worker settlements',
+      pool,
+      keyOf: ({ call }) => call.id,
+      bytesOf: ({ next }) => (next.kind === 'ended' ? (next.finished.value?.length ?? 0) : 0),
+      commit: (client, entries) => this.#settle(client, entries),
+    });
+  }
+
+  insert(
+    calls: readonly NewCall[],
+    owner: string,
+  ): Promise<PromiseSettledResult<Inserted>[]> {
+    return this.#inserts.submitAll(calls.map((call) => ({ ...call, owner })));
+  }
+
+  async findExisting(calls: readonly CallRequest[]): Promise<ExistingCall[]> {
+    const { rows } = await this.#pool.query<ExistingRow>({
+      name: 'worker_find_existing_calls',
+      text: sql.findExistingCalls,
+      values: [calls.map(({ tenant }) => tenant), calls.map(({ callId }) => callId)],
+    });
+    return rows.map((row) => this.#existing(row));
+  }
+
+  async claim({ owner, limit }: { owner: string; limit: number }): Promise<Claimed<Call>> {
+    const { rows } = await this.#pool.query({
+      name: 'worker_claim_calls',
+      text: sql.claimCalls,
+      values: [owner, limit],
+    });
+    const calls = rows.map((row) => callOfRow(this.#codec, row));
+    if (calls.length === limit) return { rows: calls, nextDueInMs: null };
+    const due = await this.#pool.query<{ in_ms: number | null }>({
+      name: 'worker_next_due',
+      text: sql.nextDue,
+    });
+    return { rows: calls, nextDueInMs: due.rows[0]?.in_ms ?? null };
+  }
+
+  settle(entry: LedgerEntry): Promise<'settled' | 'lost'> {
+    return this.#settlements.submit(entry);
+  }
+
+  async heldBy(owners: readonly string[], limit: number): Promise<Call[]> {
+    const { rows } = await this.#pool.query(sql.callsHeldBy, [owners, limit]);
+    return rows.map((row) => callOfRow(this.#codec, row));
+  }
+
+  async cancelRequested(owner: string): Promise<string[]> {
+    const { rows } = await this.#pool.query<CallIdRow>(sql.callsToCancel, [owner]);
+    return rows.map(({ tenant, call_id: callId }) => callKey(tenant, callId));
+  }
+
+  async releaseUnknown(owner: string, known: readonly string[]): Promise<number> {
+    const { rowCount } = await this.#pool.query(sql.releaseUnknownCalls, [owner, known]);
+    return rowCount ?? 0;
+  }
+
+  async history(tenant: string, turn: SessionTurn): Promise<History> {
+    const { rows } = await this.#pool.query<{ bytes: number; messages: Buffer | null }>({
+      name: 'worker_session_turns',
+      text: sql.sessionTurns,
+      values: [tenant, turn.sessionId, turn.seq, sessionBytesMax],
+    });
+    const bytes = rows[0]?.bytes ?? 0;
+    if (bytes > sessionBytesMax) return { kind: 'too_long', bytes };
+    const messages = rows.flatMap((row) => {
+      const turnMessages: unknown =
+        row.messages === null ? [] : decodeBody(this.#codec, tenant, row.messages);
+      return Array.isArray(turnMessages) ? turnMessages : [];
+    });
+    return { kind: 'messages', messages };
+  }
+
+  async countWaiting(): Promise<number> {
+    const { rows } = await this.#pool.query<{ waiting: number }>(sql.countWaiting);
+    return rows[0]?.waiting ?? 0;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#inserts.close(), this.#settlements.close()]);
+  }
+
+  async #insert(client: PoolClient, calls: readonly OwnedCall[]): Promise<Inserted[]> {
+    const requests = calls.map(({ request }) => request);
+    const { rows } = await client.query<CallIdRow & { dispatched_at: Date | null }>({
+      name: 'worker_insert_calls',
+      text: sql.insertCalls,
+      values: [
+        ...this.#requestColumns(requests),
+        calls.map(({ claim }) => claim),
+        // Those who claim hold reservations, and so share one owner.
+        calls.find(({ claim }) => claim)?.owner ?? null,
+      ],
+    });
+    const inserted = new Map<string, Inserted>();
+    for (const { tenant, call_id: callId, dispatched_at: at } of rows) {
+      inserted.set(
+        callKey(tenant, callId),
+        at === null ? { kind: 'queued' } : { kind: 'dispatched', dispatchedAtMs: at.getTime() },
+      );
+    }
+    return requests.map(({ id }) => inserted.get(id) ?? { kind: 'existed' });
+  }
+
+  #requestColumns(requests: readonly CallRequest[]): unknown[] {
+    const encode = (tenant: string, body: unknown): Buffer =>
+      encodeBody(this.#codec, tenant, body);
+    return [
+      requests.map(({ tenant }) => tenant),
+      requests.map(({ callId }) => callId),
+      requests.map(({ lane }) => laneRank(lane)),
+      requests.map(({ session }) => session?.sessionId ?? null),
+      requests.map(({ session }) => session?.seq ?? null),
+      requests.map(({ stream }) => stream),
+      requests.map(({ params }) => modelIn(params)),
+      requests.map(({ tenant, params }) => (params === null ? null : encode(tenant, params))),
+      requests.map(({ paramsRef }) => paramsRef),
+      requests.map(({ tenant, reply }) => encode(tenant, reply)),
+      requests.map(({ tenant, origin }) => encode(tenant, origin)),
+      requests.map(({ traceparent }) => traceparent),
+      requests.map(({ tracestate }) => tracestate),
+    ];
+  }
+
+  async #settle(
+    client: PoolClient,
+    entries: readonly LedgerEntry[],
+  ): Promise<('settled' | 'lost')[]> {
+    const { rows } = await client.query<CallIdRow>({
+      name: 'worker_settle_calls',
+      text: sql.settleCalls,
+      values: [
+        ...attemptColumns(entries),
+        ...this.#endColumns(entries),
+        topics.jobsFinished.name,
+        ...deadLetterColumns(entries),
+      ],
+    });
+    const settled = new Set(rows.map((row) => callKey(row.tenant, row.call_id)));
+    return entries.map(({ call }) => (settled.has(call.id) ? 'settled' : 'lost'));
+  }
+
+  #endColumns(entries: readonly LedgerEntry[]): unknown[] {
+    const ends = entries.map(({ next }) => (next.kind === 'ended' ? next : null));
+    return [
+      ends.map((end) => end?.finished.headers['ce_type'] ?? null),
+      ends.map((end) => (end === null ? null : outgoingMessageId(end.finished))),
+      ends.map((end) => (end === null ? null : JSON.stringify(end.finished.headers))),
+      ...this.#completionColumns(entries),
+      entries.map(({ call }) => call.session?.sessionId ?? null),
+      entries.map(({ call }) => call.session?.seq ?? null),
+      ends.map((end, i) => {
+        const tenant = entries[i]?.call.tenant;
+        if (tenant === undefined || end === null || end.turn === null) return null;
+        return encodeBody(this.#codec, tenant, end.turn);
+      }),
+    ];
+  }
+
+  /** The completion as the row keeps it, and as Kafka gets it where that is another. */
+  #completionColumns(entries: readonly LedgerEntry[]): [unknown[], unknown[]] {
+    const kept: (Buffer | null)[] = [];
+    const sent: (Buffer | null)[] = [];
+    for (const { call, next } of entries) {
+      const value = next.kind === 'ended' ? next.finished.value : null;
+      const place = { tenant: call.tenant, medium: 'table' } as const;
+      const encoded = value === null ? null : this.#codec.encode(value, place);
+      kept.push(encoded);
+      sent.push(encoded === value ? null : value);
+    }
+    return [kept, sent];
+  }
+
+  #existing(row: ExistingRow): ExistingCall {
+    const id = callKey(row.tenant, row.call_id);
+    const { completion, completion_type: completionType, finished_at: finishedAt } = row;
+    if (completion === null || completionType === null || finishedAt === null) {
+      return { kind: 'open', id };
+    }
+    const bytes = this.#codec.decode(completion, { tenant: row.tenant, medium: 'table' });
+    return {
+      kind: 'ended',
+      id,
+      completionType,
+      completion: bytes.toString(),
+      finishedAtMs: finishedAt.getTime(),
+    };
+  }
+}
+
+interface CallIdRow {
+  readonly tenant: string;
+  readonly call_id: string;
+}
+
+interface ExistingRow extends CallIdRow {
+  readonly completion_type: string | null;
+  readonly completion: Buffer | null;
+  readonly finished_at: Date | null;
+}
+
+function modelIn(params: CallRequest['params']): string | null {
+  const model = params?.['model'];
+  return typeof model === 'string' ? model : null;
+}
+
+/** About the size of a call's row: its longest part, without writing it out. */
+function paramsBytes({ params }: CallRequest): number {
+  const messages = params?.['messages'];
+  if (!Array.isArray(messages)) return 1_024;
+  let bytes = 1_024;
+  for (const { content } of messages) bytes += typeof content === 'string' ? content.length : 8_192;
+  return bytes;
+}
+
+function stateOf(next: NextState): string {
+  return next.kind === 'ended' ? next.state : 'QUEUED';
+}
+
+function nextAttempt({ call, next }: LedgerEntry): number {
+  return next.kind === 'unsent' ? call.attempt - 1 : call.attempt;
+}
+
+function counted(next: NextState, what: 'failure' | 'redispatch'): number {
+  switch (next.kind) {
+    case 'again':
+      return next.counts === what ? 1 : 0;
+    case 'ended':
+    case 'unsent':
+      return 0;
+    default:
+      return assertNever(next);
+  }
+}
+
+function attemptColumns(entries: readonly LedgerEntry[]): unknown[] {
+  return [
+    entries.map(({ call }) => call.tenant),
+    entries.map(({ call }) => call.callId),
+    entries.map(({ call }) => call.owner),
+    entries.map(({ call }) => call.attempt),
+    entries.map(({ next }) => stateOf(next)),
+    entries.map(nextAttempt),
+    entries.map(({ call, next }) => call.failures + counted(next, 'failure')),
+    entries.map(({ call, next }) => call.redispatches + counted(next, 'redispatch')),
+    entries.map(({ next }) => (next.kind === 'ended' ? null : next.delayMs)),
+    entries.map(({ endedAtMs }) => endedAtMs),
+    entries.map(({ attempt }) => attempt?.outcome ?? null),
+    entries.map(({ attempt }) => attempt?.code ?? null),
+    entries.map(({ attempt }) => attempt?.source.httpStatus ?? null),
+    entries.map(({ attempt }) => attempt?.source.requestId ?? null),
+    entries.map(({ model }) => model),
+    entries.map(({ usage }) => (usage === null ? null : JSON.stringify(usage))),
+  ];
+}
+
+function deadLetterColumns(entries: readonly LedgerEntry[]): unknown[] {
+  const dead = entries.flatMap(({ call, next }) =>
+    next.kind === 'ended' && next.deadLetter !== null
+      ? [{ call, message: next.deadLetter }]
+      : [],
+  );
+  return [
+    dead.map(({ call }) => call.tenant),
+    dead.map(({ call }) => call.callId),
+    dead.map(({ message }) => outgoingMessageId(message)),
+    dead.map(({ message }) => message.topic),
+    dead.map(({ message }) => message.key),
+    dead.map(({ message }) => JSON.stringify(message.headers)),
+    dead.map(({ message }) => message.value),
+  ];
+}

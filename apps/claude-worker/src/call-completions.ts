@@ -1,0 +1,200 @@
+import {
+  assertNever,
+  type ClaudeRequested,
+  inlineBodyBytesMax,
+  type JobFinished,
+  type OutgoingMessage,
+  type PayloadCodec,
+  topics,
+} from '@millrace/contracts';
+import { deadLetter, eventMessage } from '@millrace/kafka';
+import type { Context } from '@opentelemetry/api';
+
+import type { Call, CallRequest } from './core/call.ts';
+import { type ClaudeMessage, modelOf, usageOf } from './core/claude-message.ts';
+import {
+  type Ending,
+  isEnding,
+  jobFinished,
+  messageOf,
+  messageTtlSeconds,
+} from './core/job-finished.ts';
+import type { Settlement } from './core/settle-call.ts';
+import type { BlobStore, ExistingCall, LedgerEntry, NextState } from './ports.ts';
+
+const service = 'claude-worker';
+
+/** What is to be written down about an attempt. */
+export interface SettledAttempt {
+  readonly call: Call;
+  readonly settlement: Settlement;
+  readonly endedAtMs: number;
+  /** Of the attempt's span. */
+  readonly context: Context;
+  readonly turn: readonly unknown[] | null;
+}
+
+/** Writes what a call's end tells the world. */
+export class CallCompletions {
+  constructor(
+    private readonly options: { readonly blobs: BlobStore; readonly codec: PayloadCodec },
+  ) {}
+
+  async entryOf(settled: SettledAttempt): Promise<LedgerEntry> {
+    const { call, endedAtMs, settlement } = settled;
+    const message = isEnding(settlement) ? messageOf(settlement) : null;
+    return {
+      call,
+      endedAtMs,
+      attempt: settlement.kind === 'unsent' ? null : settlement.attempt,
+      model: message === null ? null : (modelOf(message) ?? null),
+      usage: message === null ? null : (usageOf(message) ?? null),
+      next: isEnding(settlement)
+        ? await this.#ended(settled, settlement, message)
+        : settlement,
+    };
+  }
+
+  /** The completion of a call that ended before its request came again, as it was published. */
+  republished(request: CallIdentity, ended: EndedCall, context: Context): OutgoingMessage {
+    return eventMessage({
+      topic: topics.jobsFinished,
+      type: ended.completionType,
+      ...this.#completionFacts(request, new Date(ended.finishedAtMs), context),
+      json: ended.completion,
+    });
+  }
+
+  /** The completion of a call that the ledger could not take. */
+  refused(request: CallRequest, detail: string, cause: { context: Context }): OutgoingMessage {
+    const at = Date.now();
+    const data = jobFinished({
+      call: { ...request, ...unattempted },
+      ending: { ...refusedByDatabase, detail },
+      finishedAtMs: at,
+      messageRef: null,
+    });
+    return eventMessage<JobFinished>({
+      topic: topics.jobsFinished,
+      type: 'millrace.job.failed.v1',
+      ...this.#completionFacts(request, new Date(at), cause.context),
+      data,
+    });
+  }
+
+  async #ended(
+    settled: SettledAttempt,
+    ending: Ending,
+    message: ClaudeMessage | null,
+  ): Promise<NextState> {
+    const { call, context, endedAtMs } = settled;
+    const messageRef = message === null ? null : await this.#keepLarge(call, message);
+    const data = jobFinished({ call, ending, finishedAtMs: endedAtMs, messageRef });
+    return {
+      kind: 'ended',
+      state: stateOf(ending),
+      finished: eventMessage<JobFinished>({
+        topic: topics.jobsFinished,
+        type: `millrace.job.${data.status}.v1`,
+        ...this.#completionFacts(call, new Date(endedAtMs), context),
+        data,
+      }),
+      deadLetter: ending.kind === 'failed' && ending.deadLetter
+        ? this.#deadLetter(call, ending, endedAtMs)
+        : null,
+      turn: settled.turn,
+    };
+  }
+
+  #completionFacts(call: CallIdentity, time: Date, context: Context) {
+    const { tenant, callId } = call;
+    return {
+      id: `${tenant}:${callId}:finished`,
+      source: service,
+      subject: callId,
+      key: callId,
+      time,
+      tenant,
+      codec: this.options.codec,
+      context,
+    } as const;
+  }
+
+  /** @returns where the message lies when it is too large to travel, else null. */
+  async #keepLarge(call: Call, message: ClaudeMessage): Promise<string | null> {
+    const bytes = Buffer.from(JSON.stringify(message));
+    if (bytes.length <= inlineBodyBytesMax) return null;
+    const id = `blob_${call.callId}.${call.attempt}.message`;
+    const { tenant } = call;
+    const encoded = this.options.codec.encode(bytes, { tenant, medium: 'blob' });
+    await this.options.blobs.put(tenant, id, {
+      bytes: encoded,
+      ttlSeconds: messageTtlSeconds,
+    });
+    return id;
+  }
+
+  #deadLetter(
+    call: Call,
+    ending: Extract<Ending, { kind: 'failed' }>,
+    endedAtMs: number,
+  ): OutgoingMessage {
+    const { code, detail } = ending;
+    const json = Buffer.from(JSON.stringify(requestOf(call)));
+    const value = this.options.codec.encode(json, { tenant: call.tenant, medium: 'kafka' });
+    const letter = deadLetter(
+      { ...call.origin, value },
+      { code, detail, service, attempts: call.failures + 1, at: new Date(endedAtMs) },
+    );
+    return {
+      topic: letter.topic,
+      key: call.origin.key,
+      value: letter.value,
+      headers: Object.fromEntries(
+        Object.entries(letter.headers).map(([name, value]) => [name, String(value)]),
+      ),
+    };
+  }
+}
+
+const unattempted = { attempt: 0, dispatchedAtMs: 0, closedAttempts: [] };
+
+const refusedByDatabase = {
+  kind: 'failed',
+  code: 'bad_row',
+  message: null,
+  attempt: null,
+  deadLetter: true,
+} as const;
+
+type EndedCall = Extract<ExistingCall, { kind: 'ended' }>;
+type CallIdentity = Pick<Call, 'tenant' | 'callId'>;
+
+/** The request as it came. */
+function requestOf(call: Call): ClaudeRequested {
+  return {
+    tenant: call.tenant,
+    call_id: call.callId,
+    lane: call.lane,
+    ...(call.session === null
+      ? {}
+      : { session_id: call.session.sessionId, session_seq: call.session.seq }),
+    stream: call.stream,
+    ...(call.paramsRef === null ? {} : { params_ref: call.paramsRef }),
+    ...(call.params === null || call.paramsRef !== null ? {} : { params: call.params }),
+    reply: call.reply,
+  };
+}
+
+function stateOf(ending: Ending): 'SETTLED' | 'FAILED' | 'UNKNOWN' {
+  switch (ending.kind) {
+    case 'succeeded':
+      return 'SETTLED';
+    case 'failed':
+      return ending.code === 'outcome_unknown' ? 'UNKNOWN' : 'FAILED';
+    case 'cancelled':
+      return 'FAILED';
+    default:
+      return assertNever(ending);
+  }
+}

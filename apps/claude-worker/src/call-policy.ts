@@ -1,0 +1,299 @@
+/**
+ * How claude-worker works on its queue.
+ *
+ * P1 Nothing is sent for a row that the ledger does not hold as DISPATCHED by this process.
+ * P2 One run is one HTTP send at most; a retry is a row with `not_before`, never a sleep.
+ * P3 What the gate holds back is put back unsent, and was no attempt.
+ * P4 A completion is published only after the statement that holds it has committed.
+ */
+import { assertNever, type OutgoingMessage, type PayloadCodec } from '@millrace/contracts';
+import { BadRowError } from '@millrace/postgres';
+import type { Logger } from '@millrace/runtime';
+import { type Claimed, LeaseLost, WorkCancelled, type WorkPolicy } from '@millrace/work';
+import type { Context } from '@opentelemetry/api';
+
+import type { AccountGate } from './account-gate.ts';
+import type { CallCompletions, SettledAttempt } from './call-completions.ts';
+import type { CallTelemetry, TracedAttempt } from './call-telemetry.ts';
+import type { Call, CallParams } from './core/call.ts';
+import { type ClaudeAnswer, noSource } from './core/claude-answer.ts';
+import { isFields } from './core/claude-message.ts';
+import { classifyAnswer } from './core/classify.ts';
+import { type Deadlines, isStreamed, totalMsOf } from './core/deadlines.ts';
+import { observationOf } from './core/gate.ts';
+import { isEnding, messageOf } from './core/job-finished.ts';
+import { turnMessages, withHistory } from './core/session-history.ts';
+import { settleCall, settleInterrupted, type SettleLimits } from './core/settle-call.ts';
+import type { DeltaTeller } from './delta-teller.ts';
+import type { BlobStore, CallLedger, ClaudeApi, LedgerEntry } from './ports.ts';
+import type { RunningCall, RunningCalls } from './running-calls.ts';
+
+/** Until parameters that could not be read are tried again: Postgres is away. */
+const unreadableRetryMs = 1_000;
+/** Calls of dead processes that are looked at together. */
+const reapRowsMax = 500;
+
+export interface CallPolicyOptions {
+  readonly api: ClaudeApi;
+  readonly ledger: CallLedger;
+  readonly blobs: BlobStore;
+  readonly codec: PayloadCodec;
+  readonly gate: AccountGate;
+  readonly running: RunningCalls;
+  readonly deltas: DeltaTeller;
+  readonly completions: CallCompletions;
+  readonly telemetry: CallTelemetry;
+  readonly log: Logger;
+  readonly deadlines: Deadlines;
+  readonly limits: SettleLimits;
+  /** Takes what was committed on its way to Kafka. */
+  readonly publish: (messages: readonly OutgoingMessage[]) => void;
+  /** Rows may have become claimable. */
+  readonly wake: () => void;
+}
+
+/** How a run ended, and what is to be written of it, once that has been made up. */
+export interface CallOutcome extends SettledAttempt {
+  entry: LedgerEntry | null;
+}
+
+/** What a run is about to send, or why it cannot. */
+type Prepared =
+  | { readonly kind: 'ready'; readonly params: CallParams; readonly own: CallParams }
+  | Extract<ClaudeAnswer, { kind: 'unsent' | 'unsendable' }>;
+
+export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
+  readonly #options: CallPolicyOptions;
+  /** Rows that this process knows it holds, as `#owner`. */
+  readonly #held = new Set<string>();
+  #owner = '';
+
+  constructor(options: CallPolicyOptions) {
+    this.#options = options;
+  }
+
+  get held(): readonly string[] {
+    return [...this.#held];
+  }
+
+  /** Rows are ours, under this owner; what was held under another is not ours any more. */
+  holds(owner: string, calls: readonly Call[]): void {
+    if (owner !== this.#owner) this.#held.clear();
+    this.#owner = owner;
+    for (const { id } of calls) this.#held.add(id);
+  }
+
+  async claim(options: { owner: string; limit: number }): Promise<Claimed<Call>> {
+    const { gate, ledger } = this.#options;
+    this.holds(options.owner, []);
+    // A probe that went with a lost lease says nothing any more.
+    gate.releaseProbe((callId) => !this.#held.has(callId));
+    const admission = gate.admission();
+    switch (admission.kind) {
+      case 'none':
+        return { rows: [], nextDueInMs: admission.retryInMs };
+      case 'probe': {
+        const claimed = await ledger.claim({ ...options, limit: 1 });
+        const probe = claimed.rows[0];
+        if (probe !== undefined) gate.sendProbe(probe.id);
+        this.holds(options.owner, claimed.rows);
+        return claimed;
+      }
+      case 'all': {
+        const claimed = await ledger.claim(options);
+        this.holds(options.owner, claimed.rows);
+        return claimed;
+      }
+      default:
+        return assertNever(admission);
+    }
+  }
+
+  async run(call: Call, signal: AbortSignal): Promise<CallOutcome> {
+    const { gate, limits, running, telemetry } = this.#options;
+    const beganAtMs = performance.now();
+    const traced = telemetry.begin(call);
+    const run = running.add(call, signal);
+    try {
+      const prepared = await this.#prepare(call);
+      const answer =
+        prepared.kind === 'ready' ? await this.#send(run, traced, prepared.params) : prepared;
+      const durationMs = run.sentAtMs === null ? null : performance.now() - run.sentAtMs;
+      const state = gate.observe(call.id, observationOf(verdictOn(answer)));
+      // The database's time of the dispatch, and what has gone by since.
+      const endedAtMs = call.dispatchedAtMs + (performance.now() - beganAtMs);
+      const settlement = settleCall({
+        call,
+        answer,
+        gate: state,
+        nowMs: performance.now(),
+        ageMs: endedAtMs - call.createdAtMs,
+        random: Math.random(),
+        limits,
+      });
+      const attempt = settlement.kind === 'unsent' ? null : settlement.attempt;
+      const message = isEnding(settlement) ? messageOf(settlement) : null;
+      telemetry.end(traced, { settlement, attempt, message, durationMs });
+      return {
+        call,
+        settlement,
+        endedAtMs,
+        context: traced.context,
+        turn:
+          settlement.kind === 'succeeded' && prepared.kind === 'ready' && call.session !== null
+            ? turnMessages(prepared.own, settlement.message)
+            : null,
+        entry: null,
+      };
+    } finally {
+      running.remove(run);
+    }
+  }
+
+  crashed(call: Call, error: unknown): CallOutcome {
+    this.#options.gate.observe(call.id, { kind: 'nothing' });
+    const code = error instanceof BadRowError ? 'bad_row' : 'internal';
+    return {
+      call,
+      settlement: {
+        kind: 'failed',
+        code,
+        detail: 'the call could not be completed here',
+        message: null,
+        attempt: { outcome: 'unknown', code, source: noSource },
+        deadLetter: false,
+      },
+      endedAtMs: Date.now(),
+      context: this.#options.telemetry.parentOf(call),
+      turn: null,
+      entry: null,
+    };
+  }
+
+  async settle(call: Call, outcome: CallOutcome): Promise<void> {
+    outcome.entry ??= await this.#options.completions.entryOf(outcome);
+    await this.#write(outcome.entry, outcome.context);
+    this.#held.delete(call.id);
+  }
+
+  cancelRequested(owner: string): Promise<string[]> {
+    return this.#options.ledger.cancelRequested(owner);
+  }
+
+  async reap(deadOwners: string[]): Promise<number> {
+    const { completions, ledger, limits, telemetry } = this.#options;
+    const calls = await ledger.heldBy(deadOwners, reapRowsMax);
+    const writes = calls.map(async (call) => {
+      const settlement = settleInterrupted(call, limits);
+      const context = telemetry.parentOf(call);
+      const settled = { call, settlement, endedAtMs: Date.now(), context, turn: null };
+      await this.#write(await completions.entryOf(settled), context);
+    });
+    await Promise.all(writes);
+    const rest = calls.length === reapRowsMax ? await this.reap(deadOwners) : 0;
+    return calls.length + rest;
+  }
+
+  /** Reads what a call sends: its parameters, after the conversation so far. */
+  async #prepare(call: Call): Promise<Prepared> {
+    const { gate, ledger, log } = this.#options;
+    // P3
+    if (!gate.maySend(call.id)) return { kind: 'unsent', retryInMs: gate.retryInMs };
+    try {
+      const own = call.params ?? (await this.#loadParams(call));
+      if (own === null) return unsendable('internal', 'the parameters have expired');
+      if (call.session === null) return { kind: 'ready', params: own, own };
+      const history = await ledger.history(call.tenant, call.session);
+      if (history.kind === 'too_long') {
+        return unsendable('session_too_long', `the conversation has ${history.bytes} bytes`);
+      }
+      return { kind: 'ready', params: withHistory(own, history.messages), own };
+    } catch (error) {
+      log.warn({ job_id: call.callId, error }, 'the parameters of a call cannot be read now');
+      return { kind: 'unsent', retryInMs: unreadableRetryMs };
+    }
+  }
+
+  async #loadParams({ paramsRef, tenant }: Call): Promise<CallParams | null> {
+    const { blobs, codec } = this.#options;
+    const bytes = paramsRef === null ? null : await blobs.get(tenant, paramsRef);
+    if (bytes === null) return null;
+    const body: unknown = JSON.parse(codec.decode(bytes, { tenant, medium: 'blob' }).toString());
+    return isFields(body) ? body : null;
+  }
+
+  async #send(
+    run: RunningCall,
+    traced: TracedAttempt,
+    params: CallParams,
+  ): Promise<ClaudeAnswer> {
+    const { api, deadlines, deltas, telemetry } = this.#options;
+    const { call, signal } = run;
+    if (signal.aborted) return notSent(signal.reason);
+    telemetry.describe(traced, params);
+    const streamed = isStreamed(call.stream, params['max_tokens']);
+    const listener = call.stream ? deltas.open(call) : null;
+    const sentAtMs = performance.now();
+    run.begin(streamed, sentAtMs);
+    const answer = await api.send({
+      params,
+      streamed,
+      totalMs: totalMsOf(streamed, deadlines),
+      signal,
+      onEvent: (text) => {
+        run.lastEventAtMs = performance.now();
+        if (text === '') return;
+        traced.firstTokenMs ??= run.lastEventAtMs - sentAtMs;
+        listener?.push(text);
+      },
+    });
+    listener?.end();
+    return answer;
+  }
+
+  async #write(entry: LedgerEntry, context: Context): Promise<void> {
+    const { ledger, publish, telemetry, wake } = this.#options;
+    const { call, next } = entry;
+    const written = await ledger.settle(entry);
+    const messages =
+      next.kind === 'ended'
+        ? [next.finished, ...(next.deadLetter === null ? [] : [next.deadLetter])]
+        : [];
+    if (written === 'lost') {
+      const lost = new LeaseLost();
+      for (const { onSettled } of messages) onSettled?.(lost);
+      return telemetry.lost(call, context);
+    }
+    publish(messages); // P4
+    if (next.kind === 'ended') telemetry.ended(call, next.state, entry.endedAtMs);
+    // A retry has its time, and the session's next turn may go.
+    if (next.kind !== 'ended' || call.session !== null) wake();
+  }
+}
+
+/** @returns undefined when Claude was not asked, or did not get to answer. */
+function verdictOn(answer: ClaudeAnswer): ReturnType<typeof classifyAnswer> | undefined {
+  switch (answer.kind) {
+    case 'unsent':
+    case 'unsendable':
+    case 'interrupted':
+      return undefined;
+    case 'message':
+    case 'error':
+    case 'unreachable':
+    case 'cut':
+      return classifyAnswer(answer);
+    default:
+      return assertNever(answer);
+  }
+}
+
+function unsendable(code: 'session_too_long' | 'internal', detail: string): Prepared {
+  return { kind: 'unsendable', code, detail };
+}
+
+/** The call was ended before anything was sent. */
+function notSent(reason: unknown): ClaudeAnswer {
+  if (reason instanceof WorkCancelled) return { kind: 'interrupted', by: 'cancel' };
+  return { kind: 'unsent', retryInMs: 0 };
+}

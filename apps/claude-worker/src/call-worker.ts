@@ -1,0 +1,166 @@
+import type { OutgoingMessage, PayloadCodec } from '@millrace/contracts';
+import { Outbox, type Pool } from '@millrace/postgres';
+import { type Logger, type Metrics, names } from '@millrace/runtime';
+import { WorkQueue } from '@millrace/work';
+
+import { AccountGate } from './account-gate.ts';
+import { CallCompletions } from './call-completions.ts';
+import { type CallOutcome, CallPolicy } from './call-policy.ts';
+import { CallTelemetry } from './call-telemetry.ts';
+import type { Call } from './core/call.ts';
+import type { Deadlines } from './core/deadlines.ts';
+import type { SettleLimits } from './core/settle-call.ts';
+import { DeltaTeller } from './delta-teller.ts';
+import type { BlobStore, CallLedger, ClaudeApi } from './ports.ts';
+import { RunningCalls } from './running-calls.ts';
+
+/** How often the queue's depth is counted, and rows of unknown fate are looked for. */
+const lookEveryMs = 10_000;
+/** Of `stopMs`, for what was aborted to be settled and for messages to leave. */
+const stopReserveMs = 4_000;
+
+type Publish = (messages: readonly OutgoingMessage[]) => Promise<void>;
+
+export interface CallWorkerOptions {
+  readonly api: ClaudeApi;
+  readonly ledger: CallLedger;
+  readonly blobs: BlobStore;
+  readonly codec: PayloadCodec;
+  readonly pool: Pool;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly publish: Publish;
+  /** The second publisher, for what may be late or lost: deltas and progress. */
+  readonly publishProgress: Publish;
+  readonly deadlines: Deadlines;
+  readonly limits: SettleLimits;
+  readonly inFlightMax: number;
+  readonly leaseMs: number;
+  readonly deltaLingerMs: number;
+  /** How long a stop may take. */
+  readonly stopMs: number;
+}
+
+/** The queue of calls and all that works on it, started and stopped in order. */
+export class CallWorker {
+  readonly gate: AccountGate;
+  readonly ledger: CallLedger;
+  readonly completions: CallCompletions;
+  readonly policy: CallPolicy;
+  readonly queue: WorkQueue<Call, CallOutcome>;
+  readonly #options: CallWorkerOptions;
+  readonly #outbox: Outbox;
+  readonly #deltas: DeltaTeller;
+  readonly #running: RunningCalls;
+  #lookTimer: NodeJS.Timeout | undefined;
+  #mayHoldUnknown = false;
+
+  constructor(options: CallWorkerOptions) {
+    const { api, blobs, codec, deadlines, ledger, limits, log, metrics, pool } = options;
+    this.#options = options;
+    this.ledger = ledger;
+    this.completions = new CallCompletions({ blobs, codec });
+    const wake = (): void => this.queue.wake();
+    this.gate = new AccountGate({ unitMs: limits.retryBaseMs, log, metrics, onOpened: wake });
+    this.#outbox = new Outbox({
+      pool,
+      schema: 'worker',
+      publish: options.publish,
+      onError: (error) => log.warn({ error }, 'the outbox keeps messages for the next sweep'),
+    });
+    this.#deltas = new DeltaTeller({
+      publish: options.publishProgress,
+      codec,
+      lingerMs: options.deltaLingerMs,
+      log,
+    });
+    this.#running = new RunningCalls({
+      deadlines,
+      onRunning: (call) => this.#deltas.tellRunning(call, new Date()),
+    });
+    this.policy = new CallPolicy({
+      api,
+      ledger,
+      blobs,
+      codec,
+      gate: this.gate,
+      running: this.#running,
+      deltas: this.#deltas,
+      completions: this.completions,
+      telemetry: new CallTelemetry({ log, metrics }),
+      log,
+      deadlines,
+      limits,
+      publish: (messages) => this.#outbox.publish(messages),
+      wake,
+    });
+    this.queue = new WorkQueue({
+      name: 'calls',
+      schema: 'worker',
+      pool,
+      policy: this.policy,
+      slotsMax: options.inFlightMax,
+      leaseMs: options.leaseMs,
+      log,
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#running.start();
+    this.#outbox.start();
+    await this.queue.start();
+    this.#lookTimer = setInterval(() => void this.#look(), lookEveryMs);
+    this.#showInFlight();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#lookTimer);
+    const deadlineMs = Math.max(0, this.#options.stopMs - stopReserveMs);
+    await this.queue.stop({ deadlineMs });
+    this.#running.stop();
+    await this.#deltas.stop();
+    await this.ledger.close();
+    await this.#outbox.stop();
+  }
+
+  /** A statement failed whose effect is not known: rows may be ours that we do not know of. */
+  mayHoldUnknown(): void {
+    this.#mayHoldUnknown = true;
+  }
+
+  #showInFlight(): void {
+    const gauge = this.#options.metrics.gauge(names.metric.workInFlight, {
+      help: 'Rows that this process runs.',
+      labels: ['queue'],
+    });
+    const show = (): void => gauge.set({ queue: 'calls' }, this.queue.inFlight);
+    show();
+    this.#running.onTick(show);
+  }
+
+  async #look(): Promise<void> {
+    const { log, metrics } = this.#options;
+    try {
+      await this.#releaseUnknown();
+      const gauge = metrics.gauge(names.metric.workWaiting, {
+        help: 'Rows that nobody runs yet.',
+        labels: ['queue'],
+      });
+      gauge.set({ queue: 'calls' }, await this.ledger.countWaiting());
+    } catch (error) {
+      log.warn({ error }, 'the queue of calls cannot be looked at now');
+    }
+  }
+
+  async #releaseUnknown(): Promise<void> {
+    if (!this.#mayHoldUnknown) return;
+    this.#mayHoldUnknown = false;
+    try {
+      const released = await this.ledger.releaseUnknown(this.queue.owner, this.policy.held);
+      if (released > 0) this.queue.wake();
+    } catch (error) {
+      this.#mayHoldUnknown = true;
+      throw error;
+    }
+  }
+}

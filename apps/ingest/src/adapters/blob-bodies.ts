@@ -1,0 +1,30 @@
+import type { PayloadCodec, TenantId } from '@millrace/contracts';
+import type { Blobs } from '@millrace/postgres';
+
+import { LargeBodies } from '../ports.ts';
+
+/** As long as a job's row is kept, and a day: 31 days. */
+const ttlSeconds = 31 * 86_400;
+
+/** Large bodies in the shared schema `blobs`, written and read through the payload codec. */
+export class BlobBodies extends LargeBodies {
+  readonly #blobs: Blobs;
+  readonly #codec: PayloadCodec;
+
+  constructor(blobs: Blobs, codec: PayloadCodec) {
+    super();
+    this.#blobs = blobs;
+    this.#codec = codec;
+  }
+
+  async keep(tenant: TenantId, id: string, body: string): Promise<void> {
+    const bytes = this.#codec.encode(Buffer.from(body), { tenant, medium: 'blob' });
+    await this.#blobs.put(tenant, id, { bytes, ttlSeconds });
+  }
+
+  async read(tenant: TenantId, id: string): Promise<string | null> {
+    const bytes = await this.#blobs.get(tenant, id);
+    if (bytes === null) return null;
+    return this.#codec.decode(bytes, { tenant, medium: 'blob' }).toString('utf8');
+  }
+}

@@ -1,0 +1,83 @@
+import {
+  PayloadCodec,
+  cloudEventHeaders,
+  jobIdSchema,
+  topics,
+  type ClaudeDelta,
+  type JobFinished,
+  type JobProgressed,
+} from '@millrace/contracts';
+import { KafkaClient, TopicTail, type TailedRecord } from '@millrace/kafka';
+import { Logger } from '@millrace/runtime';
+import { Injectable } from '@nestjs/common';
+
+import { LiveJobs } from '../live-jobs.ts';
+import { Clock } from '../ports.ts';
+
+/** No call runs longer than this: what is being written now began after it. */
+const totalDeadlineMsMax = 60 * 60_000;
+/** Ends are looked for a little in the past: clocks of brokers and services differ. */
+const clockSkewMs = 10_000;
+
+/** Brings what happens to jobs, in any process, to the streams that are open in this one. */
+@Injectable()
+export class KafkaTails {
+  private readonly deltas: TopicTail<ClaudeDelta>;
+  private readonly ends: TopicTail<JobFinished>;
+  private readonly progress: TopicTail<JobProgressed>;
+
+  constructor(
+    kafka: KafkaClient,
+    codec: PayloadCodec,
+    log: Logger,
+    live: LiveJobs,
+    clock: Clock,
+  ) {
+    const nowMs = clock.now().getTime();
+    const common = { kafka, codec, log };
+    this.deltas = new TopicTail({
+      ...common,
+      topic: topics.claudeDeltas,
+      fromMs: nowMs - totalDeadlineMsMax,
+      onRecords: (records) => {
+        for (const { data } of records) live.addDelta(data);
+      },
+    });
+    this.ends = new TopicTail({
+      ...common,
+      topic: topics.jobsFinished,
+      fromMs: nowMs - clockSkewMs,
+      accepts: (record) => acceptsEnd(record, live),
+      onRecords: (records) => {
+        for (const { data } of records) live.finished(data);
+      },
+    });
+    this.progress = new TopicTail({
+      ...common,
+      topic: topics.jobsProgressed,
+      fromMs: nowMs - clockSkewMs,
+      onRecords: (records) => {
+        for (const { data } of records) live.running({ tenant: data.tenant, id: data.job_id });
+      },
+    });
+  }
+
+  /** Resolves when all have their places. */
+  async start(): Promise<void> {
+    await Promise.all([this.deltas.start(), this.ends.start(), this.progress.start()]);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.deltas.stop(), this.ends.stop(), this.progress.stop()]);
+  }
+}
+
+/** Nearly all ends are of jobs that nobody watches: those are noted, and not parsed. */
+function acceptsEnd({ key, headers }: TailedRecord, live: LiveJobs): boolean {
+  const tenant = headers[cloudEventHeaders.tenant];
+  const job = jobIdSchema.safeParse(key);
+  if (tenant === undefined || !job.success) return false;
+  if (live.isWatched(tenant, job.data)) return true;
+  live.ended(tenant, job.data);
+  return false;
+}

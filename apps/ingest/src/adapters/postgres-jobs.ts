@@ -1,0 +1,300 @@
+import {
+  jobIdSchema,
+  jobTypeSchema,
+  sessionIdSchema,
+  tenantIdSchema,
+  type JobView,
+  type OutgoingMessage,
+  type PayloadCodec,
+  type TenantId,
+} from '@millrace/contracts';
+import {
+  GroupCommit,
+  outboxColumns,
+  outboxInsertSql,
+  type Pool,
+  type PoolClient,
+} from '@millrace/postgres';
+
+import { answerSchema, jobView, textOf, type JobRecord } from '../core/job-view.ts';
+import type { ListQuery } from '../core/list-cursor.ts';
+import type { NewJob } from '../core/new-job.ts';
+import {
+  Jobs,
+  type EndResult,
+  type Insertion,
+  type JobEnd,
+  type JobName,
+  type JobSubmissionRow,
+  type LargeBodies,
+  type StandingJobRow,
+} from '../ports.ts';
+import { findJob, type JobRow } from './find-job.ts';
+import { findStandingJobs, type JobNames, type StandingRow } from './find-standing-jobs.ts';
+import { finishJobs } from './finish-jobs.ts';
+import { insertJobsWithOutbox } from './insert-jobs-with-outbox.ts';
+import { insertJobs, type ArrivedJob, type InsertedRow } from './insert-jobs.ts';
+import { listJobs } from './list-jobs.ts';
+import { startJobs } from './start-jobs.ts';
+
+interface Arriving extends ArrivedJob {
+  readonly announce?: JobSubmissionRow['announce'];
+}
+
+export interface PostgresJobsOptions {
+  readonly pool: Pool;
+  readonly codec: PayloadCodec;
+  readonly bodies: LargeBodies;
+}
+
+/**
+ * The jobs' table. Four kinds of commits, each of its own group:
+ * - from HTTP without a session: rows and messages by one statement;
+ * - from HTTP within a session: a transaction, as the message tells a place that the insert gives;
+ * - from Kafka: rows alone, by one statement;
+ * - ends and starts.
+ */
+export class PostgresJobs extends Jobs {
+  readonly #pool: Pool;
+  readonly #codec: PayloadCodec;
+  readonly #bodies: LargeBodies;
+  readonly #announced: GroupCommit<Required<Arriving>, Insertion>;
+  readonly #announcedTurns: GroupCommit<Required<Arriving>, Insertion>;
+  readonly #recorded: GroupCommit<Arriving, Insertion>;
+  readonly #ends: GroupCommit<JobEnd, EndResult>;
+  readonly #starts: GroupCommit<JobName, void>;
+  #arrivals = 0;
+
+  constructor({ pool, codec, bodies }: PostgresJobsOptions) {
+    super();
+    this.#pool = pool;
+    this.#codec = codec;
+    this.#bodies = bodies;
+    const keyed = { pool, keyOf: keyOfArriving, bytesOf: bytesOfArriving };
+    this.#announced = new GroupCommit<Required<Arriving>, Insertion>({
+      ...keyed,
+      name: 'jobs by HTTP',
+      commit: (client, items) => this.#commitAnnounced(client, items),
+    });
+    this.#announcedTurns = new GroupCommit<Required<Arriving>, Insertion>({
+      ...keyed,
+      name: 'session jobs by HTTP',
+      transaction: true,
+      commit: (client, items) => this.#commitAnnouncedTurns(client, items),
+    });
+    this.#recorded = new GroupCommit<Arriving, Insertion>({
+      ...keyed,
+      name: 'jobs by Kafka',
+      commit: async (client, items) => {
+        const rows = await insertJobs(client, items, codec);
+        return this.#insertions(client, { items, rows, messages: null });
+      },
+    });
+    this.#ends = new GroupCommit<JobEnd, EndResult>({
+      name: 'ends of jobs',
+      pool,
+      keyOf: keyOfName,
+      bytesOf: (end) => end.outcomeJson.length + (end.answerJson?.length ?? 0),
+      commit: (client, ends) => finishJobs(client, ends, codec),
+    });
+    this.#starts = new GroupCommit<JobName, void>({
+      name: 'starts of jobs',
+      pool,
+      keyOf: keyOfName,
+      commit: async (client, started) => {
+        await startJobs(client, started);
+        return started.map(() => undefined);
+      },
+    });
+  }
+
+  insertAnnounced({ job, announce }: JobSubmissionRow): Promise<Insertion> {
+    const commits = job.sessionId === null ? this.#announced : this.#announcedTurns;
+    return commits.submit({ job, announce, arrival: this.#nextArrival() });
+  }
+
+  insertRecorded(jobs: readonly NewJob[]): Promise<PromiseSettledResult<Insertion>[]> {
+    return this.#recorded.submitAll(
+      jobs.map((job) => ({ job, arrival: this.#nextArrival() })),
+    );
+  }
+
+  finish(ends: readonly JobEnd[]): Promise<PromiseSettledResult<EndResult>[]> {
+    return this.#ends.submitAll(ends);
+  }
+
+  start(started: readonly JobName[]): Promise<PromiseSettledResult<void>[]> {
+    return this.#starts.submitAll(started);
+  }
+
+  async find({ tenant, id }: JobName): Promise<JobView | null> {
+    const row = await findJob(this.#pool, tenant, id);
+    if (row === null) return null;
+    const record = this.#record(tenant, row);
+    return jobView({ ...record, answerJson: await this.#wholeAnswer(tenant, record.answerJson) });
+  }
+
+  async list(tenant: TenantId, query: ListQuery): Promise<JobView[]> {
+    const rows = await listJobs(this.#pool, tenant, query);
+    return rows.map((row) => jobView(this.#record(tenant, row)));
+  }
+
+  async close(): Promise<void> {
+    const commits = [this.#announced, this.#announcedTurns, this.#recorded];
+    await Promise.all([...commits, this.#ends, this.#starts].map((commit) => commit.close()));
+  }
+
+  #nextArrival(): number {
+    this.#arrivals += 1;
+    return this.#arrivals;
+  }
+
+  async #commitAnnounced(
+    client: PoolClient,
+    items: readonly Required<Arriving>[],
+  ): Promise<Insertion[]> {
+    const messages = items.map(({ announce }) => announce(null));
+    const announced = items.map(({ job }, index) => ({ job, message: at(messages, index) }));
+    const rows = await insertJobsWithOutbox(client, announced, this.#codec);
+    return this.#insertions(client, { items, rows, messages });
+  }
+
+  async #commitAnnouncedTurns(
+    client: PoolClient,
+    items: readonly Required<Arriving>[],
+  ): Promise<Insertion[]> {
+    const rows = await insertJobs(client, items, this.#codec);
+    const inserted = byKey(rows);
+    const messages = items.map(({ job, announce }) => {
+      const row = inserted.get(keyOf(job));
+      return row === undefined ? null : announce(row.seq);
+    });
+    const told = messages.filter((message) => message !== null);
+    await client.query(outboxInsertSql('ingest', 1), outboxColumns(told));
+    return this.#insertions(client, { items, rows, messages });
+  }
+
+  /** One outcome per item. What was not inserted met a row, which is read by the same client. */
+  async #insertions(
+    client: PoolClient,
+    o: {
+      readonly items: readonly Arriving[];
+      readonly rows: readonly InsertedRow[];
+      readonly messages: readonly (OutgoingMessage | null)[] | null;
+    },
+  ): Promise<Insertion[]> {
+    const inserted = byKey(o.rows);
+    const met = o.items.map(({ job }) => job).filter((job) => !inserted.has(keyOf(job)));
+    const standing = met.length === 0 ? [] : await findStandingJobs(client, met.map(namesOf));
+    return o.items.map(({ job }, index) => {
+      const row = inserted.get(keyOf(job));
+      if (row !== undefined) {
+        return { kind: 'inserted', seq: row.seq, message: o.messages?.[index] ?? null };
+      }
+      return { kind: 'standing', row: this.#standing(rowMetBy(job, standing)) };
+    });
+  }
+
+  #standing(row: StandingRow): StandingJobRow {
+    const tenant = tenantIdSchema.parse(row.tenant);
+    const record = { ...row, metadata: null, outcome: null, answer: null, finished_at: null };
+    return {
+      tenant,
+      id: jobIdSchema.parse(row.id),
+      type: jobTypeSchema.parse(row.type),
+      view: jobView(this.#record(tenant, record)),
+      sessionId: row.session_id === null ? null : sessionIdSchema.parse(row.session_id),
+      requestHash: row.request_hash,
+      refused: row.refused,
+      firstEventJson: this.#text(tenant, row.first_event) ?? '{}',
+      traceparent: row.traceparent,
+      createdAt: row.created_at,
+      seq: row.seq,
+    };
+  }
+
+  #record(tenant: TenantId, row: JobRow): JobRecord {
+    return {
+      id: row.id,
+      type: row.type,
+      status: row.status,
+      lane: row.lane,
+      sessionId: row.session_id,
+      model: row.model,
+      createdAt: row.created_at,
+      finishedAt: row.finished_at,
+      traceparent: row.traceparent,
+      metadataJson: this.#text(tenant, row.metadata),
+      outcomeJson: this.#text(tenant, row.outcome),
+      answerJson: this.#text(tenant, row.answer),
+    };
+  }
+
+  /** Brings in a message that travelled by reference; its text is the result. */
+  async #wholeAnswer(tenant: TenantId, answerJson: string | null): Promise<string | null> {
+    if (answerJson === null) return null;
+    const answer = answerSchema.parse(JSON.parse(answerJson));
+    if (answer.message_ref === undefined) return answerJson;
+    const body = await this.#bodies.read(tenant, answer.message_ref);
+    if (body === null) return answerJson;
+    const message = answerSchema.shape.message.parse(JSON.parse(body));
+    return JSON.stringify({ result: answer.result ?? textOf(message ?? {}), message });
+  }
+
+  #text(tenant: TenantId, body: Buffer | null): string | null {
+    if (body === null) return null;
+    return this.#codec.decode(body, { tenant, medium: 'table' }).toString('utf8');
+  }
+}
+
+function keyOfArriving({ job }: Arriving): string {
+  return keyOf(job);
+}
+
+/** An idempotency key stands before the id: a retry with the same key has a new random id. */
+function keyOf(job: NewJob): string {
+  const { tenant, id, idempotencyKey } = job;
+  return idempotencyKey === null ? `${tenant}/${id}` : `${tenant}//${idempotencyKey}`;
+}
+
+function byKey(rows: readonly InsertedRow[]): Map<string, InsertedRow> {
+  return new Map(
+    rows.map((row) => {
+      const { tenant, id, idempotency_key: key } = row;
+      return [key === null ? `${tenant}/${id}` : `${tenant}//${key}`, row];
+    }),
+  );
+}
+
+function namesOf({ tenant, id, idempotencyKey }: NewJob): JobNames {
+  return { tenant, id, idempotencyKey };
+}
+
+/** The idempotency key comes first: it is what the caller repeats. */
+function rowMetBy(job: NewJob, standing: readonly StandingRow[]): StandingRow {
+  const ofTenant = standing.filter(({ tenant }) => tenant === job.tenant);
+  const found =
+    ofTenant.find((row) => row.idempotency_key !== null && namesKey(row, job)) ??
+    ofTenant.find(({ id }) => id === job.id);
+  // Rows are never deleted while their key may be repeated, and inserts wait for each other.
+  if (found === undefined) throw new TypeError('a row was neither inserted nor found');
+  return found;
+}
+
+function namesKey(row: StandingRow, job: NewJob): boolean {
+  return row.idempotency_key === job.idempotencyKey;
+}
+
+function bytesOfArriving({ job }: Arriving): number {
+  return job.firstEventJson.length * 2;
+}
+
+function keyOfName({ tenant, id }: JobName): string {
+  return `${tenant}/${id}`;
+}
+
+function at<T>(list: readonly T[], index: number): T {
+  const found = list[index];
+  if (found === undefined) throw new TypeError(`no element ${index}`);
+  return found;
+}

@@ -1,0 +1,28 @@
+import { csvSchema, flagSchema, parseConfig, serviceEnvironment } from '@millrace/runtime';
+import { z } from 'zod';
+
+/** The environment of this service, parsed once. README.md lists it for people. */
+export const ingestEnvironment = z.object({
+  ...serviceEnvironment,
+  /** Key of the tenant `default`, made at start: `mr_` and the base64url of 32 random bytes. */
+  MILLRACE_DEFAULT_API_KEY: z
+    .string()
+    .regex(/^mr_[A-Za-z0-9_-]{16,128}$/, 'must be mr_ and 16 to 128 characters of base64url')
+    .optional(),
+  /** Its signing secret: `whsec_` and the base64 of 24 to 64 random bytes. */
+  MILLRACE_DEFAULT_WEBHOOK_SECRET: z
+    .string()
+    .regex(/^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/, 'must be whsec_ and base64')
+    .optional(),
+  MILLRACE_DEFAULT_MODEL: z.string().min(1).max(128).default('claude-sonnet-5-5'),
+  /** Private ranges that callback URLs may point to. */
+  MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.default([]),
+  /** What `/healthz` says about who answers. */
+  MILLRACE_CLAUDE_STAND_IN: flagSchema.default(false),
+});
+export type IngestConfig = z.output<typeof ingestEnvironment>;
+
+/** @throws ConfigError that names what is missing or wrong. */
+export function readConfig(): IngestConfig {
+  return parseConfig(ingestEnvironment, process.env);
+}

@@ -1,0 +1,61 @@
+import { errorCodes, type ErrorCode, type Problem } from '@millrace/contracts';
+
+import type { FieldError } from './field-error.ts';
+
+/** An error that the caller of the API is to be told. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly errors: readonly FieldError[];
+
+  constructor(code: ErrorCode, detail: string, errors: readonly FieldError[] = []) {
+    super(`${code}: ${detail}`);
+    this.code = code;
+    this.detail = detail;
+    this.errors = errors;
+  }
+}
+
+/** Seconds after which a caller may try again what could not be made durable. */
+export const retryAfterSeconds = 2;
+
+/** An RFC 9457 document. A code that is never on HTTP would be a bug, and is told as one. */
+export function problemDocument(
+  error: Pick<ProblemError, 'code' | 'detail' | 'errors'>,
+  request: { readonly traceId: string; readonly path: string },
+): Problem {
+  const { status, title } = errorCodes[error.code];
+  return {
+    type: `urn:millrace:error:${error.code}`,
+    title,
+    status: status ?? 500,
+    detail: error.detail,
+    code: error.code,
+    trace_id: request.traceId,
+    instance: request.path,
+    errors: error.errors.length === 0 ? undefined : [...error.errors],
+  };
+}
+
+/** The code of an error that the HTTP server found by itself, before any route. */
+export function codeOfStatus(status: number): ErrorCode {
+  switch (status) {
+    case 404:
+      return 'not_found';
+    case 405:
+      return 'method_not_allowed';
+    case 408:
+      return 'request_timeout';
+    case 413:
+      return 'payload_too_large';
+    case 415:
+      return 'unsupported_media_type';
+    case 429:
+      return 'too_many_requests';
+    case 503:
+      return 'not_durable';
+    default:
+      return status >= 400 && status < 500 ? 'invalid_request' : 'internal';
+  }
+}

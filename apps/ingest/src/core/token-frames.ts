@@ -1,0 +1,28 @@
+import { assertNever, type JobView } from '@millrace/contracts';
+
+import type { LiveChange } from './live-text.ts';
+import { sseDone, sseFrame } from './sse-frame.ts';
+
+/** Frames of `POST /v1/stream`: the article's pattern. */
+export function tokenFrame(text: string): string {
+  return sseFrame({ data: { token: text } });
+}
+
+/** A new attempt is a named event: the text begins again after it. */
+export function tokenChangeFrame(change: LiveChange): string {
+  switch (change.kind) {
+    case 'restarted':
+      return sseFrame({ event: 'stream.restarted', data: { attempt: change.attempt } });
+    case 'added':
+      return tokenFrame(change.text);
+    default:
+      return assertNever(change);
+  }
+}
+
+export function tokenEndFrames(view: JobView): string {
+  if (view.status === 'succeeded') return sseDone;
+  const code = view.error?.code ?? 'internal';
+  const detail = view.error?.detail ?? `the job ended as ${view.status}`;
+  return sseFrame({ event: 'error', data: { code, detail } }) + sseDone;
+}

@@ -1,0 +1,234 @@
+import { PayloadCodec, topics } from '@millrace/contracts';
+import { checkUrl } from '@millrace/egress';
+import { KafkaModule, Publisher } from '@millrace/kafka';
+import { Blobs, Outbox, createPool, type Pool } from '@millrace/postgres';
+import { Health, Logger } from '@millrace/runtime';
+import {
+  Module,
+  type DynamicModule,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+  type Provider,
+} from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+
+import { BlobBodies } from './adapters/blob-bodies.ts';
+import { KafkaTails } from './adapters/kafka-tails.ts';
+import { PostgresJobs } from './adapters/postgres-jobs.ts';
+import { PostgresApiKeys, PostgresTenants } from './adapters/postgres-tenants.ts';
+import { SystemClock } from './adapters/system-clock.ts';
+import { ApiKeyAuth } from './api-key-auth.ts';
+import type { IngestConfig } from './config.ts';
+import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
+import { DocumentsController } from './documents.controller.ts';
+import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
+import { HttpEdge } from './http-edge.ts';
+import { JobEvents } from './job-events.ts';
+import { JobFollower } from './job-follower.ts';
+import { JobIntake } from './job-intake.ts';
+import { JobPreparation } from './job-preparation.ts';
+import { JobsController } from './jobs.controller.ts';
+import { KafkaIntakeConsumer } from './kafka-intake.consumer.ts';
+import { LiveJobs } from './live-jobs.ts';
+import {
+  Announcements,
+  ApiKeys,
+  Clock,
+  IntakePolicy,
+  Jobs,
+  LargeBodies,
+  Tenants,
+} from './ports.ts';
+import { ProblemFilter } from './problem-filter.ts';
+import { ProgressedJobsConsumer } from './progressed-jobs.consumer.ts';
+import { RequestFacts } from './request-facts.ts';
+import { SseConnections } from './sse-connections.ts';
+import { StreamController } from './stream.controller.ts';
+import { SubmissionCounter } from './submission-counter.ts';
+
+/** Connections of one process: five group commits, reads of the API, the outbox. */
+const poolConnectionsMax = 12;
+
+/** The pool under a token of its own, as its type is an interface. */
+export const ingestPool = Symbol('ingest pool');
+
+export interface IngestModuleOptions {
+  /** Before every topic and group: for specs that share a broker. */
+  readonly topicPrefix?: string;
+}
+
+/** Wiring of the front door. */
+@Module({})
+export class IngestModule
+  implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
+{
+  constructor(
+    private readonly jobs: PostgresJobs,
+    private readonly outbox: Outbox,
+    private readonly tails: KafkaTails,
+    private readonly closing: PoolClosing,
+    private readonly log: Logger,
+  ) {}
+
+  static forConfig(config: IngestConfig, options: IngestModuleOptions = {}): DynamicModule {
+    const kafka = KafkaModule.forService({
+      config,
+      tails: [topics.claudeDeltas],
+      ...(options.topicPrefix === undefined ? {} : { prefix: options.topicPrefix }),
+    });
+    return {
+      module: IngestModule,
+      imports: [kafka],
+      controllers: [
+        JobsController,
+        StreamController,
+        DocumentsController,
+        KafkaIntakeConsumer,
+        FinishedJobsConsumer,
+        ProgressedJobsConsumer,
+      ],
+      providers: [...adapters(config), ...shells, { provide: APP_FILTER, useClass: ProblemFilter }],
+    };
+  }
+
+  /** In the background: HTTP is served, and jobs are accepted, while Kafka is still away. */
+  onApplicationBootstrap(): void {
+    this.outbox.start();
+    this.tails.start().catch((error: unknown) => {
+      this.log.error({ error }, 'event streams will only show the ends of jobs');
+    });
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await this.tails.stop();
+  }
+
+  /** After the last request: what it committed is sent, or left to the sweep. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.jobs.close();
+    await this.outbox.stop();
+    await this.closing.close();
+  }
+}
+
+/** Ends the pool when nothing uses it any more. */
+export class PoolClosing {
+  constructor(private readonly pool: Pool) {}
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+}
+
+const shells: Provider[] = [
+  ApiKeyAuth,
+  DefaultTenant,
+  HttpEdge,
+  JobEvents,
+  JobFollower,
+  JobIntake,
+  JobPreparation,
+  LiveJobs,
+  RequestFacts,
+  SseConnections,
+  SubmissionCounter,
+];
+
+function adapters(config: IngestConfig): Provider[] {
+  return [...databaseAdapters(config), ...kafkaAdapters(), ...settings(config)];
+}
+
+function databaseAdapters(config: IngestConfig): Provider[] {
+  return [
+    {
+      provide: ingestPool,
+      inject: [Health],
+      useFactory: (health: Health) => createWatchedPool(config, health),
+    },
+    {
+      provide: PoolClosing,
+      inject: [ingestPool],
+      useFactory: (pool: Pool) => new PoolClosing(pool),
+    },
+    {
+      provide: LargeBodies,
+      inject: [ingestPool, PayloadCodec],
+      useFactory: (pool: Pool, codec: PayloadCodec) => new BlobBodies(new Blobs(pool), codec),
+    },
+    {
+      provide: PostgresJobs,
+      inject: [ingestPool, PayloadCodec, LargeBodies],
+      useFactory: (pool: Pool, codec: PayloadCodec, bodies: LargeBodies) =>
+        new PostgresJobs({ pool, codec, bodies }),
+    },
+    { provide: Jobs, useExisting: PostgresJobs },
+    {
+      provide: ApiKeys,
+      inject: [ingestPool],
+      useFactory: (pool: Pool) => new PostgresApiKeys(pool),
+    },
+    {
+      provide: Tenants,
+      inject: [ingestPool, PayloadCodec],
+      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+    },
+  ];
+}
+
+function createWatchedPool(config: IngestConfig, health: Health): Pool {
+  const pool = createPool({
+    url: config.DATABASE_URL,
+    max: poolConnectionsMax,
+    applicationName: 'ingest',
+  });
+  health.addCheck('postgres', async () => {
+    await pool.query('SELECT 1');
+  });
+  return pool;
+}
+
+function kafkaAdapters(): Provider[] {
+  return [
+    {
+      provide: Outbox,
+      inject: [ingestPool, Publisher, Logger],
+      useFactory: (pool: Pool, publisher: Publisher, log: Logger) =>
+        new Outbox({
+          pool,
+          schema: 'ingest',
+          publish: (messages) => publisher.publish(messages),
+          onError: (error) => log.warn({ error }, 'the outbox will try again'),
+        }),
+    },
+    { provide: Announcements, useExisting: Outbox },
+    KafkaTails,
+  ];
+}
+
+function settings(config: IngestConfig): Provider[] {
+  const policy = { allowedCidrs: config.MILLRACE_EGRESS_ALLOWED_CIDRS };
+  const rules: IntakePolicy['rules'] = {
+    defaultModel: config.MILLRACE_DEFAULT_MODEL,
+    checkUrl: (raw) => checkUrl(raw, policy),
+  };
+  const { MILLRACE_DEFAULT_API_KEY: key, MILLRACE_DEFAULT_WEBHOOK_SECRET: secret } = config;
+  return [
+    { provide: Clock, useClass: SystemClock },
+    { provide: IntakePolicy, useValue: { rules } },
+    { provide: DefaultCredentials, useValue: new DefaultCredentials(key, secret) },
+    {
+      provide: ClaudeInfo,
+      inject: [Health],
+      useFactory: (health: Health) => new ClaudeInfo(config, health),
+    },
+  ];
+}
+
+/** Says on `/healthz` whether answers come from Claude or from its stand-in. */
+class ClaudeInfo {
+  constructor(config: IngestConfig, health: Health) {
+    const claude = config.MILLRACE_CLAUDE_STAND_IN ? 'stand-in' : 'anthropic';
+    health.addInfo('claude', () => claude);
+  }
+}

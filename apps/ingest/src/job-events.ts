@@ -1,0 +1,56 @@
+import type { JobView } from '@millrace/contracts';
+import { Injectable } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+
+import {
+  changeFrame,
+  endEventId,
+  endFrame,
+  openedFrames,
+  runningFrame,
+  snapshotFrame,
+} from './core/job-event-frames.ts';
+import { JobFollower } from './job-follower.ts';
+import type { JobName } from './ports.ts';
+import { SseConnections } from './sse-connections.ts';
+
+export interface OpenedJob {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly name: JobName;
+  readonly view: JobView;
+}
+
+/** `GET /v1/jobs/{id}/events`: one job as it goes on, from its text so far to its end. */
+@Injectable()
+export class JobEvents {
+  constructor(
+    private readonly follower: JobFollower,
+    private readonly connections: SseConnections,
+  ) {}
+
+  open({ request, reply, name, view }: OpenedJob): void {
+    // A client that has the last event comes back by itself; 204 tells it that this was all.
+    if (request.headers['last-event-id'] === endEventId(view.id)) {
+      void reply.status(204).send();
+      return;
+    }
+    this.connections.assertRoom();
+    reply.hijack();
+    const connection = this.connections.accept(reply.raw);
+    connection.write(openedFrames(view));
+    const stop = this.follower.follow(name, view, {
+      snapshot: (live) => connection.write(snapshotFrame(view.id, live)),
+      changed: (change) => connection.write(changeFrame(view.id, change)),
+      running: () => connection.write(runningFrame(view)),
+      ended: (ended) => {
+        connection.write(endFrame(ended));
+        connection.end();
+      },
+    });
+    connection.onClosed(() => {
+      stop();
+      this.connections.forget(connection);
+    });
+  }
+}

@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { isTerminal, type JobFinished, type JobView } from '@millrace/contracts';
+import { Logger } from '@millrace/runtime';
+import { Injectable } from '@nestjs/common';
+
+import { finishedView } from './core/job-view.ts';
+import { addResult, type LiveChange, type LiveText } from './core/live-text.ts';
+import { LiveJobs, type JobWatch } from './live-jobs.ts';
+import { Jobs, type JobName } from './ports.ts';
+
+/** A row follows its terminal event within milliseconds; Postgres may be away for a while. */
+const rowFollowsMsMax = 30_000;
+const rowLookEveryMs = 50;
+/** How often a row is looked at in case its event was missed. */
+const lookEveryMs = 60_000;
+
+/** Where a followed job is shown. Nothing is called after `ended`. */
+export interface JobStage {
+  /** The text so far, for one who comes late. Before any change, and at most once. */
+  snapshot(live: LiveText): void;
+  changed(change: LiveChange): void;
+  running(): void;
+  /** The job has ended, and all of its text was shown. */
+  ended(view: JobView): void;
+}
+
+/**
+ * Follows a job until it ends, wherever it runs: the text by the deltas, the end by its terminal
+ * event or by the row, whichever tells first.
+ */
+@Injectable()
+export class JobFollower {
+  constructor(
+    private readonly jobs: Jobs,
+    private readonly live: LiveJobs,
+    private readonly log: Logger,
+  ) {}
+
+  /** @param view the job's row as it was read. @returns how to stop following. */
+  follow(name: JobName, view: JobView, stage: JobStage): () => void {
+    const following = new Following(view, stage);
+    if (isTerminal(view.status)) {
+      following.replay(view);
+      return () => undefined;
+    }
+    const watch = this.live.watch(name, following);
+    following.begin(watch);
+    this.lookAtRow(name, following, watch.hasEnded).catch((error: unknown) => {
+      this.log.warn({ error, job_id: name.id }, 'a followed job could not be read');
+    });
+    return () => following.stop();
+  }
+
+  /** The end may have passed between reading the row and watching; then the row has it. */
+  private async lookAtRow(
+    name: JobName,
+    following: Following,
+    hasEnded: boolean,
+  ): Promise<void> {
+    const { signal } = following.stopped;
+    for (let waitedMs = 0; !signal.aborted; ) {
+      const view = await this.jobs.find(name);
+      if (view !== null && isTerminal(view.status)) return following.end(view);
+      const soon = hasEnded && waitedMs < rowFollowsMsMax;
+      const waitMs = soon ? rowLookEveryMs : lookEveryMs;
+      await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined);
+      waitedMs += waitMs;
+    }
+  }
+}
+
+/** One stage's place in one job. */
+class Following {
+  readonly stopped = new AbortController();
+  private watch: JobWatch | undefined;
+  private shown: LiveText | undefined;
+  private isRunning: boolean;
+
+  constructor(
+    private readonly view: JobView,
+    private readonly stage: JobStage,
+  ) {
+    this.isRunning = view.status !== 'queued';
+  }
+
+  begin(watch: JobWatch): void {
+    this.watch = watch;
+    this.shown = watch.live;
+    if (watch.live !== undefined && watch.live.text !== '') this.stage.snapshot(watch.live);
+  }
+
+  /** A job that had ended before: its text as a snapshot, and its end. */
+  replay(view: JobView): void {
+    const { live } = addResult(undefined, view);
+    if (live.text !== '') this.stage.snapshot(live);
+    this.stage.ended(view);
+  }
+
+  changed(changes: readonly LiveChange[]): void {
+    if (this.stopped.signal.aborted) return;
+    this.running();
+    for (const change of changes) {
+      this.shown = shownAfter(this.shown, change);
+      this.stage.changed(change);
+    }
+  }
+
+  running(): void {
+    if (this.isRunning || this.stopped.signal.aborted) return;
+    this.isRunning = true;
+    this.stage.running();
+  }
+
+  finished(end: JobFinished): void {
+    // A message by reference is in the row alone, which is read in a moment.
+    this.end(finishedView(this.view, end));
+  }
+
+  end(view: JobView): void {
+    if (this.stopped.signal.aborted) return;
+    const { changes } = addResult(this.shown, view);
+    if (changes.length > 0) this.changed(changes);
+    this.stop();
+    this.stage.ended(view);
+  }
+
+  stop(): void {
+    this.stopped.abort();
+    this.watch?.stop();
+  }
+}
+
+function shownAfter(shown: LiveText | undefined, change: LiveChange): LiveText {
+  const { turn, attempt } = change;
+  if (change.kind === 'restarted') return { turn, attempt, text: '', isWhole: true };
+  return { turn, attempt, text: (shown?.text ?? '') + change.text, isWhole: true };
+}

@@ -1,0 +1,142 @@
+import {
+  PayloadCodec,
+  jobIdSchema,
+  type JobSubmission,
+  type JobView,
+  type TenantId,
+} from '@millrace/contracts';
+import { BadRowError } from '@millrace/postgres';
+import { Logger, names } from '@millrace/runtime';
+import { Injectable } from '@nestjs/common';
+import { trace, type Context } from '@opentelemetry/api';
+import { ulid } from 'ulid';
+
+import { announcementOf } from './announcement.ts';
+import { decideReplay } from './core/decide-replay.ts';
+import { traceIdOf } from './core/job-view.ts';
+import { judgeSubmission, type JobOrder } from './core/judge-submission.ts';
+import type { NewJob } from './core/new-job.ts';
+import { ProblemError } from './core/problem.ts';
+import { JobPreparation } from './job-preparation.ts';
+import { SubmissionCounter } from './submission-counter.ts';
+import { traceparentOf } from './job-trace.ts';
+import {
+  Announcements,
+  Clock,
+  IntakePolicy,
+  Jobs,
+  type Insertion,
+  type StandingJobRow,
+} from './ports.ts';
+
+export interface HttpSubmission {
+  readonly tenant: TenantId;
+  readonly submission: JobSubmission;
+  readonly idempotencyKey: string | null;
+  /** Of the request's span. */
+  readonly context: Context;
+}
+
+/** A job that is durable. `replayed`: it was before this request, too. */
+export interface TakenJob {
+  readonly view: JobView;
+  readonly replayed: boolean;
+}
+
+/**
+ * Takes jobs in from HTTP: judge → commit row and message together → publish → answer. What was
+ * answered is durable; Kafka may be down meanwhile, the outbox sends it later.
+ */
+@Injectable()
+export class JobIntake {
+  constructor(
+    private readonly jobs: Jobs,
+    private readonly preparation: JobPreparation,
+    private readonly announcements: Announcements,
+    private readonly policy: IntakePolicy,
+    private readonly clock: Clock,
+    private readonly codec: PayloadCodec,
+    private readonly counter: SubmissionCounter,
+    private readonly log: Logger,
+  ) {}
+
+  /** @throws ProblemError when the submission is refused, conflicts or cannot be made durable. */
+  async take(given: HttpSubmission): Promise<TakenJob> {
+    const { submission } = given;
+    const judged = judgeSubmission(submission, this.policy.rules);
+    if (!judged.ok) {
+      this.counter.count({ type: submission.type, via: 'http', outcome: 'refused' });
+      const { code, detail, errors } = judged.refusal;
+      throw new ProblemError(code, detail, errors);
+    }
+    const job = await this.prepare(given, judged.order);
+    const insertion = await this.insert(job, given.context);
+    if (insertion.kind === 'standing') return this.replay(given, { job, row: insertion.row });
+    if (insertion.message !== null) this.announcements.publish([insertion.message]);
+    this.counter.count({ type: job.type, via: 'http', outcome: 'accepted' });
+    this.describe(job, given.context);
+    return { view: viewOf(job), replayed: false };
+  }
+
+  private prepare(given: HttpSubmission, order: JobOrder): Promise<NewJob> {
+    const arrival = {
+      tenant: given.tenant,
+      source: 'http',
+      idempotencyKey: given.idempotencyKey,
+      traceparent: traceparentOf(given.context),
+      createdAt: this.clock.now(),
+    } as const;
+    const id = given.submission.job_id ?? jobIdSchema.parse(`job_${ulid()}`);
+    return this.preparation.prepare(arrival, { id, order }).catch(notDurable);
+  }
+
+  private insert(job: NewJob, context: Context): Promise<Insertion> {
+    const announce = (seq: number | null) =>
+      announcementOf(job, seq, { codec: this.codec, context });
+    return this.jobs.insertAnnounced({ job, announce }).catch(notDurable);
+  }
+
+  private replay(
+    given: HttpSubmission,
+    o: { readonly job: NewJob; readonly row: StandingJobRow },
+  ): TakenJob {
+    const { requestHash, type } = o.job;
+    const outcome = decideReplay(o.row, { jobId: given.submission.job_id, requestHash });
+    if (outcome === 'conflict') {
+      this.counter.count({ type, via: 'http', outcome: 'refused' });
+      const detail = `job ${o.row.id} was made from another body with the same key`;
+      throw new ProblemError('idempotency_conflict', detail);
+    }
+    this.counter.count({ type, via: 'http', outcome: 'replayed' });
+    return { view: o.row.view, replayed: true };
+  }
+
+  private describe(job: NewJob, context: Context): void {
+    trace.getSpan(context)?.setAttributes({
+      [names.attribute.jobId]: job.id,
+      [names.attribute.jobType]: job.type,
+    });
+    const facts = { event: names.event.jobAccepted, job_id: job.id, tenant: job.tenant };
+    this.log.info({ ...facts, type: job.type, via: 'http', context }, 'a job was accepted');
+  }
+}
+
+function viewOf(job: NewJob): JobView {
+  return {
+    id: job.id,
+    type: job.type,
+    status: job.status,
+    lane: job.lane,
+    session_id: job.sessionId ?? undefined,
+    model: job.model ?? undefined,
+    created_at: job.createdAt.toISOString(),
+    trace_id: traceIdOf(job.traceparent),
+  };
+}
+
+function notDurable(error: unknown): never {
+  if (error instanceof BadRowError) {
+    throw new ProblemError('invalid_request', 'the database refuses a value of this job');
+  }
+  throw new ProblemError('not_durable', 'the job could not be stored now, nothing was accepted');
+}

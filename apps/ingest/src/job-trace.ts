@@ -1,0 +1,20 @@
+import { randomBytes } from 'node:crypto';
+
+import { traceHeaders } from '@millrace/contracts';
+import { injectTrace, traceIdOf } from '@millrace/runtime';
+import { trace, TraceFlags, type Context } from '@opentelemetry/api';
+
+/** A context that belongs to some trace, even where tracing is off: ids are shown to callers. */
+export function withTrace(context: Context): Context {
+  if (traceIdOf(context) !== undefined) return context;
+  return trace.setSpanContext(context, {
+    traceId: randomBytes(16).toString('hex'),
+    spanId: randomBytes(8).toString('hex'),
+    traceFlags: TraceFlags.NONE,
+  });
+}
+
+/** The `traceparent` that a job's row keeps. */
+export function traceparentOf(context: Context): string {
+  return injectTrace(context)[traceHeaders.parent] ?? '';
+}

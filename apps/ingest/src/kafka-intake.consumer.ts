@@ -1,0 +1,174 @@
+import {
+  PayloadCodec,
+  defaultTenant,
+  isTerminal,
+  topics,
+  assertNever,
+  type OutgoingMessage,
+} from '@millrace/contracts';
+import { RawStep, type DeadLetterRequest, type RawRecord, type StepResult } from '@millrace/kafka';
+import { BadRowError } from '@millrace/postgres';
+import { Logger, names } from '@millrace/runtime';
+import { Controller } from '@nestjs/common';
+import { trace } from '@opentelemetry/api';
+
+import { announcementOf } from './announcement.ts';
+import { decideReplay } from './core/decide-replay.ts';
+import { decodeRecord } from './core/decode-record.ts';
+import { refusedJob, type Arrival, type NewJob } from './core/new-job.ts';
+import { JobPreparation } from './job-preparation.ts';
+import { traceparentOf, withTrace } from './job-trace.ts';
+import { Clock, IntakePolicy, Jobs, type Insertion, type StandingJobRow } from './ports.ts';
+import { SubmissionCounter } from './submission-counter.ts';
+
+/** A record whose job's row is to be inserted. */
+interface Readable {
+  readonly record: RawRecord;
+  readonly job: NewJob;
+}
+
+type DeadLetter = DeadLetterRequest<RawRecord>;
+
+/** What one record leads to, once its row is committed. */
+type Consequence =
+  | { readonly kind: 'publish'; readonly message: OutgoingMessage }
+  | { readonly kind: 'dead-letter'; readonly deadLetter: DeadLetter }
+  | { readonly kind: 'nothing' };
+
+/**
+ * Takes jobs in from the topic of the tenant `default`: decode → commit the rows → publish. The
+ * topic is the outbox: a record that comes again finds its row, and what the row says is
+ * published again.
+ */
+@Controller()
+export class KafkaIntakeConsumer {
+  constructor(
+    private readonly jobs: Jobs,
+    private readonly preparation: JobPreparation,
+    private readonly policy: IntakePolicy,
+    private readonly clock: Clock,
+    private readonly codec: PayloadCodec,
+    private readonly counter: SubmissionCounter,
+    private readonly log: Logger,
+  ) {}
+
+  @RawStep(topics.jobsSubmitted)
+  async take(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
+    const { readable, deadLetters } = await this.decode(records);
+    const insertions = await this.jobs.insertRecorded(readable.map(({ job }) => job));
+    const publish: OutgoingMessage[] = [];
+    readable.forEach((item, index) => {
+      const consequence = this.consequence(item, insertions[index]);
+      switch (consequence.kind) {
+        case 'publish':
+          publish.push(consequence.message);
+          break;
+        case 'dead-letter':
+          deadLetters.push(consequence.deadLetter);
+          break;
+        case 'nothing':
+          break;
+        default:
+          assertNever(consequence);
+      }
+    });
+    return { publish, deadLetters };
+  }
+
+  private async decode(
+    records: readonly RawRecord[],
+  ): Promise<{ readable: Readable[]; deadLetters: DeadLetter[] }> {
+    const deadLetters: DeadLetter[] = [];
+    const readable: Readable[] = [];
+    for (const record of records) {
+      const decoded = decodeRecord(record, this.policy.rules);
+      switch (decoded.kind) {
+        case 'accepted': {
+          const job = await this.preparation.prepare(this.arrivalOf(record), decoded);
+          readable.push({ record, job });
+          break;
+        }
+        case 'refused':
+          readable.push({ record, job: refusedJob(this.arrivalOf(record), decoded.job) });
+          break;
+        case 'unreadable':
+          this.counter.count({ type: 'unknown', via: 'kafka', outcome: 'refused' });
+          deadLetters.push({ record, code: decoded.code, detail: decoded.detail });
+          break;
+        default:
+          assertNever(decoded);
+      }
+    }
+    return { readable, deadLetters };
+  }
+
+  /** The topic belongs to one tenant; a header that names another is not looked at. */
+  private arrivalOf(record: RawRecord): Arrival {
+    return {
+      tenant: defaultTenant,
+      source: 'kafka',
+      idempotencyKey: null,
+      traceparent: traceparentOf(withTrace(record.context)),
+      createdAt: this.clock.now(),
+    };
+  }
+
+  private consequence(
+    item: Readable,
+    insertion: PromiseSettledResult<Insertion> | undefined,
+  ): Consequence {
+    if (insertion === undefined) throw new TypeError('a job without an outcome');
+    if (insertion.status === 'rejected') {
+      // Anything but a bad row is lost infrastructure: the step comes again with all its records.
+      if (!(insertion.reason instanceof BadRowError)) throw insertion.reason;
+      const detail = `the database refused the row (${insertion.reason.sqlState})`;
+      return this.deadLetter(item, { code: 'bad_row', detail });
+    }
+    const { value } = insertion;
+    if (value.kind === 'standing') return this.repeat(item, value.row);
+    const { job, record } = item;
+    this.describe(item);
+    return { kind: 'publish', message: this.announce(job, value.seq, record) };
+  }
+
+  private repeat(item: Readable, row: StandingJobRow): Consequence {
+    const { job, record } = item;
+    if (decideReplay(row, { jobId: job.id, requestHash: job.requestHash }) === 'conflict') {
+      const detail = `job ${job.id} was made from another body`;
+      return this.deadLetter(item, { code: 'idempotency_conflict', detail });
+    }
+    this.counter.count({ type: row.type, via: 'kafka', outcome: 'replayed' });
+    // A runner's outbox tells of every end but one: that of a job which was refused here.
+    if (isTerminal(row.view.status) && !row.refused) return { kind: 'nothing' };
+    return { kind: 'publish', message: this.announce(row, row.seq, record) };
+  }
+
+  private announce(
+    job: NewJob | StandingJobRow,
+    seq: number | null,
+    record: RawRecord,
+  ): OutgoingMessage {
+    return announcementOf(job, seq, { codec: this.codec, context: record.context });
+  }
+
+  private deadLetter(
+    { record, job }: Readable,
+    reason: Pick<DeadLetter, 'code' | 'detail'>,
+  ): Consequence {
+    this.counter.count({ type: job.type, via: 'kafka', outcome: 'refused' });
+    return { kind: 'dead-letter', deadLetter: { record, ...reason } };
+  }
+
+  private describe({ job, record }: Readable): void {
+    const { type, id, tenant } = job;
+    const outcome = job.refused ? 'refused' : 'accepted';
+    this.counter.count({ type, via: 'kafka', outcome });
+    trace.getSpan(record.context)?.setAttributes({
+      [names.attribute.jobId]: id,
+      [names.attribute.tenantId]: tenant,
+      [names.attribute.jobType]: type,
+    });
+    const facts = { event: names.event.jobAccepted, job_id: id, tenant, type, via: 'kafka' };
+    this.log.info({ ...facts, outcome, context: record.context }, 'a job was taken from Kafka');
+  }
+}

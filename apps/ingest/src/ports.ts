@@ -1,0 +1,114 @@
+import type {
+  JobId,
+  JobType,
+  JobView,
+  OutgoingMessage,
+  SessionId,
+  TenantId,
+  TerminalStatus,
+} from '@millrace/contracts';
+
+import type { IntakeRules } from './core/judge-submission.ts';
+import type { ListQuery } from './core/list-cursor.ts';
+import type { NewJob } from './core/new-job.ts';
+
+/** A job's name: ids are unique per tenant. */
+export interface JobName {
+  readonly tenant: TenantId;
+  readonly id: JobId;
+}
+
+/** Makes the message of a job's first event, once the commit has given its place in a session. */
+export type Announce = (seq: number | null) => OutgoingMessage;
+
+/** A job to be inserted from HTTP: its message is committed with it. */
+export interface JobSubmissionRow {
+  readonly job: NewJob;
+  readonly announce: Announce;
+}
+
+/** A row that was there before, as far as repeating its first event needs it. */
+export interface StandingJobRow extends JobName {
+  readonly type: JobType;
+  readonly view: JobView;
+  readonly sessionId: SessionId | null;
+  readonly requestHash: Buffer;
+  readonly refused: boolean;
+  readonly firstEventJson: string;
+  readonly traceparent: string;
+  readonly createdAt: Date;
+  readonly seq: number | null;
+}
+
+export type Insertion =
+  | {
+      readonly kind: 'inserted';
+      readonly seq: number | null;
+      /** What the outbox holds and is to be published now; null for rows of Kafka records. */
+      readonly message: OutgoingMessage | null;
+    }
+  | { readonly kind: 'standing'; readonly row: StandingJobRow };
+
+/** A job's end, as its terminal event tells it. Bodies are JSON texts; the store encodes them. */
+export interface JobEnd extends JobName {
+  readonly status: TerminalStatus;
+  readonly finishedAt: string;
+  readonly outcomeJson: string;
+  readonly answerJson: string | null;
+}
+
+/** What became of an end: `late` is one of a job that has ended before. */
+export type EndResult = 'ended' | 'late' | 'unknown';
+
+/** The jobs' rows. Every write is gathered with others into one statement. */
+export abstract class Jobs {
+  /**
+   * Inserts the job and its message, or finds the row that holds its id or idempotency key.
+   * @throws BadRowError when the database refuses the row; anything else means: not durable.
+   */
+  abstract insertAnnounced(row: JobSubmissionRow): Promise<Insertion>;
+  /** The same for Kafka records, whose log is their outbox: one outcome per job. */
+  abstract insertRecorded(jobs: readonly NewJob[]): Promise<PromiseSettledResult<Insertion>[]>;
+  abstract finish(ends: readonly JobEnd[]): Promise<PromiseSettledResult<EndResult>[]>;
+  abstract start(started: readonly JobName[]): Promise<PromiseSettledResult<void>[]>;
+  abstract find(name: JobName): Promise<JobView | null>;
+  /** A page and one more, which says that there is a next page. */
+  abstract list(tenant: TenantId, query: ListQuery): Promise<JobView[]>;
+}
+
+/** Bodies too large for an event. */
+export abstract class LargeBodies {
+  /** Idempotent by id. */
+  abstract keep(tenant: TenantId, id: string, body: string): Promise<void>;
+  /** Null when it has expired. */
+  abstract read(tenant: TenantId, id: string): Promise<string | null>;
+}
+
+export abstract class ApiKeys {
+  /** The tenant whose key has this hash, or null. */
+  abstract findTenant(hash: Buffer): Promise<TenantId | null>;
+}
+
+export abstract class Tenants {
+  /** Makes the tenant and its key or brings them up to date; the message is in the outbox then. */
+  abstract keep(tenant: {
+    readonly id: TenantId;
+    readonly webhookSecrets: readonly string[];
+    readonly apiKeyHash: Buffer;
+    readonly message: OutgoingMessage;
+  }): Promise<void>;
+}
+
+/** Sends what a commit has put into the outbox. Never throws: a sweep sends what is left. */
+export abstract class Announcements {
+  abstract publish(messages: readonly OutgoingMessage[]): void;
+}
+
+export abstract class Clock {
+  abstract now(): Date;
+}
+
+/** What this deployment lets in. */
+export abstract class IntakePolicy {
+  abstract readonly rules: IntakeRules;
+}

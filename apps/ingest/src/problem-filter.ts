@@ -1,0 +1,64 @@
+import { errorCodes, type Problem } from '@millrace/contracts';
+import { isConnectionLost } from '@millrace/postgres';
+import { Logger, names, traceIdOf } from '@millrace/runtime';
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+
+import { ProblemError, codeOfStatus, problemDocument, retryAfterSeconds } from './core/problem.ts';
+import { RequestFacts } from './request-facts.ts';
+
+/** Answers every error of the API, whoever found it, as an RFC 9457 document. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(
+    private readonly requests: RequestFacts,
+    private readonly log: Logger,
+  ) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    // A stream that has begun cannot become a problem document any more.
+    if (reply.sent || reply.raw.headersSent) {
+      reply.raw.destroy();
+      return;
+    }
+    const problem = this.problemOf(error, request);
+    if (errorCodes[problem.code].status === 503) {
+      void reply.header('retry-after', String(retryAfterSeconds));
+    }
+    if (problem.code === 'unauthorized') void reply.header('www-authenticate', 'Bearer');
+    void reply
+      .status(problem.status)
+      .type('application/problem+json')
+      .send(JSON.stringify(problem));
+  }
+
+  private problemOf(error: unknown, request: FastifyRequest): Problem {
+    const context = this.requests.contextOf(request);
+    const told = toldError(error);
+    if (told.code === 'internal') {
+      this.log.error({ event: names.event.httpRequest, context, error }, 'a request failed');
+    }
+    const [path = '/'] = request.url.split('?');
+    return problemDocument(told, { traceId: traceIdOf(context) ?? '', path });
+  }
+}
+
+/** Classifies an error where it leaves: ours, the framework's, lost infrastructure, or a bug. */
+function toldError(error: unknown): ProblemError {
+  if (error instanceof ProblemError) return error;
+  if (isConnectionLost(error)) {
+    return new ProblemError('not_durable', 'the database cannot be reached now');
+  }
+  const status = statusOf(error);
+  const code = codeOfStatus(status);
+  return new ProblemError(code, errorCodes[code].title);
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof HttpException) return error.getStatus();
+  const isFastifys = typeof error === 'object' && error !== null && 'statusCode' in error;
+  return isFastifys && typeof error.statusCode === 'number' ? error.statusCode : 500;
+}

@@ -1,0 +1,70 @@
+import {
+  httpHeaders,
+  streamRequestSchema,
+  type JobSubmission,
+  type JobView,
+  type StreamRequest,
+} from '@millrace/contracts';
+import { Controller, Post, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+
+import { idempotencyKeyOf } from './core/idempotency-key.ts';
+import { parseInput } from './core/parse-body.ts';
+import { tokenChangeFrame, tokenEndFrames, tokenFrame } from './core/token-frames.ts';
+import { JobFollower } from './job-follower.ts';
+import { JobIntake } from './job-intake.ts';
+import type { JobName } from './ports.ts';
+import { RequestFacts } from './request-facts.ts';
+import { SseConnections } from './sse-connections.ts';
+
+/**
+ * `POST /v1/stream`: the article's streaming pattern over a durable job. Going away is not
+ * cancelling: the job goes on and can be read by its id.
+ */
+@Controller('v1/stream')
+export class StreamController {
+  constructor(
+    private readonly intake: JobIntake,
+    private readonly follower: JobFollower,
+    private readonly connections: SseConnections,
+    private readonly requests: RequestFacts,
+  ) {}
+
+  @Post()
+  async stream(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    this.connections.assertRoom();
+    const tenant = this.requests.tenantOf(request);
+    const { view } = await this.intake.take({
+      tenant,
+      submission: streamedSubmission(parseInput(streamRequestSchema, request.body)),
+      idempotencyKey: idempotencyKeyOf(request.headers[httpHeaders.idempotencyKey]),
+      context: this.requests.contextOf(request),
+    });
+    reply.hijack();
+    this.show(reply, { tenant, id: view.id }, view);
+  }
+
+  private show(reply: FastifyReply, name: JobName, view: JobView): void {
+    const connection = this.connections.accept(reply.raw, { [httpHeaders.jobId]: view.id });
+    const stop = this.follower.follow(name, view, {
+      snapshot: (live) => connection.write(tokenFrame(live.text)),
+      changed: (change) => connection.write(tokenChangeFrame(change)),
+      running: () => undefined,
+      ended: (ended) => {
+        connection.write(tokenEndFrames(ended));
+        connection.end();
+      },
+    });
+    connection.onClosed(() => {
+      stop();
+      this.connections.forget(connection);
+    });
+  }
+}
+
+/** Someone waits for the tokens: the job takes the fast lane, and its parameters say `stream`. */
+function streamedSubmission({ prompt, params, ...rest }: StreamRequest): JobSubmission {
+  const messages = [{ role: 'user', content: prompt }];
+  const streamed = { ...(params ?? { messages }), stream: true };
+  return { type: 'message', lane: 'interactive', ...rest, params: streamed };
+}

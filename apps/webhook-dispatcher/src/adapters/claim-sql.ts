@@ -1,0 +1,87 @@
+import type { PayloadCodec } from '@millrace/contracts';
+
+import type { Delivery } from '../core/delivery.ts';
+
+/**
+ * Walks from one (tenant, origin) to the next by the index, takes the earliest due rows of each
+ * that has room, and gives the free slots round-robin: every origin's first before any origin's
+ * second, fresh ones before retries. A backlog of one origin is never read through: beside
+ * 100,000 waiting rows of a hanging one a claim takes some ms. It costs some 20 µs an origin.
+ *
+ * Two processes may pick the same rows; the lock decides, and the loser picks again later. There
+ * `waiting` is said in other words, or a planner without statistics takes the index of all waiting
+ * rows in place of the primary key.
+ */
+export const claimSql = `
+  WITH RECURSIVE lane AS (
+    (SELECT tenant, origin FROM dispatcher.deliveries WHERE state = 'waiting'
+     ORDER BY tenant, origin LIMIT 1)
+    UNION ALL
+    SELECT next.tenant, next.origin FROM lane, LATERAL (
+      SELECT d.tenant, d.origin FROM dispatcher.deliveries AS d
+      WHERE d.state = 'waiting' AND (d.tenant, d.origin) > (lane.tenant, lane.origin)
+      ORDER BY d.tenant, d.origin LIMIT 1) AS next
+  ), room AS (
+    SELECT lane.tenant, lane.origin, greatest($6::int - coalesce(busy.in_flight, 0), 0) AS slots
+    FROM lane
+    LEFT JOIN unnest($3::text[], $4::text[], $5::int[]) AS busy (tenant, origin, in_flight)
+      USING (tenant, origin)
+  ), due AS (
+    SELECT d.id, d.retry, d.not_before, room.slots, row_number() OVER (
+      PARTITION BY room.tenant, room.origin ORDER BY d.retry, d.not_before) AS place
+    FROM room CROSS JOIN (VALUES (false), (true)) AS kind (retry) CROSS JOIN LATERAL (
+      SELECT id, retry, not_before FROM dispatcher.deliveries AS d
+      WHERE d.state = 'waiting' AND d.tenant = room.tenant AND d.origin = room.origin
+        AND d.retry = kind.retry AND d.not_before <= now()
+      ORDER BY d.not_before LIMIT room.slots) AS d
+  ), picked AS (
+    SELECT id FROM due WHERE place <= slots ORDER BY retry, place, not_before LIMIT $2
+  ), locked AS (
+    SELECT d.id FROM dispatcher.deliveries AS d
+    WHERE d.id = ANY (ARRAY (SELECT id FROM picked)) AND d.owner IS NULL AND d.ended_at IS NULL
+    ORDER BY d.id FOR UPDATE SKIP LOCKED
+  )
+  UPDATE dispatcher.deliveries AS d SET state = 'sending', owner = $1
+  FROM locked WHERE d.id = locked.id
+  RETURNING d.id, d.tenant, d.job_id, d.url, d.origin, d.body, d.traceparent, d.tracestate,
+    d.attempts, d.created_at, d.record_topic, d.record_partition, d.record_offset::text`;
+
+export interface DeliveryRow {
+  readonly id: string;
+  readonly tenant: string;
+  readonly job_id: string;
+  readonly url: string;
+  readonly origin: string;
+  readonly body: Buffer;
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
+  readonly attempts: number;
+  readonly created_at: Date;
+  readonly record_topic: string;
+  readonly record_partition: number;
+  readonly record_offset: string;
+}
+
+/** A claimed row as the shell knows it. */
+export function deliveryOfRow(row: DeliveryRow, owner: string, codec: PayloadCodec): Delivery {
+  return {
+    id: row.id,
+    tenant: row.tenant,
+    jobId: row.job_id,
+    url: row.url,
+    origin: row.origin,
+    body: codec.decode(row.body, { tenant: row.tenant, medium: 'table' }),
+    traceHeaders: {
+      ...(row.traceparent === null ? {} : { traceparent: row.traceparent }),
+      ...(row.tracestate === null ? {} : { tracestate: row.tracestate }),
+    },
+    attemptsMade: row.attempts,
+    createdAtMs: row.created_at.getTime(),
+    source: {
+      topic: row.record_topic,
+      partition: row.record_partition,
+      offset: row.record_offset,
+    },
+    owner,
+  };
+}

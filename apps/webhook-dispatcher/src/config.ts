@@ -1,0 +1,49 @@
+import { assertCidr } from '@millrace/egress';
+import { csvSchema, parseConfig, serviceEnvironment } from '@millrace/runtime';
+import { z } from 'zod';
+
+import {
+  retryScheduleMsDefault,
+  scheduleEntriesMax,
+  scheduleMsMax,
+} from './core/retry-schedule.ts';
+
+const cidrSchema = z.string().refine(isCidr, { message: 'must be CIDRs such as 127.0.0.0/8' });
+
+const scheduleSchema = csvSchema
+  .transform((delays) => delays.map(Number))
+  .pipe(z.array(z.int().nonnegative()).min(1).max(scheduleEntriesMax))
+  .refine((delays) => delays.reduce((sum, delayMs) => sum + delayMs, 0) <= scheduleMsMax, {
+    message: 'must not span more than 7 days',
+  });
+
+/** What webhook-dispatcher reads from its environment. */
+export const configSchema = z.object({
+  ...serviceEnvironment,
+  /** Ranges that callbacks may reach beside the public internet. */
+  MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.pipe(z.array(cidrSchema)).default([]),
+  /** Where ingest answers to the world; thin bodies point there. */
+  MILLRACE_PUBLIC_URL: z.url().default('http://127.0.0.1:8080'),
+  /** POSTs at once in this process. */
+  MAX_IN_FLIGHT: z.coerce.number().int().min(1).max(10_000).default(500),
+  LEASE_MS: z.coerce.number().int().min(300).max(600_000).default(10_000),
+  /** Milliseconds before each attempt, the first included. */
+  RETRY_SCHEDULE_MS: scheduleSchema.default([...retryScheduleMsDefault]),
+  /** Milliseconds that a receiver has to answer in. */
+  WEBHOOK_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(30_000).default(15_000),
+});
+export type Config = z.infer<typeof configSchema>;
+
+/** @throws ConfigError that names each variable that is missing or wrong. */
+export function readConfig(): Config {
+  return parseConfig(configSchema, process.env);
+}
+
+function isCidr(text: string): boolean {
+  try {
+    assertCidr(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

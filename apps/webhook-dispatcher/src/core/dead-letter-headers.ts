@@ -1,0 +1,22 @@
+import { deadLetterHeaders, errorCodes } from '@millrace/contracts';
+
+import type { Delivery } from './delivery.ts';
+import type { DeadCode } from './outcome.ts';
+
+/** The headers that a dead delivery's record gets beside its own. */
+export function deadLetterHeadersOf(
+  delivery: Pick<Delivery, 'source'>,
+  death: { readonly code: DeadCode; readonly attempts: number; readonly at: Date },
+): Record<string, string> {
+  const { topic, partition, offset } = delivery.source;
+  return {
+    [deadLetterHeaders.reason]: death.code,
+    [deadLetterHeaders.detail]: errorCodes[death.code].title,
+    [deadLetterHeaders.topic]: topic,
+    [deadLetterHeaders.partition]: String(partition),
+    [deadLetterHeaders.offset]: offset,
+    [deadLetterHeaders.service]: 'webhook-dispatcher',
+    [deadLetterHeaders.attempts]: String(death.attempts),
+    [deadLetterHeaders.at]: death.at.toISOString(),
+  };
+}

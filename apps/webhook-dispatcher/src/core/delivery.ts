@@ -1,0 +1,45 @@
+/** A webhook on its way, as its row says. */
+export interface Delivery {
+  /** The `webhook-id`. */
+  readonly id: string;
+  readonly tenant: string;
+  readonly jobId: string;
+  readonly url: string;
+  /** What a hanging receiver is isolated by, together with the tenant. */
+  readonly origin: string;
+  /** The bytes that are signed and sent, decoded. */
+  readonly body: Buffer;
+  /** `traceparent` and `tracestate` of the span that took the event in. */
+  readonly traceHeaders: Readonly<Record<string, string>>;
+  /** Counted attempts so far. */
+  readonly attemptsMade: number;
+  readonly createdAtMs: number;
+  /** Where the event stood, for a dead letter's headers. */
+  readonly source: RecordPlace;
+  /** The process that runs it; the fence of every statement that changes its row. */
+  readonly owner: string;
+}
+
+export interface RecordPlace {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: string;
+}
+
+/** A delivery to be inserted: owned by this process when a slot is free, else by none yet. */
+export interface NewDelivery extends Omit<Delivery, 'owner'> {
+  readonly owner: string | null;
+  /** The record untouched, for a dead letter. */
+  readonly record: OriginalRecord;
+}
+
+export interface OriginalRecord {
+  readonly key: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly value: Buffer | null;
+}
+
+/** Scheme, host and port of a URL; one word for all URLs that cannot be read. */
+export function originOf(url: string): string {
+  return URL.parse(url)?.origin ?? 'unreadable';
+}

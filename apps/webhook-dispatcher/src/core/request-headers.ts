@@ -1,0 +1,32 @@
+import { webhookHeaders } from '@millrace/contracts';
+
+import type { Delivery } from './delivery.ts';
+import { signatureHeaders } from './signature.ts';
+import { userAgent } from './user-agent.ts';
+
+export interface RequestContext {
+  /** Newest first, at least one. */
+  readonly secrets: readonly string[];
+  readonly nowMs: number;
+  /** `traceparent` and `tracestate` of the POST's own span. */
+  readonly traceHeaders: Readonly<Record<string, string>>;
+}
+
+/** Every header of one attempt. The id stays the same in all of them; time and number do not. */
+export function requestHeaders(
+  delivery: Pick<Delivery, 'id' | 'body' | 'attemptsMade'>,
+  context: RequestContext,
+): Record<string, string> {
+  return {
+    'content-type': 'application/json',
+    'user-agent': userAgent,
+    ...signatureHeaders({
+      id: delivery.id,
+      timestampSeconds: Math.floor(context.nowMs / 1_000),
+      body: delivery.body,
+      secrets: context.secrets,
+    }),
+    [webhookHeaders.attempt]: String(delivery.attemptsMade + 1),
+    ...context.traceHeaders,
+  };
+}

@@ -1,0 +1,109 @@
+import { BadRowError } from '@millrace/postgres';
+import type { Claimed, WorkPolicy } from '@millrace/work';
+
+import { AttemptTelemetry, type AttemptSpan } from './attempt-telemetry.ts';
+import type { Delivery } from './core/delivery.ts';
+import type { OriginSlots } from './core/origin-slots.ts';
+import { outcomeOf, postponed, type Outcome, type RetryPolicy } from './core/outcome.ts';
+import { requestHeaders } from './core/request-headers.ts';
+import type { Courier, Deliveries, Tenants } from './ports.ts';
+
+export interface DeliveryPolicyOptions {
+  readonly deliveries: Deliveries;
+  readonly tenants: Tenants;
+  readonly courier: Courier;
+  readonly slots: OriginSlots;
+  readonly retry: RetryPolicy;
+  readonly telemetry: AttemptTelemetry;
+  /** Called when an origin that was full has room again: rows of it may be waiting. */
+  readonly onRoom: () => void;
+}
+
+/** How the work queue sends webhooks: one run is one POST. */
+export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
+  constructor(private readonly options: DeliveryPolicyOptions) {}
+
+  claim({ owner, limit }: { owner: string; limit: number }): Promise<Claimed<Delivery>> {
+    const { deliveries, slots } = this.options;
+    const { perOriginMax } = slots;
+    return deliveries.claim({ owner, limit, busy: slots.busy(), perOriginMax });
+  }
+
+  async run(delivery: Delivery, signal: AbortSignal): Promise<Outcome> {
+    const { slots, onRoom } = this.options;
+    slots.take(delivery);
+    try {
+      return await this.attempt(delivery, signal);
+    } finally {
+      if (slots.release(delivery)) onRoom();
+    }
+  }
+
+  crashed(delivery: Delivery, error: unknown): Outcome {
+    // A row that Postgres refuses to settle would be sent again for ever.
+    if (error instanceof BadRowError) {
+      return { kind: 'dead', code: 'delivery_exhausted', attempt: null };
+    }
+    return postponed('crashed', { createdAtMs: delivery.createdAtMs, nowMs: Date.now() });
+  }
+
+  settle(delivery: Delivery, outcome: Outcome): Promise<void> {
+    return this.options.deliveries.settle(delivery, outcome);
+  }
+
+  /** A webhook that is due tells of a job that has ended: nobody cancels that. */
+  async cancelRequested(): Promise<string[]> {
+    return [];
+  }
+
+  reap(deadOwners: string[]): Promise<number> {
+    return this.options.deliveries.reap(deadOwners);
+  }
+
+  private async attempt(delivery: Delivery, signal: AbortSignal): Promise<Outcome> {
+    const secrets = await this.secretsOf(delivery);
+    const nowMs = Date.now();
+    const { createdAtMs } = delivery;
+    if (secrets === 'unavailable') return postponed('own_fault', { createdAtMs, nowMs });
+    if (secrets === null) return postponed('tenant_unknown', { createdAtMs, nowMs });
+    const span = this.options.telemetry.start(delivery);
+    const outcome = await this.post(delivery, { secrets, span, signal });
+    span.end(outcome);
+    return outcome;
+  }
+
+  private async post(
+    delivery: Delivery,
+    attempt: { secrets: readonly string[]; span: AttemptSpan; signal: AbortSignal },
+  ): Promise<Outcome> {
+    const { courier, retry } = this.options;
+    const { secrets, span, signal } = attempt;
+    const result = await courier.post({
+      url: delivery.url,
+      headers: requestHeaders(delivery, {
+        secrets,
+        nowMs: Date.now(),
+        traceHeaders: span.traceHeaders,
+      }),
+      body: delivery.body,
+      signal,
+    });
+    return outcomeOf(result, {
+      attemptsMade: delivery.attemptsMade,
+      createdAtMs: delivery.createdAtMs,
+      nowMs: Date.now(),
+      random: Math.random(),
+      retry,
+    });
+  }
+
+  /** Lost infrastructure is our own fault, not the receiver's: it costs the delivery nothing. */
+  private async secretsOf(delivery: Delivery): Promise<readonly string[] | null | 'unavailable'> {
+    try {
+      return await this.options.tenants.secretsOf(delivery.tenant);
+    } catch (error) {
+      this.options.telemetry.secretsUnavailable(delivery, error);
+      return 'unavailable';
+    }
+  }
+}

@@ -1,0 +1,445 @@
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { IdentityPayloadCodec } from '@millrace/contracts';
+import { EgressClient } from '@millrace/egress';
+import type { RawRecord } from '@millrace/kafka';
+import { createPool, type Pool } from '@millrace/postgres';
+import { Metrics, SilentLogger } from '@millrace/runtime';
+import { createTestDatabase, type TestDatabase } from '@millrace/testing';
+import { WorkQueue } from '@millrace/work';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import { Webhook } from 'standardwebhooks';
+
+import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
+import { PostgresTenants } from './adapters/postgres-tenants.ts';
+import { AttemptTelemetry } from './attempt-telemetry.ts';
+import type { Delivery } from './core/delivery.ts';
+import { OriginSlots } from './core/origin-slots.ts';
+import type { Outcome } from './core/outcome.ts';
+import { webhookIdOf } from './core/webhook-id.ts';
+import { DeliveryPolicy } from './delivery-policy.ts';
+import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
+import { DispatcherSettings } from './settings.ts';
+
+const secret = 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=';
+const codec = new IdentityPayloadCodec();
+
+interface Received {
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  readonly atMs: number;
+}
+
+/** A receiver whose answer to each path is set by the spec. */
+class Receiver {
+  readonly received: Received[] = [];
+  private readonly server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const body = Buffer.concat(chunks).toString('utf8');
+      const path = request.url ?? '';
+      this.received.push({ path, headers: request.headers, body, atMs: Date.now() });
+      this.answer(path, this.at(path).length, response);
+    });
+  });
+  answer: (path: string, count: number, response: ServerResponse) => void = (_, __, response) =>
+    void response.end('ok');
+
+  async listen(): Promise<this> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    return this;
+  }
+
+  url(path: string): string {
+    const address = this.server.address();
+    if (address === null || typeof address === 'string') throw new Error('not listening');
+    return `http://127.0.0.1:${address.port}${path}`;
+  }
+
+  at(path: string): Received[] {
+    return this.received.filter((request) => request.path === path);
+  }
+
+  close(): void {
+    this.server.closeAllConnections();
+    this.server.close();
+  }
+}
+
+interface DispatcherOptions {
+  readonly scheduleMs?: readonly number[];
+  readonly totalTimeoutMs?: number;
+  readonly slotsMax?: number;
+  readonly perOriginMax?: number;
+  readonly leaseMs?: number;
+  readonly allowedCidrs?: readonly string[];
+}
+
+/** One dispatcher process, without Nest and Kafka: records are handed to its step by the spec. */
+class Dispatcher {
+  readonly deliveries: PostgresDeliveries;
+  readonly tenants: PostgresTenants;
+  readonly consumer: FinishedJobsConsumer;
+  readonly queue: WorkQueue<Delivery, Outcome>;
+  private readonly courier: EgressClient;
+
+  constructor(pool: Pool, options: DispatcherOptions = {}) {
+    const slots = new OriginSlots(options.perOriginMax ?? 50);
+    this.deliveries = new PostgresDeliveries(pool, codec);
+    this.tenants = new PostgresTenants(pool, codec);
+    this.courier = new EgressClient(
+      { allowedCidrs: options.allowedCidrs ?? ['127.0.0.0/8'] },
+      { totalTimeoutMs: options.totalTimeoutMs ?? 2_000 },
+    );
+    const policy = new DeliveryPolicy({
+      deliveries: this.deliveries,
+      tenants: this.tenants,
+      courier: this.courier,
+      slots,
+      retry: { scheduleMs: options.scheduleMs ?? [0, 20, 20], overloadRetryMsMin: 20 },
+      telemetry: new AttemptTelemetry(new SilentLogger(), new Metrics()),
+      onRoom: () => this.queue.wake(),
+    });
+    this.queue = new WorkQueue({
+      name: 'deliveries',
+      schema: 'dispatcher',
+      pool,
+      policy,
+      slotsMax: options.slotsMax ?? 100,
+      leaseMs: options.leaseMs ?? 10_000,
+      log: new SilentLogger(),
+    });
+    const settings = new DispatcherSettings({ publicUrl: 'http://127.0.0.1:8080' });
+    this.consumer = new FinishedJobsConsumer(this.deliveries, this.queue, slots, settings);
+  }
+
+  async stop(deadlineMs = 3_000): Promise<void> {
+    await this.queue.stop({ deadlineMs });
+    await this.deliveries.close();
+    await this.courier.close();
+  }
+}
+
+let database: TestDatabase;
+let pool: Pool;
+let receiver: Receiver;
+const running: Dispatcher[] = [];
+let offset = 0;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = createPool({
+    url: database.url('webhook_dispatcher'),
+    max: 10,
+    applicationName: 'webhook-dispatcher',
+  });
+});
+
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+
+beforeEach(async () => {
+  receiver = await new Receiver().listen();
+});
+
+afterEach(async () => {
+  receiver.close();
+  await Promise.all(running.splice(0).map((dispatcher) => dispatcher.stop(0)));
+  for (const table of ['deliveries', 'delivery_attempts', 'outbox', 'tenants', 'processes']) {
+    await pool.query(`DELETE FROM dispatcher.${table}`);
+  }
+});
+
+async function start(options?: DispatcherOptions, withSecret = true): Promise<Dispatcher> {
+  const dispatcher = new Dispatcher(pool, options);
+  running.push(dispatcher);
+  if (withSecret) await putSecret(dispatcher, 'default');
+  await dispatcher.queue.start();
+  return dispatcher;
+}
+
+function putSecret(dispatcher: Dispatcher, tenant: string) {
+  return dispatcher.tenants.put([{ tenant, secrets: [secret], changedAt: new Date() }]);
+}
+
+function record(jobId: string, url: string | undefined, changes: object = {}): RawRecord {
+  const job = {
+    tenant: 'default',
+    job_id: jobId,
+    type: 'message',
+    status: 'succeeded',
+    result: `result of ${jobId}`,
+    attempts: [],
+    ...(url === undefined ? {} : { callback: { url } }),
+    created_at: '2026-11-23T10:00:00.000Z',
+    finished_at: '2026-11-23T10:00:01.000Z',
+    ...changes,
+  };
+  return {
+    topic: 'jobs.finished.v1',
+    partition: 0,
+    offset: String(offset++),
+    key: Buffer.from(jobId),
+    value: Buffer.from(JSON.stringify(job)),
+    headers: {
+      ce_id: `${job.tenant}:${jobId}:finished`,
+      ce_type: `millrace.job.${job.status}.v1`,
+      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    },
+    timestampMs: Date.now(),
+    clusterId: 'cluster',
+    context: ROOT_CONTEXT,
+  };
+}
+
+interface RowState {
+  readonly state: string;
+  readonly attempts: number;
+  readonly code: string | null;
+  readonly owner: string | null;
+}
+
+async function rowOf(jobId: string): Promise<RowState | undefined> {
+  const { rows } = await pool.query<RowState>(
+    'SELECT state, attempts, code, owner FROM dispatcher.deliveries WHERE job_id = $1',
+    [jobId],
+  );
+  return rows[0];
+}
+
+async function attemptsOf(jobId: string) {
+  const { rows } = await pool.query(
+    `SELECT number, outcome, class, status, body_excerpt, total_ms
+     FROM dispatcher.delivery_attempts WHERE delivery_id = $1 ORDER BY number`,
+    [webhookIdOf(`default:${jobId}:finished`)],
+  );
+  return rows;
+}
+
+async function until<T>(look: () => Promise<T> | T, done: (seen: T) => boolean): Promise<T> {
+  const giveUpAtMs = Date.now() + 8_000;
+  for (;;) {
+    const seen = await look();
+    if (done(seen)) return seen;
+    if (Date.now() > giveUpAtMs) throw new Error(`still ${JSON.stringify(seen)}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function ended(jobId: string): Promise<RowState | undefined> {
+  return until(() => rowOf(jobId), (row) => row !== undefined && /dea|del|sto/.test(row.state));
+}
+
+describe('a delivery', () => {
+  it('is sent once, signed, for an event that is delivered twice', async () => {
+    const { consumer } = await start();
+    const event = record('job-1', receiver.url('/hook'));
+    expect(await consumer.handle([event, event])).toEqual({ deadLetters: [] });
+    expect(await ended('job-1')).toMatchObject({ state: 'delivered', attempts: 1, owner: null });
+    await consumer.handle([event]);
+    await consumer.handle([record('job-2', receiver.url('/other'))]);
+    await ended('job-2');
+    const [request, ...more] = receiver.at('/hook');
+    expect(more).toEqual([]);
+    if (request === undefined) throw new Error('nothing was received');
+    const headers = Object.fromEntries(
+      Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
+    );
+    expect(new Webhook(secret).verify(request.body, headers)).toEqual({
+      job_id: 'job-1',
+      status: 'succeeded',
+      result: 'result of job-1',
+      finished_at: '2026-11-23T10:00:01.000Z',
+    });
+    expect(headers).toMatchObject({
+      'webhook-id': webhookIdOf('default:job-1:finished'),
+      'webhook-attempt': '1',
+      'content-type': 'application/json',
+    });
+    expect(await attemptsOf('job-1')).toMatchObject([
+      { number: 1, outcome: 'delivered', class: null, status: 200 },
+    ]);
+  });
+
+  it('is not made for a job without a callback', async () => {
+    const { consumer } = await start();
+    expect(await consumer.handle([record('quiet', undefined)])).toEqual({ deadLetters: [] });
+    expect(await rowOf('quiet')).toBeUndefined();
+  });
+
+  it('is tried again after a 500, with the same id and body and a new attempt', async () => {
+    receiver.answer = (_, count, response) => {
+      response.statusCode = count === 1 ? 500 : 200;
+      response.end('why');
+    };
+    const { consumer } = await start();
+    await consumer.handle([record('job-1', receiver.url('/hook'))]);
+    expect(await ended('job-1')).toMatchObject({ state: 'delivered', attempts: 2 });
+    const [first, second] = receiver.at('/hook');
+    expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
+    expect(second?.body).toBe(first?.body);
+    expect(second?.headers['webhook-attempt']).toBe('2');
+    const attempts = await attemptsOf('job-1');
+    expect(attempts).toMatchObject([
+      { number: 1, outcome: 'retry', class: 'server_error', status: 500 },
+      { number: 2, outcome: 'delivered', status: 200 },
+    ]);
+    expect(attempts[0].body_excerpt.toString()).toBe('why');
+  });
+
+  it('follows no redirect, and its record goes to the dead letters in the end', async () => {
+    receiver.answer = (_, __, response) =>
+      void response.writeHead(302, { location: receiver.url('/elsewhere') }).end();
+    const { consumer } = await start({ scheduleMs: [0, 10] });
+    const event = record('job-1', receiver.url('/hook'));
+    await consumer.handle([event]);
+    expect(await ended('job-1')).toMatchObject({
+      state: 'dead',
+      attempts: 2,
+      code: 'delivery_exhausted',
+    });
+    expect(receiver.at('/elsewhere')).toEqual([]);
+    const { rows } = await pool.query('SELECT id, topic, key, headers, value FROM dispatcher.outbox');
+    expect(rows).toEqual([
+      {
+        id: 'jobs.finished.v1.dlq/default:job-1:finished',
+        topic: 'jobs.finished.v1.dlq',
+        key: 'job-1',
+        value: event.value,
+        headers: {
+          ...event.headers,
+          'dlq-reason': 'delivery_exhausted',
+          'dlq-detail': 'Every delivery attempt failed',
+          'dlq-topic': 'jobs.finished.v1',
+          'dlq-partition': '0',
+          'dlq-offset': event.offset,
+          'dlq-service': 'webhook-dispatcher',
+          'dlq-attempts': '2',
+          'dlq-at': expect.stringMatching(/^2.*Z$/),
+        },
+      },
+    ]);
+  });
+
+  it('waits as long as Retry-After asks', async () => {
+    receiver.answer = (_, count, response) => {
+      if (count === 1) response.writeHead(429, { 'retry-after': '1' }).end();
+      else response.end();
+    };
+    const { consumer } = await start({ scheduleMs: [0, 1] });
+    await consumer.handle([record('job-1', receiver.url('/hook'))]);
+    await ended('job-1');
+    const [first, second] = receiver.at('/hook');
+    expect((second?.atMs ?? 0) - (first?.atMs ?? 0)).toBeGreaterThanOrEqual(990);
+  });
+
+  it('stops on 410', async () => {
+    receiver.answer = (_, __, response) => void response.writeHead(410).end();
+    const { consumer } = await start();
+    await consumer.handle([record('job-1', receiver.url('/hook'))]);
+    expect(await ended('job-1')).toMatchObject({ state: 'stopped', code: 'delivery_stopped' });
+    expect(receiver.at('/hook')).toHaveLength(1);
+    const { rows } = await pool.query('SELECT id FROM dispatcher.outbox');
+    expect(rows).toEqual([]);
+  });
+
+  it('is never sent to a blocked address, whatever the event says', async () => {
+    const { consumer } = await start({ allowedCidrs: [] });
+    await consumer.handle([
+      record('job-1', receiver.url('/hook').replace('http:', 'https:')),
+      record('job-2', 'nonsense'),
+    ]);
+    const dead = { state: 'dead', attempts: 1, code: 'blocked_address' };
+    expect(await ended('job-1')).toMatchObject(dead);
+    expect(await ended('job-2')).toMatchObject(dead);
+    expect(receiver.received).toEqual([]);
+  });
+
+  it('waits for the secrets of its tenant, and counts no attempt meanwhile', async () => {
+    const dispatcher = await start({}, false);
+    await dispatcher.consumer.handle([record('job-1', receiver.url('/hook'))]);
+    const putOff = () =>
+      pool.query("SELECT FROM dispatcher.deliveries WHERE state = 'waiting' AND not_before > now()");
+    await until(putOff, ({ rowCount }) => rowCount === 1);
+    expect(await rowOf('job-1')).toMatchObject({ state: 'waiting', attempts: 0 });
+    await putSecret(dispatcher, 'default');
+    expect(await ended('job-1')).toMatchObject({ state: 'delivered', attempts: 1 });
+  });
+
+  it('of others goes on while one receiver hangs', async () => {
+    const other = await new Receiver().listen();
+    receiver.answer = () => {};
+    const { consumer } = await start({
+      slotsMax: 6,
+      perOriginMax: 3,
+      totalTimeoutMs: 60_000,
+    });
+    const hanging = Array.from({ length: 20 }, (_, i) => record(`h-${i}`, receiver.url(`/${i}`)));
+    await consumer.handle(hanging);
+    await until(() => receiver.received.length, (count) => count === 3);
+    const lively = Array.from({ length: 20 }, (_, i) => record(`l-${i}`, other.url(`/${i}`)));
+    await consumer.handle(lively);
+    await until(() => other.received.length, (count) => count === 20);
+    expect(receiver.received).toHaveLength(3);
+    other.close();
+  });
+
+  it('moves up as soon as its own origin has room', async () => {
+    const { consumer } = await start({ perOriginMax: 2 });
+    const events = Array.from({ length: 30 }, (_, i) => record(`m-${i}`, receiver.url(`/${i}`)));
+    const beganAtMs = Date.now();
+    await consumer.handle(events);
+    await until(() => receiver.received.length, (count) => count === 30);
+    // Were it the poll that moved them, two a second, this would take 15 s.
+    expect(Date.now() - beganAtMs).toBeLessThan(5_000);
+  });
+
+  it('of a dead process is taken over after its lease, under the same id', async () => {
+    const gone = await pool.query<{ id: string }>(
+      `INSERT INTO dispatcher.processes (id, lease_until)
+       VALUES ('gone', now() + interval '300 ms') RETURNING id`,
+    );
+    const dispatcher = await start({ leaseMs: 600 });
+    await dispatcher.consumer.handle([record('job-0', receiver.url('/first'))]);
+    await ended('job-0');
+    await pool.query(
+      `UPDATE dispatcher.deliveries SET state = 'sending', owner = $1, ended_at = NULL
+       WHERE job_id = 'job-0'`,
+      [gone.rows[0]?.id],
+    );
+    await ended('job-0');
+    const [first, second] = receiver.at('/first');
+    expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
+  });
+
+  it('that is under way at a stop is given back, and another process sends it', async () => {
+    receiver.answer = (_, count, response) => void (count > 1 && response.end());
+    const stopping = await start({ totalTimeoutMs: 60_000 });
+    await stopping.consumer.handle([record('job-1', receiver.url('/hook'))]);
+    await until(() => receiver.received.length, (count) => count === 1);
+    running.splice(running.indexOf(stopping), 1);
+    await stopping.stop(50);
+    expect(await rowOf('job-1')).toMatchObject({ state: 'waiting', attempts: 0 });
+    await start();
+    expect(await ended('job-1')).toMatchObject({ state: 'delivered', attempts: 1 });
+  });
+
+  it('is not made of a record that cannot be read, and the next one is not delayed', async () => {
+    const { consumer } = await start();
+    const bad = { ...record('job-0', receiver.url('/x')), value: Buffer.from('{') };
+    const refused = record('job-1', `${receiver.url('/x')}\u0000`);
+    const good = record('job-2', receiver.url('/hook'));
+    expect(await consumer.handle([bad, refused, good])).toMatchObject({
+      deadLetters: [
+        { record: bad, code: 'malformed_json' },
+        { record: refused, code: 'bad_row' },
+      ],
+    });
+    expect(await ended('job-2')).toMatchObject({ state: 'delivered' });
+  });
+});

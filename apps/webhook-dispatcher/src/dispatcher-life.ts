@@ -1,0 +1,68 @@
+import type { EgressClient } from '@millrace/egress';
+import type { Outbox, Pool } from '@millrace/postgres';
+import { names, type Health, type Metrics } from '@millrace/runtime';
+import type { WorkQueue } from '@millrace/work';
+import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
+
+import type { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
+import type { Delivery } from './core/delivery.ts';
+import type { Outcome } from './core/outcome.ts';
+
+export type DeliveryQueue = WorkQueue<Delivery, Outcome>;
+
+export interface DispatcherParts {
+  readonly pool: Pool;
+  readonly queue: DeliveryQueue;
+  readonly outbox: Outbox;
+  readonly deliveries: PostgresDeliveries;
+  readonly courier: EgressClient;
+  readonly health: Health;
+  readonly metrics: Metrics;
+  readonly shutdownMs: number;
+}
+
+/** Share of a stop that POSTs under way may take; then they are aborted and given back. */
+const drainShare = 0.3;
+/** How often the depth of the queue is counted. */
+const measureEveryMs = 5_000;
+
+/** Starts the parts of this service in order, and stops them in the opposite one. */
+export class DispatcherLife implements OnModuleInit, OnModuleDestroy {
+  private measuring: NodeJS.Timeout | undefined;
+
+  constructor(private readonly parts: DispatcherParts) {}
+
+  async onModuleInit(): Promise<void> {
+    const { health, outbox, pool, queue } = this.parts;
+    health.addCheck('postgres', async () => void (await pool.query('SELECT')));
+    health.addInfo('deliveries', () => ({ in_flight: queue.inFlight }));
+    await queue.start();
+    outbox.start();
+    this.measuring = setInterval(() => void this.measure(), measureEveryMs);
+    this.measuring.unref();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    const { courier, deliveries, outbox, pool, queue, shutdownMs } = this.parts;
+    clearInterval(this.measuring);
+    await queue.stop({ deadlineMs: shutdownMs * drainShare });
+    await outbox.stop();
+    await deliveries.close();
+    await courier.close();
+    await pool.end();
+  }
+
+  private async measure(): Promise<void> {
+    const { deliveries, metrics, queue } = this.parts;
+    const labels = { queue: 'deliveries' };
+    const inFlight = { help: 'Rows of a work queue that run now.', labels: ['queue'] };
+    const waiting = { help: 'Rows of a work queue that nobody runs yet.', labels: ['queue'] };
+    metrics.gauge(names.metric.workInFlight, inFlight).set(labels, queue.inFlight);
+    try {
+      const count = await deliveries.countWaiting();
+      metrics.gauge(names.metric.workWaiting, waiting).set(labels, count);
+    } catch {
+      // The database is away: its own check says so, and the last count stands.
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import type { PostRequest, PostResult } from '@millrace/egress';
+import type { Claimed } from '@millrace/work';
+
+import type { Delivery, NewDelivery } from './core/delivery.ts';
+import type { BusyLane } from './core/origin-slots.ts';
+import type { Outcome } from './core/outcome.ts';
+
+export interface ClaimOptions {
+  readonly owner: string;
+  readonly limit: number;
+  /** What this process sends already, by lane. */
+  readonly busy: readonly BusyLane[];
+  readonly perOriginMax: number;
+}
+
+/** The table of deliveries. */
+export abstract class Deliveries {
+  /** Says of each whether it is new; a rejection is a BadRowError or lost infrastructure. */
+  abstract insert(deliveries: readonly NewDelivery[]): Promise<PromiseSettledResult<boolean>[]>;
+  abstract claim(options: ClaimOptions): Promise<Claimed<Delivery>>;
+  abstract settle(delivery: Delivery, outcome: Outcome): Promise<void>;
+  /** Frees what dead processes held and says how much that was. */
+  abstract reap(deadOwners: readonly string[]): Promise<number>;
+  /** How many wait for a slot or for their time, counted up to a bound. */
+  abstract countWaiting(): Promise<number>;
+}
+
+/** What is known of a tenant here: the secrets that its webhooks are signed with. */
+export interface TenantSecrets {
+  readonly tenant: string;
+  /** Newest first. */
+  readonly secrets: readonly string[];
+  readonly changedAt: Date;
+}
+
+export abstract class Tenants {
+  /** @returns null while the tenant is not known here yet. */
+  abstract secretsOf(tenant: string): Promise<readonly string[] | null>;
+  abstract put(tenants: readonly TenantSecrets[]): Promise<PromiseSettledResult<void>[]>;
+}
+
+/** The way out to receivers. */
+export abstract class Courier {
+  abstract post(request: PostRequest): Promise<PostResult>;
+}

@@ -1,0 +1,211 @@
+import { createServer, type IncomingHttpHeaders } from 'node:http';
+
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { IdentityPayloadCodec, jobFinishedSchema, topics } from '@millrace/contracts';
+import type { OutgoingMessage } from '@millrace/contracts';
+import { createKafka, eventMessage, Publisher } from '@millrace/kafka';
+import { Metrics, parseConfig, RuntimeModule, ServiceTransport } from '@millrace/runtime';
+import { SilentLogger } from '@millrace/runtime';
+import {
+  createTestDatabase,
+  createTestTopics,
+  KafkaReader,
+  type TestDatabase,
+  type TestTopics,
+} from '@millrace/testing';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import { Webhook } from 'svix';
+
+import { configSchema } from './config.ts';
+import { WebhookDispatcherModule } from './webhook-dispatcher.module.ts';
+
+jest.setTimeout(60_000);
+
+const secret = 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=';
+const log = new SilentLogger();
+const codec = new IdentityPayloadCodec();
+
+interface Received {
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+let database: TestDatabase;
+let isolated: TestTopics;
+let publisher: Publisher;
+let app: NestFastifyApplication;
+let deadLetters: KafkaReader;
+let receiverUrl: string;
+const received = new Map<string, Received[]>();
+const wakers: (() => void)[] = [];
+
+const receiver = createServer((request, response) => {
+  const chunks: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  request.on('end', () => {
+    const path = request.url ?? '';
+    const webhook = { headers: request.headers, body: Buffer.concat(chunks).toString('utf8') };
+    received.set(path, [...(received.get(path) ?? []), webhook]);
+    response.statusCode = path.startsWith('/broken') ? 500 : 200;
+    response.end();
+    for (const wake of wakers.splice(0)) wake();
+  });
+});
+
+beforeAll(async () => {
+  [database, isolated] = await Promise.all([createTestDatabase(), createTestTopics()]);
+  await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+  const address = receiver.address();
+  if (address === null || typeof address === 'string') throw new Error('not listening');
+  receiverUrl = `http://127.0.0.1:${address.port}`;
+  publisher = new Publisher({
+    kafka: createKafka({ ...isolated, clientId: 'spec', log }),
+    name: 'spec',
+    log,
+    metrics: new Metrics(),
+  });
+  await publisher.connect();
+  deadLetters = await new KafkaReader(`${isolated.prefix}jobs.finished.v1.dlq`).start();
+  app = await startDispatcher();
+});
+
+afterAll(async () => {
+  await app.get(ServiceTransport).close();
+  await app.close();
+  await deadLetters.stop();
+  await publisher.disconnect();
+  receiver.closeAllConnections();
+  receiver.close();
+  await isolated.drop();
+  await database.drop();
+});
+
+async function startDispatcher(): Promise<NestFastifyApplication> {
+  const config = parseConfig(configSchema, {
+    KAFKA_BROKERS: isolated.brokers.join(','),
+    DATABASE_URL: database.url('webhook_dispatcher'),
+    HTTP_PORT: '1',
+    MILLRACE_EGRESS_ALLOWED_CIDRS: '127.0.0.0/8,::1/128',
+    RETRY_SCHEDULE_MS: '0,10',
+  });
+  const module = await Test.createTestingModule({
+    imports: [
+      RuntimeModule.forService(config, 'webhook-dispatcher', log),
+      WebhookDispatcherModule.forConfig(config, { kafkaPrefix: isolated.prefix }),
+    ],
+  }).compile();
+  const made = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter(), {
+    logger: false,
+  });
+  made.connectMicroservice({ strategy: made.get(ServiceTransport) });
+  await made.init();
+  await made.startAllMicroservices();
+  return made;
+}
+
+function finished(jobId: string, path: string, tenant = 'default'): OutgoingMessage {
+  const job = jobFinishedSchema.parse({
+    tenant,
+    job_id: jobId,
+    type: 'message',
+    status: 'succeeded',
+    result: 'the answer',
+    attempts: [],
+    callback: { url: `${receiverUrl}${path}` },
+    created_at: '2026-11-23T10:00:00.000Z',
+    finished_at: '2026-11-23T10:00:01.000Z',
+  });
+  return eventMessage({
+    topic: topics.jobsFinished,
+    type: 'millrace.job.succeeded.v1',
+    id: `${tenant}:${jobId}:finished`,
+    source: 'claude-worker',
+    subject: jobId,
+    key: jobId,
+    time: new Date(),
+    tenant,
+    data: job,
+    codec,
+    context: ROOT_CONTEXT,
+  });
+}
+
+function tenantChanged(tenant: string): OutgoingMessage {
+  return eventMessage({
+    topic: topics.tenantsChanged,
+    type: 'millrace.tenant.changed.v1',
+    id: `${tenant}:changed:1`,
+    source: 'ingest',
+    key: tenant,
+    time: new Date(),
+    tenant,
+    data: { tenant, webhook_secrets: [secret], changed_at: new Date().toISOString() },
+    codec,
+    context: ROOT_CONTEXT,
+  });
+}
+
+async function arrived(path: string, count = 1): Promise<readonly Received[]> {
+  while ((received.get(path)?.length ?? 0) < count) {
+    await new Promise<void>((resolve) => wakers.push(resolve));
+  }
+  return received.get(path) ?? [];
+}
+
+describe('webhook-dispatcher', () => {
+  it('delivers a finished job whose tenant becomes known later, once', async () => {
+    const event = finished('job-1', '/late');
+    await publisher.publish([event, event]);
+    await publisher.publish([tenantChanged('default')]);
+    const [webhook] = await arrived('/late');
+    if (webhook === undefined) throw new Error('nothing arrived');
+    const headers = Object.fromEntries(
+      Object.entries(webhook.headers).map(([name, value]) => [name, String(value)]),
+    );
+    expect(new Webhook(secret).verify(webhook.body, headers)).toMatchObject({
+      job_id: 'job-1',
+      result: 'the answer',
+    });
+    // What is published after it on the same partition was seen after it.
+    await publisher.publish([event, finished('job-1', '/unused')]);
+    await publisher.publish([finished('job-2', '/next')]);
+    await arrived('/next');
+    expect(received.get('/late')).toHaveLength(1);
+  });
+
+  it('sends a delivery that failed for good to the dead letters, its record untouched', async () => {
+    const event = finished('job-3', '/broken');
+    await publisher.publish([event]);
+    await arrived('/broken', 2);
+    const letters = await deadLetters.waitFor(1);
+    expect(letters[0]).toMatchObject({
+      value: event.value,
+      key: Buffer.from('job-3'),
+      headers: {
+        ...event.headers,
+        'dlq-reason': 'delivery_exhausted',
+        'dlq-topic': 'jobs.finished.v1',
+        'dlq-service': 'webhook-dispatcher',
+        'dlq-attempts': '2',
+      },
+    });
+  });
+
+  it('puts a record that cannot be read aside, and goes on', async () => {
+    const { headers } = finished('job-4', '/unused');
+    const broken: OutgoingMessage = {
+      topic: topics.jobsFinished.name,
+      key: 'job-4',
+      headers,
+      value: Buffer.from('{"job_id":'),
+    };
+    await publisher.publish([broken, finished('job-4', '/good')]);
+    await arrived('/good');
+    const letters = await deadLetters.waitFor((seen) =>
+      seen.some((letter) => letter.headers['dlq-reason'] === 'malformed_json'),
+    );
+    expect(letters.at(-1)?.value).toEqual(broken.value);
+  });
+});

@@ -1,0 +1,86 @@
+import type { Logger } from '@millrace/runtime';
+import { Kafka, logLevel } from 'kafkajs';
+
+import type {
+  ConsumerOptions,
+  ConsumerPort,
+  KafkaCapabilities,
+  PartitionOffset,
+  ProducerPort,
+} from '../client.ts';
+import { KafkaClient } from '../client.ts';
+import { KafkajsConsumer } from './kafkajs-consumer.ts';
+import { kafkajsLogger } from './kafkajs-logger.ts';
+import { KafkajsProducer } from './kafkajs-producer.ts';
+
+export interface KafkaOptions {
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  readonly log: Logger;
+  /**
+   * Stands before every topic and group on the broker, and is seen by nobody in here: specs that
+   * share a broker do not meet.
+   */
+  readonly prefix?: string;
+}
+
+const connectMsMax = 3_000;
+const requestMsMax = 15_000;
+
+/** @returns a client over kafkajs. It connects when something is asked of it. */
+export function createKafka(options: KafkaOptions): KafkaClient {
+  return new KafkajsClient(options);
+}
+
+class KafkajsClient extends KafkaClient {
+  readonly capabilities: KafkaCapabilities = { fencesCommits: false, keepsPositions: false };
+  private readonly kafka: Kafka;
+  private readonly prefix: string;
+  private knownClusterId: string | undefined;
+
+  constructor(options: KafkaOptions) {
+    super();
+    this.prefix = options.prefix ?? '';
+    this.kafka = new Kafka({
+      brokers: [...options.brokers],
+      clientId: options.clientId,
+      connectionTimeout: connectMsMax,
+      requestTimeout: requestMsMax,
+      // kafkajs tells of rejoins and pauses at this level, and of retries above it.
+      logLevel: logLevel.INFO,
+      logCreator: kafkajsLogger(options.log),
+    });
+  }
+
+  producer(): ProducerPort {
+    return new KafkajsProducer(this.kafka, this.prefix);
+  }
+
+  consumer(options: ConsumerOptions): ConsumerPort {
+    return new KafkajsConsumer(this.kafka, this.prefix, options);
+  }
+
+  async clusterId(): Promise<string> {
+    this.knownClusterId ??= await this.withAdmin(
+      async (admin) => (await admin.describeCluster()).clusterId,
+    );
+    return this.knownClusterId;
+  }
+
+  async offsetsAt(topic: string, timestampMs: number): Promise<readonly PartitionOffset[]> {
+    const entries = await this.withAdmin((admin) =>
+      admin.fetchTopicOffsetsByTimestamp(this.prefix + topic, timestampMs),
+    );
+    return entries.map(({ partition, offset }) => ({ topic, partition, offset }));
+  }
+
+  private async withAdmin<T>(ask: (admin: ReturnType<Kafka['admin']>) => Promise<T>): Promise<T> {
+    const admin = this.kafka.admin();
+    await admin.connect();
+    try {
+      return await ask(admin);
+    } finally {
+      await admin.disconnect();
+    }
+  }
+}

@@ -1,0 +1,15 @@
+export { createKafka } from './adapters/kafkajs-client.ts';
+export type { KafkaOptions } from './adapters/kafkajs-client.ts';
+export * from './client.ts';
+export { backoffMs } from './core/backoff.ts';
+export { deadLetter } from './core/dead-letter.ts';
+export type { DeadLetterFacts } from './core/dead-letter.ts';
+export { decodeEvent, decodeJson } from './core/decode.ts';
+export type { BadRecord, DecodedEvent, DecodedJson } from './core/decode.ts';
+export * from './event-message.ts';
+export * from './kafka.module.ts';
+export * from './publisher.ts';
+export * from './records.ts';
+export * from './step.ts';
+export * from './steps-strategy.ts';
+export * from './topic-tail.ts';

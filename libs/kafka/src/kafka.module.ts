@@ -1,0 +1,91 @@
+import { PayloadCodec } from '@millrace/contracts';
+import type { Topic } from '@millrace/contracts';
+import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
+import { Module } from '@nestjs/common';
+import { Health, Logger, Metrics, ServiceInfo, ServiceTransport } from '@millrace/runtime';
+import type { CommonConfig } from '@millrace/runtime';
+
+import { createKafka } from './adapters/kafkajs-client.ts';
+import { KafkaClient } from './client.ts';
+import { Publisher } from './publisher.ts';
+import { StepsStrategy } from './steps-strategy.ts';
+
+export interface KafkaModuleOptions {
+  readonly config: Pick<CommonConfig, 'KAFKA_BROKERS'>;
+  /** Topics that this service reads by a `TopicTail`, and which therefore need no `@Step`. */
+  readonly tails?: readonly Topic[];
+  /** Before every topic and group on the broker: for specs that share one. */
+  readonly prefix?: string;
+}
+
+/** The client, the publisher and the steps' transport of a service. Global, like the runtime. */
+@Module({})
+export class KafkaModule implements OnApplicationShutdown {
+  constructor(private readonly publisher: Publisher) {}
+
+  static forService(options: KafkaModuleOptions): DynamicModule {
+    return {
+      module: KafkaModule,
+      global: true,
+      providers: [
+        {
+          provide: KafkaClient,
+          inject: [ServiceInfo, Logger],
+          useFactory: (info: ServiceInfo, log: Logger) => createClient(options, info, log),
+        },
+        {
+          provide: Publisher,
+          inject: [KafkaClient, Logger, Metrics],
+          useFactory: createPublisher,
+        },
+        {
+          provide: StepsStrategy,
+          inject: [KafkaClient, Publisher, ServiceInfo, Logger, Metrics, PayloadCodec, Health],
+          useFactory: (
+            kafka: KafkaClient,
+            publisher: Publisher,
+            info: ServiceInfo,
+            log: Logger,
+            metrics: Metrics,
+            codec: PayloadCodec,
+            health: Health,
+          ) =>
+            new StepsStrategy({
+              kafka,
+              publisher,
+              log,
+              metrics,
+              codec,
+              health,
+              groupId: info.name,
+              service: info.name,
+              ...(options.tails === undefined ? {} : { tails: options.tails }),
+            }),
+        },
+        { provide: ServiceTransport, useExisting: StepsStrategy },
+      ],
+      exports: [KafkaClient, Publisher, StepsStrategy, ServiceTransport],
+    };
+  }
+
+  /** After the transport and the work queues, which publish until their end. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.publisher.disconnect();
+  }
+}
+
+function createClient(options: KafkaModuleOptions, info: ServiceInfo, log: Logger): KafkaClient {
+  return createKafka({
+    brokers: options.config.KAFKA_BROKERS,
+    clientId: info.name,
+    log,
+    ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
+  });
+}
+
+function createPublisher(kafka: KafkaClient, log: Logger, metrics: Metrics): Publisher {
+  const publisher = new Publisher({ kafka, log, metrics, name: 'main' });
+  // Ahead of the first message; while Kafka is not up yet, the first publish connects instead.
+  publisher.connect().catch(() => {});
+  return publisher;
+}

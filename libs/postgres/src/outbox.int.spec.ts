@@ -1,0 +1,147 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { OutgoingMessage } from '@millrace/contracts';
+import { createTestDatabase, type TestDatabase } from '@millrace/testing';
+
+import { createPool, Outbox, outboxColumns, outboxInsertSql, type Pool } from './index.ts';
+
+let database: TestDatabase;
+let pool: Pool;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  const url = database.adminUrl;
+  pool = createPool({ url, max: 5, applicationName: 'outbox-spec' });
+  await pool.query('CREATE SCHEMA boxed');
+  // The same table as every schema's, in a schema that no service owns.
+  await pool.query('CREATE TABLE boxed.outbox (LIKE worker.outbox INCLUDING ALL)');
+});
+beforeEach(() => pool.query('TRUNCATE boxed.outbox'));
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+
+function message(id: string): OutgoingMessage {
+  const headers = { ce_id: id, ce_type: 'millrace.spec.v1' };
+  return { topic: 'spec.v1', key: `key ${id}`, headers, value: Buffer.from([0, 1, 255]) };
+}
+
+async function commit(messages: readonly OutgoingMessage[]): Promise<void> {
+  await pool.query(outboxInsertSql('boxed', 1), outboxColumns(messages));
+}
+
+async function ids(): Promise<string[]> {
+  const { rows } = await pool.query<{ id: string }>('SELECT id FROM boxed.outbox ORDER BY id');
+  return rows.map(({ id }) => id);
+}
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 500; i += 1) {
+    if (await condition()) return;
+    await sleep(10);
+  }
+  throw new Error('the condition never came true');
+}
+
+/** An outbox over a Kafka that refuses the ids in `refused`, and hangs while `held` is set. */
+function box(options: { refused?: Set<string>; held?: Promise<void> } = {}) {
+  const published: OutgoingMessage[] = [];
+  const errors: unknown[] = [];
+  const outbox = new Outbox({
+    pool,
+    schema: 'boxed',
+    sweepEveryMs: 20,
+    sweepAfterMs: 100,
+    onError: (error) => errors.push(error),
+    publish: async (messages) => {
+      await options.held;
+      if (messages.some(({ headers }) => options.refused?.has(headers['ce_id'] ?? ''))) {
+        throw new Error('Kafka refuses');
+      }
+      published.push(...messages);
+    },
+  });
+  return { outbox, published, errors };
+}
+
+describe('Outbox', () => {
+  it('publishes right after the commit and deletes on ack', async () => {
+    const { outbox, published, errors } = box();
+    const messages = [message('1'), message('2')];
+    await commit(messages);
+    outbox.publish(messages);
+    await outbox.flush();
+    expect(published).toEqual(messages);
+    expect(await ids()).toEqual([]);
+    expect(errors).toEqual([]);
+    await outbox.stop();
+  });
+
+  it('what a crashed process left is published by the sweep of another, once', async () => {
+    const messages = Array.from({ length: 450 }, (_, i) => message(`${i}`));
+    await commit(messages);
+    const boxes = [box(), box()];
+    for (const { outbox } of boxes) outbox.start();
+    await until(async () => (await ids()).length === 0);
+    for (const { outbox } of boxes) await outbox.stop();
+    const published = boxes.flatMap((one) => one.published);
+    expect(published).toHaveLength(450);
+    expect(published.find(({ headers }) => headers['ce_id'] === '7')).toEqual(message('7'));
+  });
+
+  it('keeps a row whose publish failed, and delivers it when Kafka is back', async () => {
+    const refused = new Set(['1']);
+    const { outbox, published, errors } = box({ refused });
+    await commit([message('1')]);
+    outbox.publish([message('1')]);
+    await outbox.flush();
+    expect(await ids()).toEqual(['spec.v1/1']);
+    expect(errors).toHaveLength(1);
+    refused.clear();
+    outbox.start();
+    await until(async () => (await ids()).length === 0);
+    expect(published).toHaveLength(1);
+    await outbox.stop();
+  });
+
+  it('does not let one message that is always refused hold up the others', async () => {
+    const { outbox, published } = box({ refused: new Set(['3']) });
+    await commit(Array.from({ length: 20 }, (_, i) => message(`${i}`)));
+    outbox.start();
+    await until(async () => (await ids()).length === 1);
+    expect(await ids()).toEqual(['spec.v1/3']);
+    expect(published).toHaveLength(19);
+    await outbox.stop();
+  });
+
+  it('does not sweep what it is publishing itself', async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const { outbox, published } = box({ held });
+    outbox.start();
+    await commit([message('slow')]);
+    outbox.publish([message('slow')]);
+    // Several sweeps go by while the row is older than the sweep's age.
+    await until(async () => {
+      const { rows } = await pool.query<{ old: boolean }>(
+        "SELECT created_at < clock_timestamp() - interval '300 ms' AS old FROM boxed.outbox",
+      );
+      return rows[0]?.old === true;
+    });
+    release();
+    await outbox.flush();
+    await outbox.stop();
+    expect(published).toHaveLength(1);
+    expect(await ids()).toEqual([]);
+  });
+
+  it('takes the same message twice into one row', async () => {
+    await commit([message('1'), message('1')]);
+    await commit([message('1')]);
+    expect(await ids()).toEqual(['spec.v1/1']);
+  });
+});

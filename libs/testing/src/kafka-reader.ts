@@ -1,0 +1,69 @@
+import type { KafkaMessage } from 'kafkajs';
+import { Kafka, logLevel } from 'kafkajs';
+import { ulid } from 'ulid';
+
+import { testBrokers } from './kafka-topics.ts';
+
+export interface ReadMessage {
+  readonly partition: number;
+  readonly offset: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Everything in a topic, from its beginning, as an outside client sees it. */
+export class KafkaReader {
+  readonly messages: ReadMessage[] = [];
+  private readonly changed: (() => void)[] = [];
+  private readonly consumer = new Kafka({
+    brokers: testBrokers(),
+    logLevel: logLevel.NOTHING,
+  }).consumer({ groupId: `reader.${ulid()}`, maxWaitTimeInMs: 100, allowAutoTopicCreation: false });
+
+  constructor(private readonly topic: string) {}
+
+  async start(): Promise<this> {
+    await this.consumer.connect();
+    await this.consumer.subscribe({ topic: this.topic, fromBeginning: true });
+    await this.consumer.run({
+      autoCommit: false,
+      eachMessage: ({ partition, message }) => {
+        this.messages.push(readMessage(partition, message));
+        for (const tell of this.changed.splice(0)) tell();
+        return Promise.resolve();
+      },
+    });
+    return this;
+  }
+
+  /** Resolves when so many messages were read, or a condition holds for them. */
+  async waitFor(
+    condition: number | ((messages: readonly ReadMessage[]) => boolean),
+  ): Promise<readonly ReadMessage[]> {
+    const holds =
+      typeof condition === 'number' ? () => this.messages.length >= condition : condition;
+    while (!holds(this.messages)) {
+      await new Promise<void>((resolve) => this.changed.push(resolve));
+    }
+    return this.messages;
+  }
+
+  async stop(): Promise<void> {
+    await this.consumer.disconnect();
+  }
+}
+
+function readMessage(partition: number, message: KafkaMessage): ReadMessage {
+  const headers = Object.entries(message.headers ?? {}).map(([name, value]) => [
+    name,
+    String(value),
+  ]);
+  return {
+    partition,
+    offset: message.offset,
+    key: message.key,
+    value: message.value,
+    headers: Object.fromEntries(headers),
+  };
+}

@@ -1,0 +1,68 @@
+import type { Topic } from '@millrace/contracts';
+import { deadLetterTopicOf, topicList } from '@millrace/contracts';
+import type { ITopicConfig } from 'kafkajs';
+import { Kafka, logLevel } from 'kafkajs';
+import { ulid } from 'ulid';
+
+export interface TestTopics {
+  /** Goes to `createKafka({ prefix })`: what the code under test calls `jobs.submitted.v1`. */
+  readonly prefix: string;
+  readonly brokers: readonly string[];
+  drop(): Promise<void>;
+}
+
+/** The brokers of the scratch Kafka that the specs were started beside. */
+export function testBrokers(): string[] {
+  const brokers = process.env['MILLRACE_TEST_KAFKA'];
+  if (brokers === undefined || brokers === '') {
+    throw new Error('MILLRACE_TEST_KAFKA is not set: run `node tools/scratch.mjs -- COMMAND`');
+  }
+  return brokers.split(',');
+}
+
+/**
+ * Creates the topics of the table (or those given) and their dead letter topics under a prefix of
+ * their own, so that specs which share a broker do not meet.
+ */
+export async function createTestTopics(
+  topics: readonly Topic[] = topicList,
+): Promise<TestTopics> {
+  const prefix = `t${ulid().toLowerCase()}.`;
+  const configs = topics.flatMap((topic) => topicConfigs(topic, prefix));
+  await withAdmin((admin) => admin.createTopics({ topics: configs, waitForLeaders: true }));
+  return {
+    prefix,
+    brokers: testBrokers(),
+    drop: async () => {
+      await withAdmin((admin) => admin.deleteTopics({ topics: configs.map(({ topic }) => topic) }));
+    },
+  };
+}
+
+/** A row like one of the table, under a name that no other spec uses, created on the broker. */
+export async function testTopic(topic: Topic): Promise<Topic> {
+  const unique = { ...topic, name: `t${ulid().toLowerCase()}.${topic.name}` };
+  const configs = topicConfigs(unique, '');
+  await withAdmin((admin) => admin.createTopics({ topics: configs, waitForLeaders: true }));
+  return unique;
+}
+
+function topicConfigs(topic: Topic, prefix: string): ITopicConfig[] {
+  const name = prefix + topic.name;
+  const own = { topic: name, numPartitions: topic.partitions, replicationFactor: 1 };
+  if (!topic.deadLetters) return [own];
+  return [own, { ...own, topic: deadLetterTopicOf(name), numPartitions: 1 }];
+}
+
+async function withAdmin<T>(
+  ask: (admin: ReturnType<Kafka['admin']>) => Promise<T>,
+): Promise<T> {
+  const kafka = new Kafka({ brokers: testBrokers(), logLevel: logLevel.ERROR });
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    return await ask(admin);
+  } finally {
+    await admin.disconnect();
+  }
+}

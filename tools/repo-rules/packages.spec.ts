@@ -1,0 +1,62 @@
+import { dirname } from 'node:path';
+
+import { describe, expect, it } from '@jest/globals';
+
+import { findFiles, readText } from './repository.ts';
+
+interface Manifest {
+  readonly name: string;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly overrides?: Readonly<Record<string, string>>;
+  readonly nx?: { readonly tags?: readonly string[] };
+}
+
+const readManifest = (path: string): Manifest => JSON.parse(readText(path));
+const projects = findFiles('{apps,libs}/*/package.json');
+
+it.each(['package.json', ...projects])('%s pins every version exactly', (path) => {
+  const manifest = readManifest(path);
+  const loose = Object.entries({
+    ...manifest.dependencies,
+    ...manifest.devDependencies,
+    ...manifest.optionalDependencies,
+    ...manifest.overrides,
+  }).filter(([, version]) => !/^\d+\.\d+\.\d+(?:-[\w.]+)?$/.test(version));
+  expect(loose).toEqual([]);
+});
+
+it('the lock file says nothing of where packages were fetched', () => {
+  expect(readText('package-lock.json')).not.toMatch(/"resolved": "https?:/);
+});
+
+it.each(projects)('%s is in the lock file as it is', (path) => {
+  const lock: { packages: Record<string, Manifest> } = JSON.parse(readText('package-lock.json'));
+  // `npm ci` refuses to install when the two differ: run `npm install` after a change.
+  expect(lock.packages[dirname(path)]?.dependencies).toEqual(readManifest(path).dependencies);
+});
+
+describe.each(projects)('%s', (path) => {
+  const manifest = readManifest(path);
+  const [group = '', name = ''] = path.split('/');
+  const imports = findFiles(`${dirname(path)}/src/**/*.ts`)
+    .filter((file) => !file.endsWith('.spec.ts'))
+    .flatMap((file) =>
+      [...readText(file).matchAll(/from '(@millrace\/[a-z-]+)'/g)].map(([, lib]) => lib ?? ''),
+    );
+
+  it('names exactly the libs that its sources import', () => {
+    const named = Object.keys(manifest.dependencies ?? {}).filter((each) =>
+      each.startsWith('@millrace/'),
+    );
+    expect(named.sort()).toEqual([...new Set(imports)].sort());
+  });
+
+  it('carries the tags that the boundary rule reads', () => {
+    expect(manifest.name).toBe(`@millrace/${name}`);
+    expect(manifest.nx?.tags).toEqual(
+      group === 'apps' ? ['kind:app', `app:${name}`] : ['kind:lib', `lib:${name}`],
+    );
+  });
+});
