@@ -22,8 +22,8 @@
  * I2. The home belongs to one stack at a time, see run-folder.mjs.
  * I3. Services are built beforehand (setup/build.mjs) and Kafka's jars are there (kafka-libs.mjs).
  */
-import { mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 import { repoRoot } from './paths.mjs';
 import { installedNode } from './setup/install.mjs';
@@ -413,7 +413,9 @@ function neededPorts({ services, claude, receiver }) {
 /** @param {string} folder @returns {string} its real path: a folder that can be written to */
 function prepareHome(folder) {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // Node never returns from a recursive one whose parent exists and takes no folders (/proc).
+    const recursive = !existsSync(dirname(folder));
+    if (!existsSync(folder)) mkdirSync(folder, { recursive, mode: 0o700 });
     const probe = join(folder, `.probe-${process.pid}`);
     writeFileSync(probe, Buffer.alloc(homeProbeBytes));
     rmSync(probe);

@@ -77,7 +77,16 @@ async function main() {
 async function installDependencies() {
   requirePrerequisites();
   if (isInstalled()) return;
-  await step('dependencies', (onProgress) => install({ onProgress, signal: stop.signal }));
+  await step('dependencies', (update) => {
+    let packages = 0;
+    return install({
+      signal: stop.signal,
+      onProgress: (line) => {
+        if (/http (?:fetch|cache)/.test(line)) packages += 1;
+        update(`npm ci, ${packages} packages looked at`);
+      },
+    });
+  });
 }
 
 /** @returns {Promise<number>} the exit status of the same command on the Node that is installed */

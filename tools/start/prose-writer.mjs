@@ -6,6 +6,7 @@ export class ProseWriter {
   #width;
   #column = 0;
   #word = '';
+  #spaces = 0;
   #written = false;
 
   /** @param {string} margin what every line begins with */
@@ -44,25 +45,28 @@ export class ProseWriter {
 
   #space() {
     this.#flushWord();
-    if (this.#column === 0 || this.#column >= this.#width) return;
-    process.stdout.write(' ');
-    this.#column += 1;
+    this.#spaces += 1;
   }
 
   #newLine() {
     this.#flushWord();
     process.stdout.write(`\n${this.#margin}`);
     this.#column = 0;
+    this.#spaces = 0;
   }
 
+  /** Spaces are written with the word after them: a wrapped line has none at its end. */
   #flushWord() {
     if (this.#word === '') return;
-    if (this.#column > 0 && this.#column + this.#word.length > this.#width) {
-      process.stdout.write(`\n${this.#margin}`);
-      this.#column = 0;
+    const text = ' '.repeat(this.#spaces) + this.#word;
+    this.#spaces = 0;
+    if (this.#column > 0 && this.#column + text.length > this.#width) {
+      process.stdout.write(`\n${this.#margin}${this.#word}`);
+      this.#column = this.#word.length;
+    } else {
+      process.stdout.write(text);
+      this.#column += text.length;
     }
-    process.stdout.write(this.#word);
-    this.#column += this.#word.length;
     this.#word = '';
   }
 }

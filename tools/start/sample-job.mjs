@@ -138,6 +138,7 @@ async function followStream(job) {
   tell(job, 'accepted', `job ${job.jobId}`);
   const prose = new ProseWriter('            │ ');
   for await (const { event, data } of readEvents(response.body)) {
+    if (event.startsWith('job.') && event !== 'job.running') break;
     if (event === 'stream.restarted') prose.restart();
     const text = textOf(data);
     if (text === undefined) continue;

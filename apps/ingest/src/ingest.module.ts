@@ -15,10 +15,12 @@ import { APP_FILTER } from '@nestjs/core';
 
 import { BlobBodies } from './adapters/blob-bodies.ts';
 import { KafkaTails } from './adapters/kafka-tails.ts';
+import { PoolClosing } from './adapters/pool-closing.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
 import { PostgresApiKeys, PostgresTenants } from './adapters/postgres-tenants.ts';
 import { SystemClock } from './adapters/system-clock.ts';
 import { ApiKeyAuth } from './api-key-auth.ts';
+import { ClaudeInfo } from './claude-info.ts';
 import type { IngestConfig } from './config.ts';
 import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
 import { DocumentsController } from './documents.controller.ts';
@@ -109,15 +111,6 @@ export class IngestModule
     await this.jobs.close();
     await this.outbox.stop();
     await this.closing.close();
-  }
-}
-
-/** Ends the pool when nothing uses it any more. */
-export class PoolClosing {
-  constructor(private readonly pool: Pool) {}
-
-  async close(): Promise<void> {
-    await this.pool.end();
   }
 }
 
@@ -223,12 +216,4 @@ function settings(config: IngestConfig): Provider[] {
       useFactory: (health: Health) => new ClaudeInfo(config, health),
     },
   ];
-}
-
-/** Says on `/healthz` whether answers come from Claude or from its stand-in. */
-class ClaudeInfo {
-  constructor(config: IngestConfig, health: Health) {
-    const claude = config.MILLRACE_CLAUDE_STAND_IN ? 'stand-in' : 'anthropic';
-    health.addInfo('claude', () => claude);
-  }
 }

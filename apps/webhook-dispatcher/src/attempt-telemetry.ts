@@ -2,6 +2,7 @@ import { extractTrace, injectTrace, names, tracer } from '@millrace/runtime';
 import type { Counter, Histogram, Logger, Metrics } from '@millrace/runtime';
 import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Attributes, Context, Span } from '@opentelemetry/api';
+import { LRUCache } from 'lru-cache';
 
 import type { Delivery } from './core/delivery.ts';
 import type { Outcome } from './core/outcome.ts';
@@ -19,6 +20,7 @@ const attemptBucketsSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 export class AttemptTelemetry {
   private readonly attempts: Counter;
   private readonly duration: Histogram;
+  private readonly toldUnknown = new LRUCache<string, true>({ max: 1_000, ttl: 60_000 });
 
   constructor(
     private readonly log: Logger,
@@ -54,6 +56,17 @@ export class AttemptTelemetry {
     this.log.warn(
       { delivery: id, job_id: jobId, tenant, error },
       'the secrets of a tenant could not be read; its webhook waits',
+    );
+  }
+
+  /** One line a tenant and minute: its deliveries come back every second. */
+  tenantUnknown(delivery: Delivery): void {
+    const { id, jobId, tenant } = delivery;
+    if (this.toldUnknown.has(tenant)) return;
+    this.toldUnknown.set(tenant, true);
+    this.log.warn(
+      { delivery: id, job_id: jobId, tenant },
+      'webhooks wait for the secrets of their tenant',
     );
   }
 

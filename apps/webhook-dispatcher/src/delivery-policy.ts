@@ -65,7 +65,10 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
     const nowMs = Date.now();
     const { createdAtMs } = delivery;
     if (secrets === 'unavailable') return postponed('own_fault', { createdAtMs, nowMs });
-    if (secrets === null) return postponed('tenant_unknown', { createdAtMs, nowMs });
+    if (secrets === null) {
+      this.options.telemetry.tenantUnknown(delivery);
+      return postponed('tenant_unknown', { createdAtMs, nowMs });
+    }
     const span = this.options.telemetry.start(delivery);
     const outcome = await this.post(delivery, { secrets, span, signal });
     span.end(outcome);

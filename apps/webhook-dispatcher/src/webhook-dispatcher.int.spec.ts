@@ -175,7 +175,7 @@ describe('webhook-dispatcher', () => {
     expect(received.get('/late')).toHaveLength(1);
   });
 
-  it('sends a delivery that failed for good to the dead letters, its record untouched', async () => {
+  it('sends the record of a delivery that failed for good to the dead letters', async () => {
     const event = finished('job-3', '/broken');
     await publisher.publish([event]);
     await arrived('/broken', 2);

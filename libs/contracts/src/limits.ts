@@ -13,6 +13,8 @@ export const inlineBodyBytesMax = 256 * 1024;
 export const jobIdLengthMax = 128;
 /** Characters of a session id. */
 export const sessionIdLengthMax = 128;
+/** Characters of an `Idempotency-Key`. */
+export const idempotencyKeyLengthMax = 255;
 /** Characters of a callback URL: what browsers and proxies agree on. */
 export const callbackUrlLengthMax = 2048;
 /** Entries and characters of a job's metadata: it is copied into every event of the job. */

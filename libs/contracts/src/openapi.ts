@@ -11,7 +11,13 @@ import {
   jobViewSchema,
   streamRequestSchema,
 } from './jobs.ts';
-import { httpBodyBytesMax, jobIdLengthMax, jobListLimitMax } from './limits.ts';
+import {
+  httpBodyBytesMax,
+  idempotencyKeyLengthMax,
+  jobIdLengthMax,
+  jobListLimitDefault,
+  jobListLimitMax,
+} from './limits.ts';
 import { httpComponents, schemaRef, type JsonObject } from './schema-components.ts';
 
 /** The HTTP API as OpenAPI 3.1, made from the schemas that ingest parses with. */
@@ -48,6 +54,13 @@ const jobIdParameter = {
   required: true,
   schema: { type: 'string', maxLength: jobIdLengthMax, pattern: '^[A-Za-z0-9._:-]+$' },
 } satisfies JsonObject;
+
+const idempotencyKeyParameter: JsonObject = {
+  name: httpHeaders.idempotencyKey,
+  in: 'header',
+  description: 'The same key and body give the same job, another body is a conflict.',
+  schema: { type: 'string', minLength: 1, maxLength: idempotencyKeyLengthMax },
+};
 
 const traceparentParameter: JsonObject = {
   name: traceHeaders.parent,
@@ -157,15 +170,7 @@ function submitJob(): JsonObject {
     operationId: 'submitJob',
     tags: ['jobs'],
     summary: 'Accept a job; it is durable when this answers',
-    parameters: [
-      {
-        name: httpHeaders.idempotencyKey,
-        in: 'header',
-        description: 'The same key and body give the same job, another body is a conflict.',
-        schema: { type: 'string', minLength: 1, maxLength: jobIdLengthMax },
-      },
-      traceparentParameter,
-    ],
+    parameters: [idempotencyKeyParameter, traceparentParameter],
     requestBody: { required: true, content: jsonContent(jobSubmissionSchema) },
     responses: {
       202: {
@@ -195,7 +200,12 @@ function listJobs(): JsonObject {
       query('type', { type: 'string', enum: jobTypes }),
       query('session_id', { type: 'string' }),
       query('cursor', { type: 'string', description: '`next_cursor` of the page before.' }),
-      query('limit', { type: 'integer', minimum: 1, maximum: jobListLimitMax }),
+      query('limit', {
+        type: 'integer',
+        minimum: 1,
+        maximum: jobListLimitMax,
+        default: jobListLimitDefault,
+      }),
     ],
     responses: {
       200: { description: 'A page of jobs.', content: jsonContent(jobListSchema) },
@@ -210,7 +220,7 @@ function streamJob(): JsonObject {
     tags: ['jobs'],
     summary: 'Submit a job and read its tokens as they are written',
     description: 'A durable job underneath: it goes on when the client goes away.',
-    parameters: [traceparentParameter],
+    parameters: [idempotencyKeyParameter, traceparentParameter],
     requestBody: { required: true, content: jsonContent(streamRequestSchema) },
     responses: {
       200: {

@@ -1,8 +1,8 @@
-import type { Agent, Dispatcher } from 'undici';
-
 import { isIP } from 'node:net';
+import type { Readable } from 'node:stream';
 
 import { assertNever } from '@millrace/contracts';
+import type { Agent } from 'undici';
 
 import { blockedReason, type EgressPolicy } from './blocked-reason.ts';
 import { checkUrl, hostOf } from './check-url.ts';
@@ -71,11 +71,10 @@ export class EgressClient {
 
   /** Sends one POST. Never throws: whatever happens is a result. */
   async post(request: PostRequest): Promise<PostResult> {
-    const startedAt = performance.now();
     const check = checkUrl(request.url, this.policy);
     if (!check.ok) return this.refusal(request.url, check.detail);
     const timings: ConnectTimings = {};
-    return connectTimings.run(timings, () => this.send(check.url, request, startedAt, timings));
+    return connectTimings.run(timings, () => this.send(check.url, request, timings));
   }
 
   /** Closes idle connections and waits for the requests that are under way. */
@@ -86,9 +85,9 @@ export class EgressClient {
   private async send(
     url: URL,
     request: PostRequest,
-    startedAt: number,
     timings: ConnectTimings,
   ): Promise<PostResult> {
+    const startedAt = performance.now();
     const deadline = new Deadline(this.totalTimeoutMs, request.signal);
     const elapsed = () => performance.now() - startedAt;
     try {
@@ -161,15 +160,13 @@ class Deadline {
  * Reads what is wanted of a body and lets go of the rest. A body that ends within the limits
  * leaves its connection usable; one that drips or floods costs its sender the connection.
  */
-async function readExcerpt(
-  body: Dispatcher.ResponseData['body'],
-  withinMs: number,
-): Promise<Buffer> {
+async function readExcerpt(body: Readable, withinMs: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   const timer = setTimeout(() => body.destroy(), withinMs);
   try {
-    for await (const chunk of body) {
+    const stream: AsyncIterable<Buffer> = body;
+    for await (const chunk of stream) {
       chunks.push(chunk);
       bytes += chunk.length;
       if (bytes > bodyExcerptBytesMax) break;

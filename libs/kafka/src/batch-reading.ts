@@ -59,10 +59,15 @@ export function textHeaders(
   const text: Record<string, string> = {};
   for (const name in headers) {
     const value = headers[name];
-    const first = Array.isArray(value) ? value[0] : value;
+    const first = firstValue(value);
     if (first !== undefined) text[name] = first.toString('utf8');
   }
   return text;
+}
+
+function firstValue(value: HeaderValue | undefined): Buffer | string | undefined {
+  if (value === undefined || typeof value === 'string' || Buffer.isBuffer(value)) return value;
+  return value[0];
 }
 
 function decodeBody(

@@ -1,17 +1,11 @@
+import type { HeaderValue, WireMessage } from './core/wire-message.ts';
+
+export type { HeaderValue, WireMessage } from './core/wire-message.ts';
+
 /**
  * The thin port to a Kafka client: what steps, the publisher and tails need, and no more. It keeps
  * a way out of kafkajs, which is unmaintained.
  */
-
-export type HeaderValue = Buffer | string | readonly (Buffer | string)[];
-
-/** What a producer puts on the wire. A dead letter's key and headers are bytes, not text. */
-export interface WireMessage {
-  readonly topic: string;
-  readonly key: Buffer | string | null;
-  readonly headers: Readonly<Record<string, HeaderValue>>;
-  readonly value: Buffer | null;
-}
 
 export interface ProducerPort {
   connect(): Promise<void>;
@@ -36,7 +30,8 @@ export class SendError extends Error {
     readonly reason: 'rejected' | 'unavailable',
     options: { cause: unknown },
   ) {
-    super(reason === 'rejected' ? 'the broker refused a message' : 'Kafka is not available', options);
+    const rejected = reason === 'rejected';
+    super(rejected ? 'the broker refused a message' : 'Kafka is not available', options);
   }
 }
 

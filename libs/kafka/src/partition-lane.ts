@@ -46,12 +46,15 @@ export class PartitionLane {
   /** Takes a fetched batch. Resolves when the fetch may go on; never rejects. */
   async take(batch: FetchedBatch): Promise<void> {
     const assignment = this.assignment.signal;
-    const work = this.work.then(() => this.runAll(batch, assignment)).catch((error: unknown) => {
-      this.options.log.error({ ...this.options.place, error }, 'a partition lane failed');
-    });
+    const work = this.work
+      .then(() => this.runAll(batch, assignment))
+      .catch((error: unknown) => {
+        this.options.log.error({ ...this.options.place, error }, 'a partition lane failed');
+      });
     this.work = work;
     const timer = new AbortController();
-    const slow = delay(detachAfterMs, 'slow' as const, { signal: timer.signal }).catch(() => 'done');
+    const wait = delay(detachAfterMs, 'slow' as const, { signal: timer.signal });
+    const slow = wait.catch(() => 'done' as const);
     const first = await Promise.race([work, slow]);
     timer.abort();
     if (first === 'slow' && !assignment.aborted) this.detach(work, assignment);
@@ -120,8 +123,8 @@ export class PartitionLane {
     this.isParked = true;
     this.pause();
     this.options.parked.set(labels(this.options.place), 1);
-    const { code, detail } = bad;
-    const line = { event: names.event.partitionParked, ...this.options.place, offset, code, detail };
+    const facts = { ...this.options.place, offset, code: bad.code, detail: bad.detail };
+    const line = { event: names.event.partitionParked, ...facts };
     this.options.log.error(line, 'a partition waits for a release that knows its next record');
   }
 

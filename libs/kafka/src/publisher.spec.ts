@@ -46,7 +46,12 @@ class FakeKafka extends KafkaClient implements ProducerPort {
   }
 }
 
-function setUp(options: Partial<PublisherOptions> = {}): { kafka: FakeKafka; publisher: Publisher } {
+interface SetUp {
+  readonly kafka: FakeKafka;
+  readonly publisher: Publisher;
+}
+
+function setUp(options: Partial<PublisherOptions> = {}): SetUp {
   const kafka = new FakeKafka();
   const log = new SilentLogger();
   const publisher = new Publisher({ kafka, log, name: 'p', metrics: new Metrics(), ...options });
@@ -73,7 +78,7 @@ describe('a publisher', () => {
     kafka.refuse = ({ value }) => String(value) === '13';
     const settled: string[] = [];
     const all = Array.from({ length: 40 }, (_, n) =>
-      message(String(n), (error) => settled.push(`${n}:${error === undefined ? 'ok' : error.name}`)),
+      message(String(n), (error) => settled.push(`${n}:${error?.name ?? 'ok'}`)),
     );
     const outcome = publisher.publish(all);
     await expect(outcome).rejects.toMatchObject({ reason: 'rejected', failed: [all[13]] });

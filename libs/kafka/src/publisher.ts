@@ -12,7 +12,9 @@ import type { Load } from './core/load.ts';
 import { messageBytes } from './core/message-bytes.ts';
 
 /** A message of ours, or a dead letter, which carries bytes where ours carry text. */
-export type PublishableMessage = OutgoingMessage | (WireMessage & Pick<OutgoingMessage, 'onSettled'>);
+export type PublishableMessage =
+  | OutgoingMessage
+  | (WireMessage & Pick<OutgoingMessage, 'onSettled'>);
 
 /** Some messages of a `publish` did not reach Kafka. The others of the same call may have. */
 export class PublishError extends Error {
@@ -85,6 +87,13 @@ const lingerMsDefault = 5;
 const busyPerSecond = 400;
 /** A batch of this size costs no less per message when it grows. */
 const sendCountEnough = 200;
+
+const sendLimits = {
+  countMax: sendCountMax,
+  bytesMax: sendBytesMax,
+  groupOf: (entry: Entry) => entry.message.topic,
+  bytesOf: (entry: Entry) => entry.bytes,
+};
 
 /**
  * Sends messages, all through one awaited `sendBatch` at a time: overlapping calls of the client
@@ -204,12 +213,7 @@ export class Publisher {
   }
 
   private takeBatch(): Entry[] {
-    const count = countThatFits(
-      this.queue,
-      (entry) => entry.message.topic,
-      (entry) => entry.bytes,
-      { countMax: sendCountMax, bytesMax: sendBytesMax },
-    );
+    const count = countThatFits(this.queue, sendLimits);
     const batch = this.queue.splice(0, count);
     for (const entry of batch) this.queuedBytes -= entry.bytes;
     this.mergeable.clear();
@@ -287,7 +291,8 @@ function settlePart(
 ): void {
   if (failure !== undefined) {
     // One message that may be taken later makes the whole call worth another try.
-    ticket.reason = ticket.failed.length === 0 ? failure.reason : worse(ticket.reason, failure.reason);
+    const isFirst = ticket.failed.length === 0;
+    ticket.reason = isFirst ? failure.reason : milder(ticket.reason, failure.reason);
     ticket.cause = failure.cause;
     ticket.failed.push(message);
   }
@@ -298,7 +303,7 @@ function settlePart(
   else ticket.reject(new PublishError(ticket.reason, ticket.failed, { cause: ticket.cause }));
 }
 
-function worse(one: FailureReason, other: FailureReason): FailureReason {
+function milder(one: FailureReason, other: FailureReason): FailureReason {
   return one === 'unavailable' || other === 'unavailable' ? 'unavailable' : 'rejected';
 }
 

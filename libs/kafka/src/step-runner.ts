@@ -105,7 +105,7 @@ export class StepRunner {
         this.duration.observe({ topic: this.topic }, (performance.now() - startedAt) / 1000);
         return outcomeOf(plan);
       } catch (error) {
-        this.tellRetry(error, attempt, partition, messages.length);
+        this.tellRetry(error, { partition, attempt, records: messages.length });
       }
       const waitMs = backoffMs(attempt, Math.random());
       await delay(waitMs, undefined, { signal }).catch(() => {});
@@ -157,7 +157,7 @@ export class StepRunner {
       throw new TypeError(`${this.topic} has no dead letter topic in the topic table`);
     }
     const message = messages.find(({ offset }) => offset === record.offset);
-    if (message === undefined) throw new TypeError('a dead letter must be one of the records given');
+    if (message === undefined) throw new TypeError('a dead letter must be a record of the batch');
     const { topic, partition, offset } = record;
     const { key, value, headers } = message;
     return { topic, partition, offset, key, value, headers };
@@ -210,10 +210,12 @@ export class StepRunner {
     this.options.log.warn(line, 'a record went to the dead letter topic');
   }
 
-  private tellRetry(error: unknown, attempt: number, partition: number, records: number): void {
+  private tellRetry(
+    error: unknown,
+    facts: { readonly partition: number; readonly attempt: number; readonly records: number },
+  ): void {
     this.retries.inc({ topic: this.topic });
-    const place = { topic: this.topic, partition, records, attempt };
-    const line = { event: names.event.stepRetried, ...place, error };
+    const line = { event: names.event.stepRetried, topic: this.topic, ...facts, error };
     this.options.log.warn(line, 'a step failed and is handled again');
   }
 

@@ -126,7 +126,8 @@ export class StepsStrategy
     const steps = stepTable<MessageHandler>(service, expected, this.foundHandlers());
     for (const [topic, step] of steps) {
       const entry: StepEntry<StepHandler> = { ...step, handler: this.stepHandler(step.handler) };
-      this.runners.set(topic, new StepRunner(entry, { ...this.options, group: this.options.groupId }));
+      const runner = new StepRunner(entry, { ...this.options, group: this.options.groupId });
+      this.runners.set(topic, runner);
     }
   }
 

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 
 import { Blobs, createPool, databaseNow, type Pool } from './index.ts';
+
+jest.setTimeout(30_000);
 
 const mebibyte = 1024 * 1024;
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 
 import {
@@ -11,6 +11,8 @@ import {
   type Pool,
   type PoolClient,
 } from './index.ts';
+
+jest.setTimeout(30_000);
 
 interface Item {
   readonly key: string;

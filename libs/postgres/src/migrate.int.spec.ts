@@ -2,10 +2,12 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 
 import { createPool, migrate, type Pool } from './index.ts';
+
+jest.setTimeout(30_000);
 
 const directory = join(import.meta.dirname, '../../../deploy/migrations');
 
@@ -51,7 +53,7 @@ describe('migrate', () => {
     await writeFile(join(ownDirectory, '0903_bad.sql'), 'CREATE TABLE public.good (id int);');
     await expect(
       migrate({ databaseUrl: database.adminUrl, directory: ownDirectory }),
-    ).rejects.toThrow('already exists');
+    ).rejects.toThrow(/0903_bad failed.*already exists/);
     const { rows } = await pool.query("SELECT to_regclass('public.good') AS good");
     expect(rows).toEqual([{ good: null }]);
   });

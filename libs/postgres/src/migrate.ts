@@ -19,6 +19,7 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
   const client = new pg.Client({ connectionString: options.databaseUrl });
   client.on('error', () => undefined);
   await client.connect();
+  let current: string | undefined;
   try {
     const applied = await runner({
       dbClient: client,
@@ -33,20 +34,33 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
       singleTransaction: true,
       ignorePattern: '(?!.*\\.sql$).*',
       advisoryLockMode: 'wait',
-      logger: quiet,
+      logger: listener((name) => (current = name)),
     });
     for (const { name } of applied) log(`migration ${name} applied`);
     if (applied.length === 0) log('migrations: nothing to apply');
     return applied.map(({ name }) => name);
+  } catch (error) {
+    if (current === undefined) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`migration ${current} failed, nothing was applied: ${reason}`, { cause: error });
   } finally {
     await client.end();
   }
 }
 
-/** The runner prints every statement of a migration that fails; the error alone says enough. */
-const quiet = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
+/**
+ * The runner prints every statement of a migration that fails, and its errors do not say in which
+ * file they arose. So nothing of it is printed, and only the headings are read.
+ */
+function listener(onMigration: (name: string) => void) {
+  const quiet = (): void => undefined;
+  return {
+    debug: quiet,
+    warn: quiet,
+    error: quiet,
+    info: (line: string): void => {
+      const name = /^### MIGRATION (\S+) \(UP\) ###$/.exec(line)?.[1];
+      if (name !== undefined) onMigration(name);
+    },
+  };
+}

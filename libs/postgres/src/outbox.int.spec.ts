@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { OutgoingMessage } from '@millrace/contracts';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 
 import { createPool, Outbox, outboxColumns, outboxInsertSql, type Pool } from './index.ts';
+
+jest.setTimeout(30_000);
 
 let database: TestDatabase;
 let pool: Pool;

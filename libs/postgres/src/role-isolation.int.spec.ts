@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { createTestDatabase, type DatabaseRole, type TestDatabase } from '@millrace/testing';
 
 import { createPool, type Pool } from './index.ts';
+
+jest.setTimeout(30_000);
 
 const owners = {
   ingest: 'ingest',

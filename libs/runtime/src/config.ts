@@ -32,8 +32,7 @@ export const serviceEnvironment = {
   DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL'),
 };
 
-const commonSchema = z.object(serviceEnvironmentWithoutDatabase);
-export type CommonConfig = z.infer<typeof commonSchema>;
+export type CommonConfig = z.infer<z.ZodObject<typeof serviceEnvironmentWithoutDatabase>>;
 
 /** The environment is not usable. Its message names every variable and what is wrong with it. */
 export class ConfigError extends Error {

@@ -124,9 +124,8 @@ async function listen(app: NestFastifyApplication, config: CommonConfig): Promis
     await app.listen(config.HTTP_PORT, config.HTTP_HOST);
   } catch (error) {
     if (errorCodeOf(error) === 'EADDRINUSE') {
-      throw new ConfigError(
-        `port ${config.HTTP_PORT} on ${config.HTTP_HOST} is taken: stop what uses it, or set HTTP_PORT`,
-      );
+      const place = `port ${config.HTTP_PORT} on ${config.HTTP_HOST}`;
+      throw new ConfigError(`${place} is taken: stop what uses it, or set HTTP_PORT`);
     }
     throw error;
   }
@@ -138,7 +137,8 @@ function stopOnSignals(app: NestFastifyApplication, config: CommonConfig, tracin
     // A terminal's Ctrl-C arrives twice when npm passes it on: the second one changes nothing.
     if (stopping) return;
     stopping = true;
-    void stop(app, config, tracing, signal);
+    app.get(Logger).info({ event: names.event.serviceStopping, signal }, 'the service stops');
+    void stop(app, config, tracing);
   });
 }
 
@@ -146,10 +146,8 @@ async function stop(
   app: NestFastifyApplication,
   config: CommonConfig,
   tracing: Tracing,
-  signal: string,
 ): Promise<void> {
   const log = app.get(Logger);
-  log.info({ event: names.event.serviceStopping, signal }, 'the service stops');
   app.get(Health).stopping();
   const ended = closeAll(app, tracing).then(
     () => 'clean' as const,

@@ -55,15 +55,15 @@ export class KafkaReader {
 }
 
 function readMessage(partition: number, message: KafkaMessage): ReadMessage {
-  const headers = Object.entries(message.headers ?? {}).map(([name, value]) => [
-    name,
-    String(value),
-  ]);
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(message.headers ?? {})) {
+    headers[name] = String(value);
+  }
   return {
     partition,
     offset: message.offset,
     key: message.key,
     value: message.value,
-    headers: Object.fromEntries(headers),
+    headers,
   };
 }

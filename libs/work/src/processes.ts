@@ -50,18 +50,13 @@ export class Processes {
     return rowCount === 1;
   }
 
-  /** Gives the lease up with rows still held: they are reaped as those of a dead process. */
+  /** Gives the lease up: whatever is still held is reaped as that of a dead process. */
   async expire(id: string): Promise<void> {
     await this.#pool.query(
       `UPDATE ${this.#schema}.processes
        SET lease_until = least(lease_until, clock_timestamp()) WHERE id = $1`,
       [id],
     );
-  }
-
-  /** The process holds no rows any more. */
-  async remove(id: string): Promise<void> {
-    await this.#pool.query(`DELETE FROM ${this.#schema}.processes WHERE id = $1`, [id]);
   }
 
   /** Hands processes whose lease is over to `reap`, unless another reaper is at them (P2). */

@@ -60,7 +60,8 @@ export interface Reservation<Row> {
  * W5 New rows do not overtake waiting ones: nothing is reserved while a backlog is known.
  * W6 A row that is owned by nobody alive is found: a dead process's row stays in `processes`, and
  *    is reaped at every turn, for longer than any statement of that process can still commit.
- * W7 A stop claims nothing more; what it cannot settle in time it leaves to be reaped, at once.
+ * W7 A stop claims nothing more, and ends its lease rather than its row: what it could not settle,
+ *    or owns without knowing after a lost answer, is reaped at once by W6.
  */
 export class WorkQueue<Row extends { id: string }, Outcome> {
   readonly #options: WorkQueueOptions<Row, Outcome>;
@@ -82,6 +83,8 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #reapTimer: NodeJS.Timeout | undefined;
   #reaping: Promise<void> = Promise.resolve();
+  /** The look for cancel flags that runs; null when none does. */
+  #cancelling: Promise<void> | null = null;
   #lossLoggedAtMs = -Infinity;
 
   constructor(options: WorkQueueOptions<Row, Outcome>) {
@@ -157,10 +160,10 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     await this.#drained(deadlineAtMs);
     this.#tenure?.abortAll(new WorkStopped());
     const graceEndsAtMs = performance.now() + settleGraceMs;
-    const claimed = await endsBy(this.#claiming, graceEndsAtMs);
-    const settled = await this.#drained(graceEndsAtMs);
+    await endsBy(this.#claiming, graceEndsAtMs);
+    await this.#drained(graceEndsAtMs);
     await endsBy(this.#reaping, graceEndsAtMs);
-    await this.#signOff(claimed && settled);
+    await this.#signOff();
   }
 
   // ── Lease ────────────────────────────────────────────────────────────────────────────────────
@@ -169,7 +172,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     const owner = ulid();
     const sentAtMs = performance.now();
     await this.#processes.register(owner, this.#leaseMs);
-    if (this.#stopping) return this.#processes.remove(owner);
+    if (this.#stopping) return this.#processes.expire(owner);
     this.#owner = owner;
     const tenure = new Tenure({
       owner,
@@ -205,12 +208,22 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
       if (tenure.over) return;
       if (!renewed) return this.#loseLease(tenure);
       tenure.leaseEndsAtMs = sentAtMs + this.#leaseMs;
-      if (tenure.running === 0) return;
+    } catch (error) {
+      this.#options.log.warn({ ...this.#about(), err: error }, 'work heartbeat failed');
+    }
+    // Not awaited: a slow answer of the app's table must not cost the lease.
+    if (this.#cancelling === null && tenure.running > 0) {
+      this.#cancelling = this.#cancel(tenure).finally(() => (this.#cancelling = null));
+    }
+  }
+
+  async #cancel(tenure: Tenure): Promise<void> {
+    try {
       for (const id of await this.#policy.cancelRequested(tenure.owner)) {
         tenure.abort(id, new WorkCancelled());
       }
     } catch (error) {
-      this.#options.log.warn({ ...this.#about(), err: error }, 'work heartbeat failed');
+      this.#options.log.warn({ ...this.#about(), err: error }, 'work cancel flags not read');
     }
   }
 
@@ -240,7 +253,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     }
   }
 
-  async #signOff(settled: boolean): Promise<void> {
+  async #signOff(): Promise<void> {
     clearTimeout(this.#leaseTimer);
     clearTimeout(this.#heartbeatTimer);
     const tenure = this.#tenure;
@@ -249,8 +262,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     tenure.end();
     tenure.abortAll(new LeaseLost());
     try {
-      if (settled) await this.#processes.remove(tenure.owner);
-      else await this.#processes.expire(tenure.owner);
+      await this.#processes.expire(tenure.owner);
     } catch (error) {
       this.#options.log.warn({ ...this.#about(), err: error }, 'work owner not signed off');
     }
@@ -396,12 +408,11 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     return new Promise((resolve) => this.#onFreed.push(resolve));
   }
 
-  /** Waits until no slot is in use. @returns whether that came before the deadline. */
-  async #drained(deadlineAtMs: number): Promise<boolean> {
+  /** Waits until no slot is in use, or for the deadline. */
+  async #drained(deadlineAtMs: number): Promise<void> {
     while (this.#running > 0 || this.#reserved > 0) {
-      if (!(await endsBy(this.#nextFreed(), deadlineAtMs))) return false;
+      if (!(await endsBy(this.#nextFreed(), deadlineAtMs))) return;
     }
-    return true;
   }
 
   // ── Reap ─────────────────────────────────────────────────────────────────────────────────────

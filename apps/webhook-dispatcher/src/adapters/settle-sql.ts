@@ -65,7 +65,7 @@ export function settleColumns(
     rows.map(({ afterMs }) => afterMs),
     rows.map(({ code }) => code),
     rows.map(({ delivery, dead }) => dead && deadLetterTopicOf(delivery.source.topic)),
-    rows.map(({ delivery, dead, attempt }) => dead && deadHeaders(delivery, dead, attempt, at)),
+    rows.map((row) => row.dead && deadHeaders(row, row.dead, at)),
     rows.map(({ outcome }) => outcome.kind),
     rows.map(({ attempt }) => attempt?.class ?? null),
     rows.map(({ attempt }) => attempt?.status ?? null),
@@ -106,9 +106,8 @@ function changeOf(outcome: Outcome): Change {
 }
 
 function deadHeaders(
-  delivery: Delivery,
+  { delivery, attempt }: { delivery: Delivery; attempt: Attempt | null },
   code: DeadCode,
-  attempt: Attempt | null,
   at: Date,
 ): string {
   const attempts = delivery.attemptsMade + (attempt === null ? 0 : 1);

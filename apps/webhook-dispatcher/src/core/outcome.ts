@@ -132,8 +132,10 @@ function leastWaitMs(
   retryAfter: string | undefined,
   context: AttemptContext,
 ): number {
-  const askedMs = retryAfterStatuses.has(status) ? parseRetryAfter(retryAfter, context.nowMs) : null;
-  if (askedMs !== null) return askedMs;
+  if (retryAfterStatuses.has(status)) {
+    const askedMs = parseRetryAfter(retryAfter, context.nowMs);
+    if (askedMs !== null) return askedMs;
+  }
   return overloadStatuses.has(status) ? context.retry.overloadRetryMsMin : 0;
 }
 

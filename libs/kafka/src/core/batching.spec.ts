@@ -5,6 +5,11 @@ import { countThatFits, slices } from './batching.ts';
 
 const sizes = fc.array(fc.nat({ max: 50 }), { maxLength: 100 });
 const limits = { countMax: 7, bytesMax: 60 };
+const grouped = {
+  ...limits,
+  groupOf: ({ topic }: { topic: string }) => topic,
+  bytesOf: ({ bytes }: { bytes: number }) => bytes,
+};
 const itself = (size: number): number => size;
 
 describe('slices', () => {
@@ -34,7 +39,7 @@ describe('one request', () => {
   it('takes at least one, and of a topic no more than its record batch may have', () => {
     fc.assert(
       fc.property(fc.array(item, { minLength: 1, maxLength: 50 }), (queue) => {
-        const fits = countThatFits(queue, ({ topic }) => topic, ({ bytes }) => bytes, limits);
+        const fits = countThatFits(queue, grouped);
         expect(fits).toBeGreaterThan(0);
         expect(fits).toBeLessThanOrEqual(limits.countMax);
         for (const topic of ['a', 'b']) {

@@ -3,6 +3,11 @@ export interface SliceLimits {
   readonly bytesMax: number;
 }
 
+export interface GroupedLimits<T> extends SliceLimits {
+  readonly groupOf: (item: T) => string;
+  readonly bytesOf: (item: T) => number;
+}
+
 /**
  * Cuts a sequence into slices that keep its order and stay within the limits. An item that is
  * larger than a whole slice gets one of its own.
@@ -34,12 +39,8 @@ export function slices<T>(
  * How many items from the front of a queue go into one request, when items of one group (a topic)
  * may have `bytesMax` together. At least one, and none is passed over: order is kept.
  */
-export function countThatFits<T>(
-  queue: readonly T[],
-  groupOf: (item: T) => string,
-  bytesOf: (item: T) => number,
-  limits: SliceLimits,
-): number {
+export function countThatFits<T>(queue: readonly T[], limits: GroupedLimits<T>): number {
+  const { groupOf, bytesOf } = limits;
   const bytesByGroup = new Map<string, number>();
   let count = 0;
   for (const item of queue) {

@@ -46,8 +46,8 @@ describe('a dead letter', () => {
 
   it('prefers the bytes of headers to their text', () => {
     const raw = Buffer.from([0xff]);
-    const record = { ...place, key: null, value: null, headers: { h: '?' }, rawHeaders: { h: raw } };
-    expect(deadLetter(record, facts).headers['h']).toBe(raw);
+    const text = { ...place, key: null, value: null, headers: { h: '?' } };
+    expect(deadLetter({ ...text, rawHeaders: { h: raw } }, facts).headers['h']).toBe(raw);
   });
 
   it('without its value says where the value stands', () => {

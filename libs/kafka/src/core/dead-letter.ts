@@ -1,7 +1,7 @@
 import type { ErrorCode, ServiceName } from '@millrace/contracts';
 import { deadLetterHeaders, deadLetterTopicOf } from '@millrace/contracts';
 
-import type { HeaderValue, WireMessage } from '../client.ts';
+import type { HeaderValue, WireMessage } from './wire-message.ts';
 
 /** The part of a record that a dead letter keeps. */
 export interface DeadRecord {

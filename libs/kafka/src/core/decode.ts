@@ -54,9 +54,11 @@ export function decodeEvent(
   decodeBody: (body: Buffer) => Buffer,
 ): DecodedEvent | BadRecord {
   const type = record.headers[cloudEventHeaders.type];
-  if (type === undefined) return bad('unknown_type', `there is no ${cloudEventHeaders.type} header`);
+  if (type === undefined) return bad('unknown_type', `no ${cloudEventHeaders.type} header`);
   const schema = Object.hasOwn(topic.types, type) ? topic.types[type] : undefined;
-  if (schema === undefined) return bad('unknown_type', `${printable(type)} is not a type of ${topic.name}`);
+  if (schema === undefined) {
+    return bad('unknown_type', `${printable(type)} is not a type of ${topic.name}`);
+  }
   const json = decodeJson(record.value === null ? null : decodeBody(record.value));
   if (json.kind === 'bad') return json;
   const parsed = schema.safeParse(json.value);

@@ -21,6 +21,9 @@ export function addLoad(load: Load, count: number, nowMs: number): Load {
 }
 
 /** How long to wait for company: nothing below the rate at which company would come in time. */
-export function lingerMs(load: Load, settings: { busyPerSecond: number; lingerMs: number }): number {
+export function lingerMs(
+  load: Load,
+  settings: { readonly busyPerSecond: number; readonly lingerMs: number },
+): number {
   return load.perSecond >= settings.busyPerSecond ? settings.lingerMs : 0;
 }

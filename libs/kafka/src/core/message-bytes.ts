@@ -1,4 +1,4 @@
-import type { HeaderValue } from '../client.ts';
+import type { HeaderValue } from './wire-message.ts';
 
 interface Sized {
   readonly key: Buffer | string | null;

@@ -11,7 +11,8 @@ function found(topic: Topic, isShared = false) {
 
 describe('the steps of a service', () => {
   it('are its topics with their handlers', () => {
-    const steps = stepTable('claude-worker', [topics.claudeRequested], [found(topics.claudeRequested)]);
+    const topic = topics.claudeRequested;
+    const steps = stepTable('claude-worker', [topic], [found(topic)]);
     expect(steps.get('claude.requested.v1')).toMatchObject({ handler: 'claude.requested.v1' });
   });
 
@@ -34,7 +35,8 @@ describe('the steps of a service', () => {
   });
 
   it('are refused when the table names another consumer', () => {
-    const table = () => stepTable('ingest', [topics.claudeRequested], [found(topics.claudeRequested)]);
+    const topic = topics.claudeRequested;
+    const table = () => stepTable('ingest', [topic], [found(topic)]);
     expect(table).toThrow(/does not name ingest among the consumers of claude\.requested\.v1/);
   });
 });

@@ -36,7 +36,8 @@ export function stepTable<H>(
   }
   for (const topic of expected) {
     if (!topic.consumers.includes(service)) {
-      problems.push(`the topic table does not name ${service} among the consumers of ${topic.name}`);
+      const consumers = `the consumers of ${topic.name}`;
+      problems.push(`the topic table does not name ${service} among ${consumers}`);
     }
     if (!found.some((handler) => handler.topic === topic.name)) {
       problems.push(`${topic.name} has no handler: mark a controller's method with @Step`);

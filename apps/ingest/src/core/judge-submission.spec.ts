@@ -1,0 +1,84 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+
+import { canonicalJson } from './canonical-json.ts';
+import { judgeSubmission, requestHash, type IntakeRules } from './judge-submission.ts';
+
+const rules: IntakeRules = {
+  defaultModel: 'm',
+  checkUrl: (raw) =>
+    raw === 'https://good'
+      ? { ok: true }
+      : { ok: false, code: 'unsafe_callback_url', detail: 'no' },
+};
+
+function reversed(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reversed);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).reverse().map(([name, member]) => [name, reversed(member)]),
+  );
+}
+
+describe('the hash of a request', () => {
+  it('is the same whatever the order of the keys', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (params) => {
+        const other = reversed(params);
+        expect(canonicalJson(other)).toBe(canonicalJson(params));
+        const a = requestHash({ type: 'message', params });
+        const b = requestHash({ params: Object(other), type: 'message' });
+        expect(a.equals(b)).toBe(true);
+      }),
+    );
+  });
+
+  it('is canonical JSON: it reads back as the same value', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        expect(JSON.parse(canonicalJson(value))).toEqual(JSON.parse(JSON.stringify(value)));
+      }),
+    );
+  });
+
+  it('knows a default from nothing, and other content from the same', () => {
+    const hash = (prompt: string, lane?: 'standard' | 'bulk') =>
+      requestHash({ type: 'message', prompt, lane }).toString('hex');
+    expect(hash('a')).toBe(hash('a', 'standard'));
+    expect(hash('a')).not.toBe(hash('a', 'bulk'));
+    expect(hash('a')).not.toBe(hash('b'));
+  });
+
+  it('does not change with what is filled in', () => {
+    const judge = (defaultModel: string) => {
+      const judged = judgeSubmission({ type: 'message', prompt: 'p' }, { ...rules, defaultModel });
+      return judged.ok ? judged.order : null;
+    };
+    expect(judge('one')!.model).not.toBe(judge('two')!.model);
+    expect(judge('one')!.requestHash.equals(judge('two')!.requestHash)).toBe(true);
+  });
+});
+
+describe('a submission', () => {
+  it('with a prompt becomes one user message', () => {
+    const judged = judgeSubmission({ type: 'message', prompt: 'p' }, rules);
+    expect(judged).toMatchObject({
+      ok: true,
+      order: { params: { messages: [{ role: 'user', content: 'p' }] }, lane: 'standard' },
+    });
+  });
+
+  it('of an agent is not judged by the rules of messages', () => {
+    const judged = judgeSubmission({ type: 'agent', params: { temperature: 1 } }, rules);
+    expect(judged).toMatchObject({ ok: true, order: { params: { temperature: 1 } } });
+  });
+
+  it.each([
+    ['https://good', true],
+    ['http://bad', false],
+  ])('with the callback %s: %j', (callback_url, ok) => {
+    const judged = judgeSubmission({ type: 'message', prompt: 'p', callback_url }, rules);
+    expect(judged.ok).toBe(ok);
+    if (!judged.ok) expect(judged.refusal.code).toBe('unsafe_callback_url');
+  });
+});
