@@ -6,7 +6,8 @@
  *   HOST, PORT              where it listens: 127.0.0.1, 8090
  *   STAND_IN_FIRST_MS       until the first token, or the whole answer when not streamed (300)
  *   STAND_IN_EVENTS_PER_S   how fast a stream goes on (60); 0: as fast as it can
- *   POST /stand-in/faults   {kind, retry_after?, after?, times?}: see stand-in/faults.mjs; GET, DELETE
+ *   POST /stand-in/faults   {kind, retry_after?, after?, times?}, see stand-in/faults.mjs;
+ *                           GET shows what is queued, DELETE forgets it
  *   GET  /__aimock/journal  the last 1,000 requests
  */
 import { createServer } from '@copilotkit/aimock';
@@ -18,7 +19,8 @@ import { cutAfterEventsMax, faultOf, Faults } from './stand-in/faults.mjs';
 /**
  * @typedef {import('@copilotkit/aimock').ChatCompletionRequest} Request
  * @typedef {import('@copilotkit/aimock').Fixture} Fixture
- * @typedef {{ prompt: string, turn: number, fault: import('./stand-in/faults.mjs').Fault | undefined }} Reading
+ * @typedef {import('./stand-in/faults.mjs').Fault} Fault
+ * @typedef {{ prompt: string, turn: number, fault: Fault | undefined }} Reading
  */
 
 /** Characters of a streamed event: a few words, as a model's are. */

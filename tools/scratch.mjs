@@ -55,8 +55,9 @@ try {
 async function startServers() {
   await fetchKafkaLibs();
   const ports = await freePorts();
-  const kafka = { home, port: ports.kafka, controllerPort: ports.kafkaController, env: process.env };
-  const postgres = { home, port: ports.postgres, env: process.env };
+  const { env } = process;
+  const kafka = { home, port: ports.kafka, controllerPort: ports.kafkaController, env };
+  const postgres = { home, port: ports.postgres, env };
   const [, password] = await Promise.all([
     prepareKafka(kafka).then(async () => servers.push(await startKafka(kafka))),
     preparePostgres(postgres).then(async (secret) => {
@@ -65,7 +66,7 @@ async function startServers() {
     }),
   ]);
   return {
-    ...process.env,
+    ...env,
     MILLRACE_TEST_KAFKA: `127.0.0.1:${ports.kafka}`,
     MILLRACE_TEST_POSTGRES: `postgres://postgres:${password}@127.0.0.1:${ports.postgres}/postgres`,
   };

@@ -55,7 +55,8 @@ export function printHeading(heading) {
  */
 export function printDone(label, detail = '', ms) {
   const time = ms === undefined ? '' : dim(formatMs(ms).padStart(8));
-  print(`${green('✓')} ${label.padEnd(columns.label)} ${detail.padEnd(columns.detail)} ${time}`.trimEnd());
+  const text = `${label.padEnd(columns.label)} ${detail.padEnd(columns.detail)} ${time}`;
+  print(`${green('✓')} ${text.trimEnd()}`);
 }
 
 /**

@@ -13,7 +13,7 @@ import { stages } from './check/stages.mjs';
 import { sum, summaryLine } from './check/tally.mjs';
 import { build } from './setup/build.mjs';
 import { install, installedNode, isInstalled } from './setup/install.mjs';
-import { fetchKafkaLibs } from './setup/kafka-libs.mjs';
+import { fetchKafkaLibs, hasKafkaLibs } from './setup/kafka-libs.mjs';
 import { requirePrerequisites } from './setup/prerequisites.mjs';
 import { StackError } from './stack/stack-error.mjs';
 import { formatMs, print, printFailure, printHeading, step, warn } from './terminal.mjs';
@@ -104,9 +104,21 @@ async function prepare() {
   const needsKafka = wanted.includes('integration') || wanted.includes('e2e');
   await step('build', () => build(), ({ built }) => `${built} files`);
   if (!needsKafka) return '';
-  await step('Apache Kafka', (onProgress) => fetchKafkaLibs({ onProgress, signal: stop.signal }));
+  if (!hasKafkaLibs()) await step('Apache Kafka', fetchKafka);
   if (!wanted.includes('e2e')) return '';
-  return step('kcat', (onLine) => provideKcat(onLine, stop.signal), (reason) => reason);
+  return step('kcat', () => provideKcat(stop.signal), (reason) => reason);
+}
+
+/** @param {(detail: string) => void} update */
+function fetchKafka(update) {
+  let files = 0;
+  return fetchKafkaLibs({
+    signal: stop.signal,
+    onProgress: (line) => {
+      if (line.includes('Downloaded')) files += 1;
+      update(`by Maven, ${files} files`);
+    },
+  });
 }
 
 /** @param {string} whyNoKcat */

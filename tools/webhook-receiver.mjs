@@ -3,7 +3,7 @@
  * delivery and refuses what it cannot verify.
  *
  *   POST /hooks      deliveries; any path that begins so
- *   GET  /received   the last 1,000, newest first: {job_id, webhook_id, verified, at, traceparent, …}
+ *   GET  /received   the last 1,000, newest first, see `Received`
  *   PORT, WEBHOOK_SECRET (`whsec_…`, the tenant's)
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';

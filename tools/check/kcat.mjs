@@ -11,19 +11,18 @@ export function hasKcat() {
 
 /**
  * Installs kcat where that is ours to do: as root on Debian.
- * @param {(line: string) => void} onLine
  * @param {AbortSignal} signal
  * @returns {Promise<string>} why there is none, or ''
  */
-export async function provideKcat(onLine, signal) {
+export async function provideKcat(signal) {
   if (hasKcat()) return '';
   if (!existsSync('/etc/debian_version')) return 'kcat is not installed, and this is not Debian';
   if (process.getuid?.() !== 0) return 'kcat is not installed, and only root may install it';
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const failure = 'kcat could not be installed by apt-get';
   try {
-    await runCommand(['apt-get', 'update'], { failure, env, onLine, signal });
-    await runCommand(['apt-get', 'install', '-y', 'kcat'], { failure, env, onLine, signal });
+    await runCommand(['apt-get', 'update'], { failure, env, signal });
+    await runCommand(['apt-get', 'install', '-y', 'kcat'], { failure, env, signal });
   } catch {
     return failure;
   }

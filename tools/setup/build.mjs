@@ -27,7 +27,7 @@ import { swcBuildOptions } from '../swc-options.mjs';
 export function listProjects() {
   return /** @type {const} */ (['libs', 'apps']).flatMap((group) =>
     readdirSync(join(repoRoot, group), { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && existsSync(join(repoRoot, group, entry.name, 'src')))
+      .filter((entry) => existsSync(join(repoRoot, group, entry.name, 'src')))
       .map((entry) => ({
         name: entry.name,
         kind: group === 'apps' ? /** @type {const} */ ('app') : /** @type {const} */ ('lib'),

@@ -2,12 +2,21 @@
 import { join } from 'node:path';
 
 /** Of this process's own environment, what would lead a child astray or is a secret. */
-const withheld =
-  /^(ANTHROPIC_|npm_|PG|MILLRACE_|INIT_CWD$|DATABASE_URL$|KAFKA_BROKERS$|HTTP_PORT$|HTTP_HOST$|NODE_ENV$)/;
+const withheldPrefix = /^(ANTHROPIC|MILLRACE|npm|PG)/;
+const withheld = new Set([
+  'INIT_CWD',
+  'DATABASE_URL',
+  'KAFKA_BROKERS',
+  'HTTP_PORT',
+  'HTTP_HOST',
+  'NODE_ENV',
+]);
 
 /** @param {NodeJS.ProcessEnv} env @returns {NodeJS.ProcessEnv} */
 export function inheritedEnvironment(env) {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !withheld.test(name)));
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !withheldPrefix.test(name) && !withheld.has(name)),
+  );
 }
 
 /**

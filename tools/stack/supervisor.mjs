@@ -161,7 +161,7 @@ class Supervised {
     this.#ready = false;
     if (!this.#wanted) return;
     const how = signal === null ? `with status ${code}` : `by ${signal}`;
-    this.report(`${child.name} (pid ${child.pid}) ended ${how}. The last lines of ${child.logFile}:`);
+    this.report(`${child.name} (pid ${child.pid}) ended ${how}. The end of ${child.logFile}:`);
     for (const line of lastLogLines(child.logFile, child.logStart)) this.report(`    ${line}`);
     await this.#restart(child);
   }

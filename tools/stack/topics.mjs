@@ -4,7 +4,7 @@ import { Kafka, logLevel } from 'kafkajs';
 
 /** A dead letter is looked at by people, days later. */
 const deadLetterRetentionMs = 30 * 86_400_000;
-/** A dead letter is the whole record, which may have the broker's largest size, and more headers. */
+/** A dead letter is the whole record, as large as the broker allows, and our headers. */
 const deadLetterBytesMax = 1_310_720;
 
 /** @param {string} broker @returns {Promise<number>} how many topics there are now */

@@ -62,7 +62,7 @@ function summaryOf(document) {
 /** @param {string} text @returns {string[]} */
 const wordsOf = (text) => text.match(/[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu) ?? [];
 
-/** @param {readonly string[]} words @returns {string[]} what the text is about, as far as counting goes */
+/** @param {readonly string[]} words @returns {string[]} what a text is about, by counting */
 function frequentWords(words) {
   /** @type {Map<string, number>} */
   const counts = new Map();
@@ -95,8 +95,10 @@ function shorten(text) {
 }
 
 /** @param {readonly string[]} items */
-const listOf = (items) =>
-  items.length < 2 ? (items[0] ?? 'nothing') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
+function listOf(items) {
+  if (items.length < 2) return items[0] ?? 'nothing';
+  return `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
+}
 
 /** @param {number} number @param {string} noun */
 const count = (number, noun) => `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`;

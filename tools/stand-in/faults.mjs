@@ -1,5 +1,6 @@
 /**
- * Faults that the stand-in plays for tests: asked for in the prompt, or queued by the control route.
+ * Faults that the stand-in plays for tests: asked for in the prompt, or queued by the control
+ * route.
  *
  *   [[fault:429 retry_after=2 times=1]]   429 with `retry-after`
  *   [[fault:500]]  [[fault:529 times=3]]  an error; without `times` it never gets better

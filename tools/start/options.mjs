@@ -65,7 +65,8 @@ function parse(args) {
 }
 
 /**
- * @param {string | undefined} given npm runs scripts in the repository: INIT_CWD is where the user is
+ * npm runs scripts in the repository's folder: INIT_CWD is where the user is.
+ * @param {string | undefined} given
  * @returns {SampleDocument}
  */
 function readDocument(given) {

@@ -6,7 +6,7 @@ import { bold, dim, green, print, printDone, red, step } from '../terminal.mjs';
 /** A stop takes 15 s at the most; a little more before it is called a failure. */
 const stopTimeoutMs = 20_000;
 
-/** @param {string} home @returns {number} 0 when it runs and serves, 1 while it starts, 3 when down */
+/** @param {string} home @returns {number} 0: it serves, 1: it is starting, 3: it is down */
 export function showStatus(home) {
   const state = readRunningStack(home);
   if (state === undefined) {
@@ -14,7 +14,8 @@ export function showStatus(home) {
     return 3;
   }
   const since = new Date(state.startedAt).toLocaleString();
-  print(bold(`Millrace ${state.ready ? 'runs' : 'is starting'}`) + dim(`  pid ${state.pid}, since ${since}`));
+  const heading = bold(`Millrace ${state.ready ? 'runs' : 'is starting'}`);
+  print(`${heading}  ${dim(`pid ${state.pid}, since ${since}`)}`);
   for (const { name, pid, alive } of listProcesses(home)) {
     const url = state.urls[urlNames[name] ?? name] ?? addressOf(name, state.ports);
     const mark = alive ? green('✓') : red('✗');

@@ -118,7 +118,7 @@ function claudeFromEnvironment() {
   if (apiKey !== undefined && apiKey.trim() !== '') {
     return { apiKey: apiKey.trim(), baseUrl: process.env['ANTHROPIC_BASE_URL'] || undefined };
   }
-  print(yellow('No ANTHROPIC_API_KEY: a Claude stand-in answers. Its text is made up, not a model’s.'));
+  print(yellow('No ANTHROPIC_API_KEY: a Claude stand-in answers, and no model is asked.'));
   return undefined;
 }
 

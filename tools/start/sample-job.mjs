@@ -3,6 +3,7 @@
  * answer is streamed, the webhook arrives and verifies, and the job is read back.
  */
 import { randomBytes } from 'node:crypto';
+import { relative } from 'node:path';
 
 import { cloudEventHeaders, isTerminal, topics, traceHeaders } from '@millrace/contracts';
 import { Kafka, logLevel } from 'kafkajs';
@@ -23,8 +24,16 @@ const answerTokensMax = 1_024;
 
 /**
  * @typedef {import('../stack.mjs').Stack} Stack
- * @typedef {{ stack: Stack, jobId: string, traceId: string, startedAt: number, signal: AbortSignal }} Job
  *
+ * @typedef {object} Job
+ * @property {Stack} stack
+ * @property {string} jobId
+ * @property {string} traceId
+ * @property {number} startedAt
+ * @property {AbortSignal} signal
+ */
+
+/**
  * @param {object} options
  * @param {Stack} options.stack
  * @param {string} options.jobId
@@ -33,7 +42,9 @@ const answerTokensMax = 1_024;
  * @returns {Promise<Error | undefined>} what went wrong
  */
 export async function doSampleJob({ stack, jobId, document, signal }) {
-  printHeading(`The main job, once: a summary of ${document.path}`);
+  const shown = relative(process.env['INIT_CWD'] ?? process.cwd(), document.path);
+  const name = shown.startsWith('..') ? document.path : shown;
+  printHeading(`The main job, once: a summary of ${name}`);
   /** @type {Job} */
   const job = {
     stack,
@@ -174,7 +185,13 @@ async function expectWebhook(job) {
   }
 }
 
-/** @typedef {{ job_id: string, webhook_id: string, verified: boolean, traceparent?: string }} Delivery */
+/**
+ * @typedef {object} Delivery as the sample receiver lists it
+ * @property {string} job_id
+ * @property {string} webhook_id
+ * @property {boolean} verified
+ * @property {string} [traceparent]
+ */
 
 /** @param {Job} job */
 async function readBack(job) {

@@ -30,6 +30,11 @@ import type { RunningCall, RunningCalls } from './running-calls.ts';
 
 /** Until parameters that could not be read are tried again: Postgres is away. */
 const unreadableRetryMs = 1_000;
+/**
+ * A row is claimable again no sooner than this, so that it does not come back to a process which
+ * has not yet heard that it gave it away.
+ */
+const requeueMsMin = 50;
 /** Calls of dead processes that are looked at together. */
 const reapRowsMax = 500;
 
@@ -64,30 +69,28 @@ type Prepared =
 
 export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   readonly #options: CallPolicyOptions;
-  /** Rows that this process knows it holds, as `#owner`. */
-  readonly #held = new Set<string>();
-  #owner = '';
+  /** Rows that this process knows it holds, each with the owner that it holds it as. */
+  readonly #held = new Map<string, string>();
 
   constructor(options: CallPolicyOptions) {
     this.#options = options;
   }
 
-  get held(): readonly string[] {
-    return [...this.#held];
+  /** Rows that are held under this owner; what was held under another is not ours any more. */
+  heldAs(owner: string): readonly string[] {
+    for (const [id, holder] of this.#held) if (holder !== owner) this.#held.delete(id);
+    return [...this.#held.keys()];
   }
 
-  /** Rows are ours, under this owner; what was held under another is not ours any more. */
+  /** Rows are ours, under this owner. */
   holds(owner: string, calls: readonly Call[]): void {
-    if (owner !== this.#owner) this.#held.clear();
-    this.#owner = owner;
-    for (const { id } of calls) this.#held.add(id);
+    for (const { id } of calls) this.#held.set(id, owner);
   }
 
   async claim(options: { owner: string; limit: number }): Promise<Claimed<Call>> {
     const { gate, ledger } = this.#options;
-    this.holds(options.owner, []);
     // A probe that went with a lost lease says nothing any more.
-    gate.releaseProbe((callId) => !this.#held.has(callId));
+    gate.releaseProbe((callId) => this.#held.get(callId) !== options.owner);
     const admission = gate.admission();
     switch (admission.kind) {
       case 'none':
@@ -171,7 +174,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   }
 
   async settle(call: Call, outcome: CallOutcome): Promise<void> {
-    outcome.entry ??= await this.#options.completions.entryOf(outcome);
+    outcome.entry ??= notAtOnce(await this.#options.completions.entryOf(outcome));
     await this.#write(outcome.entry, outcome.context);
     this.#held.delete(call.id);
   }
@@ -286,6 +289,12 @@ function verdictOn(answer: ClaudeAnswer): ReturnType<typeof classifyAnswer> | un
     default:
       return assertNever(answer);
   }
+}
+
+function notAtOnce(entry: LedgerEntry): LedgerEntry {
+  const { next } = entry;
+  if (next.kind === 'ended') return entry;
+  return { ...entry, next: { ...next, delayMs: Math.max(next.delayMs, requeueMsMin) } };
 }
 
 function unsendable(code: 'session_too_long' | 'internal', detail: string): Prepared {

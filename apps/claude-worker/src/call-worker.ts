@@ -53,7 +53,6 @@ export class CallWorker {
   readonly #deltas: DeltaTeller;
   readonly #running: RunningCalls;
   #lookTimer: NodeJS.Timeout | undefined;
-  #mayHoldUnknown = false;
 
   constructor(options: CallWorkerOptions) {
     const { api, blobs, codec, deadlines, ledger, limits, log, metrics, pool } = options;
@@ -123,11 +122,6 @@ export class CallWorker {
     await this.#outbox.stop();
   }
 
-  /** A statement failed whose effect is not known: rows may be ours that we do not know of. */
-  mayHoldUnknown(): void {
-    this.#mayHoldUnknown = true;
-  }
-
   #showInFlight(): void {
     const gauge = this.#options.metrics.gauge(names.metric.workInFlight, {
       help: 'Rows that this process runs.',
@@ -152,15 +146,14 @@ export class CallWorker {
     }
   }
 
+  /**
+   * A statement may give us rows and its answer be lost. They would wait for ever, since we live.
+   */
   async #releaseUnknown(): Promise<void> {
-    if (!this.#mayHoldUnknown) return;
-    this.#mayHoldUnknown = false;
-    try {
-      const released = await this.ledger.releaseUnknown(this.queue.owner, this.policy.held);
-      if (released > 0) this.queue.wake();
-    } catch (error) {
-      this.#mayHoldUnknown = true;
-      throw error;
-    }
+    const { owner } = this.queue;
+    const released = await this.ledger.releaseUnknown(owner, this.policy.heldAs(owner));
+    if (released === 0) return;
+    this.#options.log.warn({ released }, 'calls that nobody ran were put back');
+    this.queue.wake();
   }
 }

@@ -67,7 +67,6 @@ export class ClaudeRequestsConsumer {
     }
     for (const result of results) {
       if (result.status === 'fulfilled' || result.reason instanceof BadRowError) continue;
-      this.worker.mayHoldUnknown();
       throw result.reason;
     }
   }

@@ -7,9 +7,10 @@ import { trace, TraceFlags, type Context } from '@opentelemetry/api';
 /** A context that belongs to some trace, even where tracing is off: ids are shown to callers. */
 export function withTrace(context: Context): Context {
   if (traceIdOf(context) !== undefined) return context;
+  const ids = randomBytes(24).toString('hex');
   return trace.setSpanContext(context, {
-    traceId: randomBytes(16).toString('hex'),
-    spanId: randomBytes(8).toString('hex'),
+    traceId: ids.slice(0, 32),
+    spanId: ids.slice(32),
     traceFlags: TraceFlags.NONE,
   });
 }

@@ -1,5 +1,3 @@
-import type { ServerResponse } from 'node:http';
-
 import { sseKeepAlive } from './core/sse-frame.ts';
 
 /** A reader that leaves this much unread is dropped; it may connect again. */
@@ -12,15 +10,26 @@ const headers = {
   'x-accel-buffering': 'no',
 };
 
+/** The part of Node's `ServerResponse` that a stream needs. */
+export interface StreamedResponse {
+  readonly writableLength: number;
+  writeHead(status: number, headers: Readonly<Record<string, string>>): unknown;
+  flushHeaders(): void;
+  write(text: string): unknown;
+  end(): unknown;
+  destroy(): unknown;
+  on(event: 'close' | 'error', listener: () => void): unknown;
+}
+
 /** One open event stream. Written to the response itself, so that no framework adds to it. */
 export class SseConnection {
-  readonly #response: ServerResponse;
+  readonly #response: StreamedResponse;
   readonly #keepAlive: NodeJS.Timeout;
   #isOpen = true;
   #onClosed: (() => void) | undefined;
 
   /** Sends the headers at once: a client must not wait for the first token to be connected. */
-  constructor(response: ServerResponse, more: Readonly<Record<string, string>>) {
+  constructor(response: StreamedResponse, more: Readonly<Record<string, string>>) {
     this.#response = response;
     response.writeHead(200, { ...headers, ...more });
     response.flushHeaders();

@@ -1,9 +1,7 @@
-import type { ServerResponse } from 'node:http';
-
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 
 import { ProblemError } from './core/problem.ts';
-import { SseConnection } from './sse-connection.ts';
+import { SseConnection, type StreamedResponse } from './sse-connection.ts';
 
 /** Streams of one process: what a few hundred MiB of socket buffers allow. */
 const connectionsMax = 10_000;
@@ -19,7 +17,10 @@ export class SseConnections implements OnModuleDestroy {
     throw new ProblemError('too_many_requests', 'too many event streams are open here');
   }
 
-  accept(response: ServerResponse, headers: Readonly<Record<string, string>> = {}): SseConnection {
+  accept(
+    response: StreamedResponse,
+    headers: Readonly<Record<string, string>> = {},
+  ): SseConnection {
     const connection = new SseConnection(response, headers);
     this.open.add(connection);
     return connection;

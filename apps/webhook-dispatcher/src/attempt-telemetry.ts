@@ -141,9 +141,14 @@ function lineOf(delivery: Delivery, outcome: Outcome): Record<string, unknown> {
           status: attempt.status ?? undefined,
           class: attempt.class ?? undefined,
           body_bytes: delivery.body.length,
-          connect_ms: attempt.timings.connectMs,
-          first_byte_ms: attempt.timings.firstByteMs,
-          total_ms: attempt.timings.totalMs,
+          connect_ms: rounded(attempt.timings.connectMs),
+          first_byte_ms: rounded(attempt.timings.firstByteMs),
+          total_ms: rounded(attempt.timings.totalMs),
         }),
   };
+}
+
+/** A tenth of a millisecond is as exact as an event loop is. */
+function rounded(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms * 10) / 10;
 }

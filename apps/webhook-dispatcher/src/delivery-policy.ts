@@ -25,17 +25,21 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
 
   claim({ owner, limit }: { owner: string; limit: number }): Promise<Claimed<Delivery>> {
     const { deliveries, slots } = this.options;
-    const { perOriginMax } = slots;
-    return deliveries.claim({ owner, limit, busy: slots.busy(), perOriginMax });
+    const busy = slots.busy(performance.now());
+    const roomElsewhere = slots.limits.inFlightMax;
+    return deliveries.claim({ owner, limit, busy, roomElsewhere });
   }
 
   async run(delivery: Delivery, signal: AbortSignal): Promise<Outcome> {
     const { slots, onRoom } = this.options;
     slots.take(delivery);
+    let answered = false;
     try {
-      return await this.attempt(delivery, signal);
+      const outcome = await this.attempt(delivery, signal);
+      answered = isAnswered(outcome);
+      return outcome;
     } finally {
-      if (slots.release(delivery)) onRoom();
+      if (slots.release(delivery, { answered, nowMs: performance.now() })) onRoom();
     }
   }
 
@@ -109,4 +113,9 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
       return 'unavailable';
     }
   }
+}
+
+/** Whatever the receiver said: it is not hanging. */
+function isAnswered(outcome: Outcome): boolean {
+  return outcome.kind !== 'postponed' && (outcome.attempt?.status ?? null) !== null;
 }

@@ -87,7 +87,11 @@ class Dispatcher {
   private readonly courier: EgressClient;
 
   constructor(pool: Pool, options: DispatcherOptions = {}) {
-    const slots = new OriginSlots(options.perOriginMax ?? 50);
+    const slots = new OriginSlots({
+      inFlightMax: options.perOriginMax ?? 50,
+      inFlightLivelyMax: options.perOriginMax ?? 50,
+      livelyMs: 1_000,
+    });
     this.deliveries = new PostgresDeliveries(pool, codec);
     this.tenants = new PostgresTenants(pool, codec);
     this.courier = new EgressClient(

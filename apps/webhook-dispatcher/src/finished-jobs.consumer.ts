@@ -103,7 +103,7 @@ export class FinishedJobsConsumer {
   ): { owned: NewDelivery[]; left: NewDelivery[] } {
     const owned: NewDelivery[] = [];
     const left: NewDelivery[] = [];
-    const plan = this.slots.plan();
+    const plan = this.slots.plan(performance.now());
     for (const { delivery } of intakes) {
       if (owned.length < granted && plan.take(delivery)) owned.push({ ...delivery, owner });
       else left.push(delivery);

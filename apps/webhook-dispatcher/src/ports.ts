@@ -8,9 +8,10 @@ import type { Outcome } from './core/outcome.ts';
 export interface ClaimOptions {
   readonly owner: string;
   readonly limit: number;
-  /** What this process sends already, by lane. */
+  /** The room that is left at origins to which this process sends already. */
   readonly busy: readonly BusyLane[];
-  readonly perOriginMax: number;
+  /** The room at every other origin. */
+  readonly roomElsewhere: number;
 }
 
 /** The table of deliveries. */

@@ -42,7 +42,8 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
   } catch (error) {
     if (current === undefined) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`migration ${current} failed, nothing was applied: ${reason}`, { cause: error });
+    const message = `migration ${current} failed, nothing was applied: ${reason}`;
+    throw new Error(message, { cause: error });
   } finally {
     await client.end();
   }

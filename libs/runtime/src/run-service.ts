@@ -50,10 +50,7 @@ export async function runService<C extends CommonConfig>(
 
 async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise<void> {
   const config = typeof options.config === 'function' ? options.config() : options.config;
-  // A signal that comes while the service still boots ends it: there is nothing to bring home yet.
-  const stopBoot = () => process.exit(0);
-  onSignals(stopBoot);
-
+  const signals = new StopSignals();
   const app = await createApp(options, config);
   const tracing = startServiceTracing(app, config);
   app.get(Metrics).collectProcessMetrics();
@@ -63,8 +60,10 @@ async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise
   await app.startAllMicroservices();
   await listen(app, config);
 
-  process.off('SIGTERM', stopBoot).off('SIGINT', stopBoot);
-  stopOnSignals(app, config, tracing);
+  signals.onStop = (signal) => {
+    app.get(Logger).info({ event: names.event.serviceStopping, signal }, 'the service stops');
+    void stop(app, config, tracing);
+  };
   const where = { event: names.event.serviceStarted, port: config.HTTP_PORT };
   app.get(Logger).info(where, 'the service serves');
 }
@@ -121,7 +120,10 @@ function findTransport(app: NestFastifyApplication): ServiceTransport | undefine
 
 async function listen(app: NestFastifyApplication, config: CommonConfig): Promise<void> {
   try {
-    await app.listen(config.HTTP_PORT, config.HTTP_HOST);
+    // Not by Nest's own `listen`, which logs a taken port before it throws it.
+    await app.init();
+    const server = app.getHttpAdapter().getInstance();
+    await server.listen({ port: config.HTTP_PORT, host: config.HTTP_HOST });
   } catch (error) {
     if (errorCodeOf(error) === 'EADDRINUSE') {
       const place = `port ${config.HTTP_PORT} on ${config.HTTP_HOST}`;
@@ -129,17 +131,6 @@ async function listen(app: NestFastifyApplication, config: CommonConfig): Promis
     }
     throw error;
   }
-}
-
-function stopOnSignals(app: NestFastifyApplication, config: CommonConfig, tracing: Tracing): void {
-  let stopping = false;
-  onSignals((signal) => {
-    // A terminal's Ctrl-C arrives twice when npm passes it on: the second one changes nothing.
-    if (stopping) return;
-    stopping = true;
-    app.get(Logger).info({ event: names.event.serviceStopping, signal }, 'the service stops');
-    void stop(app, config, tracing);
-  });
 }
 
 async function stop(
@@ -171,9 +162,27 @@ async function closeAll(app: NestFastifyApplication, tracing: Tracing): Promise<
   await tracing.shutdown();
 }
 
-function onSignals(listener: (signal: string) => void): void {
-  process.on('SIGTERM', listener);
-  process.on('SIGINT', listener);
+/**
+ * Hears a stop from the first moment on. The listeners are never exchanged: Node loses a signal
+ * that comes between the removal of one and the dispatch to the next.
+ */
+class StopSignals {
+  /** While the service still boots there is nothing to bring home. */
+  onStop: (signal: string) => void = () => process.exit(0);
+  private isStopping = false;
+
+  constructor() {
+    const listener = (signal: string) => this.hear(signal);
+    process.on('SIGTERM', listener);
+    process.on('SIGINT', listener);
+  }
+
+  private hear(signal: string): void {
+    // A terminal's Ctrl-C arrives twice when npm passes it on: the second one changes nothing.
+    if (this.isStopping) return;
+    this.isStopping = true;
+    this.onStop(signal);
+  }
 }
 
 function describeBootFailure(error: unknown): string {

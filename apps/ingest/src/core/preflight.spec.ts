@@ -5,6 +5,7 @@ import { maxTokensDefault, preflight } from './preflight.ts';
 const user = { role: 'user', content: 'Hi' };
 const toolUse = { role: 'assistant', content: [{ type: 'tool_use', id: 't1', name: 'x' }] };
 const toolResult = { type: 'tool_result', tool_use_id: 't1', content: 'ok' };
+const results = { role: 'user', content: [toolResult] };
 const check = (params: Record<string, unknown>) =>
   preflight({ messages: [user], ...params }, { defaultModel: 'claude-sonnet-5-5' });
 
@@ -75,8 +76,8 @@ describe('preflight', () => {
 
   it.each<[string, Record<string, unknown>]>([
     ['a document in a user message', { messages: [{ role: 'user', content: [document] }] }],
-    ['a tool_use that is answered', { messages: [user, toolUse, { role: 'user', content: [toolResult] }] }],
-    ['a session’s turn that begins with results', { messages: [{ role: 'user', content: [toolResult] }] }],
+    ['a tool_use that is answered', { messages: [user, toolUse, results] }],
+    ['a session’s turn that begins with results', { messages: [results] }],
     ['an empty last assistant turn', { messages: [user, { role: 'assistant', content: '' }] }],
     ['a parameter that is new', { brand_new: { x: 1 } }],
   ])('lets %s pass', (_what, params) => {

@@ -22,9 +22,9 @@ export const claimSql = `
       WHERE d.state = 'waiting' AND (d.tenant, d.origin) > (lane.tenant, lane.origin)
       ORDER BY d.tenant, d.origin LIMIT 1) AS next
   ), room AS (
-    SELECT lane.tenant, lane.origin, greatest($6::int - coalesce(busy.in_flight, 0), 0) AS slots
+    SELECT lane.tenant, lane.origin, coalesce(busy.room, $6::int) AS slots
     FROM lane
-    LEFT JOIN unnest($3::text[], $4::text[], $5::int[]) AS busy (tenant, origin, in_flight)
+    LEFT JOIN unnest($3::text[], $4::text[], $5::int[]) AS busy (tenant, origin, room)
       USING (tenant, origin)
   ), due AS (
     SELECT d.id, d.retry, d.not_before, room.slots, row_number() OVER (

@@ -58,7 +58,7 @@ export class PostgresDeliveries extends Deliveries {
 
   async claim(options: ClaimOptions): Promise<Claimed<Delivery>> {
     await this.giveBackDoubtful(options.owner);
-    const { owner, limit, busy, perOriginMax } = options;
+    const { owner, limit, busy, roomElsewhere } = options;
     const { rows } = await this.pool.query<DeliveryRow>({
       name: 'deliveries_claim',
       text: claimSql,
@@ -67,8 +67,8 @@ export class PostgresDeliveries extends Deliveries {
         limit,
         busy.map(({ tenant }) => tenant),
         busy.map(({ origin }) => origin),
-        busy.map(({ inFlight }) => inFlight),
-        perOriginMax,
+        busy.map(({ room }) => room),
+        roomElsewhere,
       ],
     });
     const deliveries = rows.map((row) => deliveryOfRow(row, owner, this.codec));

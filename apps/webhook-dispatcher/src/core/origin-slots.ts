@@ -1,8 +1,21 @@
+export interface OriginLimits {
+  /** Deliveries that one process sends at once to one origin of one tenant. */
+  readonly inFlightMax: number;
+  /** The same for an origin that has answered just now. */
+  readonly inFlightLivelyMax: number;
+  /** How long an answer counts as just now. */
+  readonly livelyMs: number;
+}
+
 /**
- * Deliveries that one process sends at once to one origin of one tenant. A tenth of the process's
- * slots: a receiver that hangs holds these and no more, and the other receivers go on.
+ * A receiver that hangs holds a tenth of the default 500 slots and no more, and the others go on.
+ * One that answers gives its slots back at once, so that it may have half of them.
  */
-export const inFlightPerOriginMax = 50;
+export const originLimitsDefault: OriginLimits = {
+  inFlightMax: 50,
+  inFlightLivelyMax: 250,
+  livelyMs: 1_000,
+};
 
 export interface Lane {
   readonly tenant: string;
@@ -10,49 +23,68 @@ export interface Lane {
 }
 
 export interface BusyLane extends Lane {
+  /** Deliveries that may be sent to it beside those under way. */
+  readonly room: number;
+}
+
+interface LaneState extends Lane {
   readonly inFlight: number;
+  readonly answeredAtMs: number;
 }
 
 /** Counts what is in flight by (tenant, origin), so that no origin takes all slots. */
 export class OriginSlots {
-  private readonly lanes = new Map<string, BusyLane>();
+  private readonly lanes = new Map<string, LaneState>();
 
-  constructor(readonly perOriginMax: number = inFlightPerOriginMax) {}
+  constructor(readonly limits: OriginLimits = originLimitsDefault) {}
 
   take(lane: Lane): void {
-    this.set(lane, this.inFlight(lane) + 1);
+    const state = this.stateOf(lane);
+    this.lanes.set(keyOf(lane), { ...state, inFlight: state.inFlight + 1 });
   }
 
   /** @returns whether the lane was full until now, so that its waiting rows may move up. */
-  release(lane: Lane): boolean {
-    const inFlight = this.inFlight(lane);
-    if (inFlight <= 1) this.lanes.delete(keyOf(lane));
-    else this.set(lane, inFlight - 1);
-    return inFlight >= this.perOriginMax;
+  release(lane: Lane, end: { readonly answered: boolean; readonly nowMs: number }): boolean {
+    const before = this.stateOf(lane);
+    const wasFull = this.roomOf(before, end.nowMs) <= 0;
+    const answeredAtMs = end.answered ? end.nowMs : before.answeredAtMs;
+    const inFlight = before.inFlight - 1;
+    if (inFlight <= 0) this.lanes.delete(keyOf(lane));
+    else this.lanes.set(keyOf(lane), { ...before, inFlight, answeredAtMs });
+    return wasFull;
   }
 
   /** Rooms that may be given out now, for deliveries that start a moment later. */
-  plan(): { take(lane: Lane): boolean } {
-    const planned = new OriginSlots(this.perOriginMax);
+  plan(nowMs: number): { take(lane: Lane): boolean } {
+    const planned = new Map<string, number>();
     return {
       take: (lane) => {
-        const room = this.inFlight(lane) + planned.inFlight(lane) < this.perOriginMax;
-        if (room) planned.take(lane);
-        return room;
+        const taken = planned.get(keyOf(lane)) ?? 0;
+        const hasRoom = taken < this.roomOf(this.stateOf(lane), nowMs);
+        if (hasRoom) planned.set(keyOf(lane), taken + 1);
+        return hasRoom;
       },
     };
   }
 
-  busy(): BusyLane[] {
-    return [...this.lanes.values()];
+  busy(nowMs: number): BusyLane[] {
+    return [...this.lanes.values()].map((state) => ({
+      tenant: state.tenant,
+      origin: state.origin,
+      room: this.roomOf(state, nowMs),
+    }));
   }
 
-  private set({ tenant, origin }: Lane, inFlight: number): void {
-    this.lanes.set(keyOf({ tenant, origin }), { tenant, origin, inFlight });
+  private stateOf(lane: Lane): LaneState {
+    const { tenant, origin } = lane;
+    const never = { tenant, origin, inFlight: 0, answeredAtMs: Number.NEGATIVE_INFINITY };
+    return this.lanes.get(keyOf(lane)) ?? never;
   }
 
-  private inFlight(lane: Lane): number {
-    return this.lanes.get(keyOf(lane))?.inFlight ?? 0;
+  private roomOf({ inFlight, answeredAtMs }: LaneState, nowMs: number): number {
+    const { inFlightMax, inFlightLivelyMax, livelyMs } = this.limits;
+    const isLively = nowMs - answeredAtMs <= livelyMs;
+    return Math.max(0, (isLively ? inFlightLivelyMax : inFlightMax) - inFlight);
   }
 }
 

@@ -26,6 +26,8 @@ export interface KafkaOptions {
 
 const connectMsMax = 3_000;
 const requestMsMax = 15_000;
+/** Short: after it our own restarts go on, whose waits are shorter than those of kafkajs. */
+const retry = { retries: 3, initialRetryTime: 200, maxRetryTime: 1_000 };
 
 /** @returns a client over kafkajs. It connects when something is asked of it. */
 export function createKafka(options: KafkaOptions): KafkaClient {
@@ -46,6 +48,7 @@ class KafkajsClient extends KafkaClient {
       clientId: options.clientId,
       connectionTimeout: connectMsMax,
       requestTimeout: requestMsMax,
+      retry,
       // kafkajs tells of rejoins and pauses at this level, and of retries above it.
       logLevel: logLevel.INFO,
       logCreator: kafkajsLogger(options.log),

@@ -20,6 +20,9 @@ const fetchWaitMsMax = 250;
 const partitionBytesMax = 2 * 1024 * 1024;
 const fetchBytesMax = 8 * 1024 * 1024;
 
+/** Of one request inside kafkajs; what is not mended then is a crash, and a new member. */
+const retry = { retries: 3, initialRetryTime: 200, maxRetryTime: 1_000 };
+
 /** One membership of a consumer group. It is not started again after it ended. */
 export class KafkajsConsumer implements ConsumerPort {
   private readonly consumer: Consumer;
@@ -40,7 +43,7 @@ export class KafkajsConsumer implements ConsumerPort {
       maxBytesPerPartition: partitionBytesMax,
       maxBytes: fetchBytesMax,
       // kafkajs gives up for good after some errors and restarts after others: all are ours.
-      retry: { restartOnFailure: () => Promise.resolve(false) },
+      retry: { ...retry, restartOnFailure: () => Promise.resolve(false) },
     });
     this.listen();
   }

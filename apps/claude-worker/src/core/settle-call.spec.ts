@@ -1,0 +1,229 @@
+import { describe, expect, it } from '@jest/globals';
+import { jobIdSchema, sessionIdSchema, tenantIdSchema } from '@millrace/contracts';
+
+import { type Call, firstAttempt } from './call.ts';
+import type { AnswerSource, ClaudeAnswer } from './claude-answer.ts';
+import type { ClaudeMessage } from './claude-message.ts';
+import { type Gate, openGate } from './gate.ts';
+import { isEnding, jobFinished } from './job-finished.ts';
+import { sessionBytesMax, turnMessages, withHistory } from './session-history.ts';
+import { callAgeMsMax, settleCall, settleInterrupted } from './settle-call.ts';
+
+const source: AnswerSource = { httpStatus: 200, requestId: 'req_1', standIn: false };
+const limits = { retryBaseMs: 1_000, redispatchMax: 1 };
+
+const call: Call = firstAttempt(
+  {
+    id: 'default/job-1',
+    tenant: tenantIdSchema.parse('default'),
+    callId: jobIdSchema.parse('job-1'),
+    lane: 'standard',
+    session: null,
+    stream: false,
+    params: { model: 'claude-sonnet-5-5', max_tokens: 10, messages: [] },
+    paramsRef: null,
+    reply: { kind: 'job', created_at: '2026-11-23T10:00:00.000Z' },
+    origin: { topic: 't', partition: 0, offset: '1', key: null, headers: {} },
+    traceparent: null,
+    tracestate: null,
+  },
+  'owner',
+  0,
+);
+
+function message(fields: Partial<ClaudeMessage> = {}): ClaudeMessage {
+  return {
+    type: 'message',
+    model: 'claude-sonnet-5-5',
+    content: [{ type: 'text', text: 'a' }, { type: 'tool_use' }, { type: 'text', text: 'b' }],
+    stop_reason: 'end_turn',
+    usage: { input_tokens: 1, output_tokens: 2 },
+    ...fields,
+  };
+}
+
+function answered(fields: Partial<ClaudeMessage> = {}): ClaudeAnswer {
+  return { kind: 'message', message: message(fields), source };
+}
+
+function refused(httpStatus: number, retryAfterMs: number | null = null): ClaudeAnswer {
+  const error = { httpStatus, type: null, errorCode: null, retryAfterMs, detail: 'no' };
+  return { kind: 'error', error, source: { ...source, httpStatus } };
+}
+
+const cut: ClaudeAnswer = { kind: 'cut', reason: 'answer_truncated', source };
+
+interface Given {
+  readonly call?: Partial<Call>;
+  readonly gate?: Gate;
+  readonly ageMs?: number;
+}
+
+function settle(answer: ClaudeAnswer, given: Given = {}) {
+  return settleCall({
+    call: { ...call, ...given.call },
+    answer,
+    gate: given.gate ?? openGate,
+    nowMs: 0,
+    ageMs: given.ageMs ?? 0,
+    random: 0,
+    limits,
+  });
+}
+
+describe('a message', () => {
+  it.each(['end_turn', 'max_tokens', 'stop_sequence', 'tool_use', 'model_context_window_exceeded'])(
+    'with the stop_reason %s is a success',
+    (stopReason) => {
+      expect(settle(answered({ stop_reason: stopReason })).kind).toBe('succeeded');
+    },
+  );
+
+  it.each([
+    ['refusal', 'refusal'],
+    ['pause_turn', 'unknown_stop_reason'],
+    ['something_new', 'unknown_stop_reason'],
+    [null, 'unknown_stop_reason'],
+  ])('with the stop_reason %p fails with %s, with the message', (stopReason, code) => {
+    expect(settle(answered({ stop_reason: stopReason }))).toMatchObject({
+      kind: 'failed',
+      code,
+      message: { stop_reason: stopReason },
+      attempt: { outcome: 'failed' },
+      deadLetter: false,
+    });
+  });
+});
+
+describe('a failure', () => {
+  it('is retried five times, then the job has failed', () => {
+    const delays = [0, 1, 2, 3, 4].map((failures) => settle(refused(500), { call: { failures } }));
+    expect(delays.map((again) => (again.kind === 'again' ? again.delayMs : null))).toEqual([
+      1_000, 2_000, 4_000, 8_000, 16_000,
+    ]);
+    expect(settle(refused(500), { call: { failures: 5 } })).toMatchObject({
+      kind: 'failed',
+      code: 'retries_exhausted',
+      deadLetter: true,
+    });
+  });
+
+  it('waits as long as the server asks, when that is longer', () => {
+    expect(settle(refused(529, 9_000))).toMatchObject({ delayMs: 9_000, counts: 'failure' });
+    expect(settle(refused(529, 10))).toMatchObject({ delayMs: 1_000, counts: 'failure' });
+  });
+
+  it('is unknown when it may have been paid, failed when it was refused', () => {
+    expect(settle(cut)).toMatchObject({ attempt: { outcome: 'unknown' } });
+    expect(settle(refused(500))).toMatchObject({ attempt: { outcome: 'failed' } });
+    expect(settle({ kind: 'unreachable', code: 'ECONNREFUSED' })).toMatchObject({
+      attempt: { outcome: 'failed', code: 'ECONNREFUSED' },
+    });
+  });
+
+  it('is no attempt while the gate is shut, until the call is too old', () => {
+    const gate: Gate = { kind: 'unhealthy', probesFailed: 0, nextProbeAtMs: 4_000, probe: null };
+    expect(settle(refused(500), { gate, call: { failures: 5 } })).toMatchObject({
+      kind: 'again',
+      counts: 'nothing',
+      delayMs: 4_000,
+    });
+    expect(settle(refused(500), { gate, ageMs: callAgeMsMax })).toMatchObject({
+      kind: 'failed',
+      code: 'deadline_exceeded',
+    });
+  });
+
+  it('waits for people while the account is parked, however old the call', () => {
+    const gate: Gate = { kind: 'parked', probesFailed: 0, nextProbeAtMs: 30_000, probe: null };
+    const given = { gate, ageMs: 2 * callAgeMsMax };
+    expect(settle(refused(401), given)).toMatchObject({ kind: 'again', counts: 'nothing' });
+    expect(settle(cut, given)).toMatchObject({ kind: 'again', counts: 'nothing' });
+  });
+
+  it('is no attempt when it came too fast', () => {
+    const gate: Gate = { kind: 'rate_limited', untilMs: 7_000 };
+    expect(settle(refused(429, 7_000), { gate })).toMatchObject({
+      kind: 'again',
+      counts: 'nothing',
+      delayMs: 7_000,
+    });
+  });
+});
+
+describe('a call that was interrupted', () => {
+  it('is sent again as often as it may be, then nobody knows', () => {
+    expect(settleInterrupted(call, limits)).toMatchObject({
+      kind: 'again',
+      counts: 'redispatch',
+      delayMs: 0,
+    });
+    expect(settleInterrupted({ ...call, redispatches: 1 }, limits)).toMatchObject({
+      kind: 'failed',
+      code: 'outcome_unknown',
+      attempt: { outcome: 'unknown' },
+    });
+    expect(settleInterrupted(call, { ...limits, redispatchMax: 0 }).kind).toBe('failed');
+  });
+
+  it('ends when it was cancelled', () => {
+    expect(settle({ kind: 'interrupted', by: 'cancel' }).kind).toBe('cancelled');
+  });
+});
+
+describe('the completion', () => {
+  it('tells the text, the message, the usage and every attempt', () => {
+    const ending = settle(answered());
+    if (!isEnding(ending)) throw new TypeError('it has not ended');
+    const first = {
+      number: 1,
+      outcome: 'failed' as const,
+      started_at: '1970-01-01T00:00:00.000Z',
+      ended_at: '1970-01-01T00:00:00.000Z',
+    };
+    const done = jobFinished({
+      call: { ...call, attempt: 2, closedAttempts: [first] },
+      ending,
+      finishedAtMs: 1_500,
+      messageRef: null,
+    });
+    expect(done).toMatchObject({
+      status: 'succeeded',
+      result: 'ab',
+      usage: { input_tokens: 1, output_tokens: 2 },
+      attempts: [{ number: 1 }, { number: 2, outcome: 'succeeded', request_id: 'req_1' }],
+      finished_at: '1970-01-01T00:00:01.500Z',
+    });
+    const byReference = jobFinished({ call, ending, finishedAtMs: 0, messageRef: 'blob_x' });
+    expect(byReference).toMatchObject({ message_ref: 'blob_x' });
+    expect(byReference.result).toBeUndefined();
+    expect(byReference.message).toBeUndefined();
+  });
+});
+
+describe('a conversation', () => {
+  const turn = { messages: [{ role: 'user', content: 'and?' }], model: 'm' };
+
+  it('goes before the turn’s own messages', () => {
+    const history = [{ role: 'user', content: 'hi' }];
+    expect(withHistory(turn, history)).toEqual({
+      model: 'm',
+      messages: [...history, ...turn.messages],
+    });
+    expect(withHistory(turn, [])).toBe(turn);
+  });
+
+  it('gains the turn and the unmodified answer', () => {
+    const { content } = message();
+    expect(turnMessages(turn, message())).toEqual([
+      ...turn.messages,
+      { role: 'assistant', content },
+    ]);
+    expect(turnMessages(turn, message({ content: [] }))).toEqual(turn.messages);
+  });
+
+  it('is bounded', () => {
+    expect(sessionBytesMax).toBeLessThan(32 * 1024 * 1024);
+    expect(sessionIdSchema.parse('talk')).toBe('talk');
+  });
+});
