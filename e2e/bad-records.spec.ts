@@ -11,24 +11,41 @@ describe('bad records on the intake topic', () => {
   });
   afterAll(() => deadLetters.stop());
 
-  const cases: [what: string, code: string, value: (mark: string) => Buffer | null, type?: string][] =
-    [
-      ['empty', 'empty_record', () => null],
-      ['not UTF-8', 'not_utf8', (mark) => Buffer.from([0x22, 0xc3, 0x28, ...Buffer.from(mark)])],
-      ['not JSON', 'malformed_json', (mark) => Buffer.from(`{"mark": "${mark}"`)],
-      [
-        'of an unknown type',
-        'unknown_type',
-        (mark) => Buffer.from(JSON.stringify({ prompt: mark })),
-        'millrace.job.sent-by-pigeon.v1',
-      ],
-      ['without a readable job id', 'invalid_request', () => Buffer.from('{"prompt": 7}')],
-    ];
+  interface BadRecord {
+    readonly what: string;
+    readonly code: string;
+    readonly value: (mark: string) => Buffer | null;
+    readonly type?: string;
+  }
+  const cases: BadRecord[] = [
+    { what: 'empty', code: 'empty_record', value: () => null },
+    {
+      what: 'not UTF-8',
+      code: 'not_utf8',
+      value: (mark) => Buffer.from([0x22, 0xc3, 0x28, ...Buffer.from(mark)]),
+    },
+    {
+      what: 'not JSON',
+      code: 'malformed_json',
+      value: (mark) => Buffer.from(`{"mark": "${mark}`),
+    },
+    {
+      what: 'of an unknown type',
+      code: 'unknown_type',
+      value: (mark) => Buffer.from(JSON.stringify({ prompt: mark })),
+      type: 'millrace.job.sent-by-pigeon.v1',
+    },
+    {
+      what: 'without a readable job id',
+      code: 'invalid_request',
+      value: () => Buffer.from('{"prompt": 7}'),
+    },
+  ];
 
-  it.each(cases)('one that is %s is a dead letter, code %s', async (_, code, makeValue, type) => {
+  it.each(cases)('one that is $what is a dead letter, code $code', async (bad) => {
     const key = uniqueId('bad');
-    const value = makeValue(key);
-    const headers = type === undefined ? {} : cloudEvent(type, key);
+    const value = bad.value(key);
+    const headers = bad.type === undefined ? {} : cloudEvent(bad.type, key);
     const next = uniqueId('good');
     await produce(topic, [
       { key, value, headers, partition: 0 },
@@ -38,7 +55,7 @@ describe('bad records on the intake topic', () => {
     const letter = await until('the dead letter', 10_000, () =>
       deadLetters.records.find((record) => record.key === key),
     );
-    expect(letter.headers).toMatchObject({ 'dlq-reason': code, 'dlq-topic': topic });
+    expect(letter.headers).toMatchObject({ 'dlq-reason': bad.code, 'dlq-topic': topic });
     expect(letter.value).toEqual(value);
   });
 

@@ -111,8 +111,8 @@ describe('npm start', () => {
   it('leaves nothing running when it is killed with -9, and starts again after that', async () => {
     const start = run('start', '--no-sample');
     await start.ready();
-    const main = Number(readFileSync(join(home, 'run', 'start.pid'), 'utf8'));
-    process.kill(main, 'SIGKILL');
+    const main: { pid: number } = JSON.parse(readFileSync(join(home, 'run', 'stack.json'), 'utf8'));
+    process.kill(main.pid, 'SIGKILL');
     await until('nothing left', 10_000, () => processesOf(home).length === 0);
     const again = run('start', '--no-sample');
     await again.ready();
@@ -132,11 +132,17 @@ describe('npm start', () => {
     expect(start.output).toMatch(/webhook-dispatcher.*(restart|died|ended)/i);
   });
 
-  it.each([
-    ['above 200 KB', Buffer.alloc(201 * 1024, 'a'), /200 KB/],
-    ['not UTF-8', Buffer.from([0x61, 0xc3, 0x28]), /UTF-8/],
-    ['missing', null, /no-such-file|does not exist|not found/i],
-  ])('says what is wrong with a file that is %s, and starts nothing', async (_, bytes, words) => {
+  interface BadFile {
+    readonly what: string;
+    readonly bytes: Buffer | null;
+    readonly words: RegExp;
+  }
+  const badFiles: BadFile[] = [
+    { what: 'above 200 KB', bytes: Buffer.alloc(201 * 1024, 'a'), words: /200 KB/ },
+    { what: 'not UTF-8', bytes: Buffer.from([0x61, 0xc3, 0x28]), words: /UTF-8/ },
+    { what: 'missing', bytes: null, words: /no such file|does not exist|not there|cannot be read/i },
+  ];
+  it.each(badFiles)('says what is wrong with a file that is $what', async ({ bytes, words }) => {
     const file = join(home, bytes === null ? 'no-such-file.md' : 'bad.md');
     if (bytes !== null) writeFileSync(file, bytes);
     const start = run('start', '--once', '--file', file);

@@ -2,7 +2,7 @@
  * PostgreSQL 18 as one process, data below the stack's home.
  *
  * The binaries refuse to run as root. Root therefore runs them in a user namespace of its own, in
- * which it is user 1000: the files stay root's, so this works below a folder of mode 0700.
+ * which it is `nobody`: the files stay root's, so this works below a folder of mode 0700.
  */
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
+import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -142,18 +143,39 @@ async function acceptsConnections(child, home) {
   return outcome === 'ready';
 }
 
-/** @returns {readonly string[]} the command under which root runs PostgreSQL; empty for others */
+/** @returns {readonly string[]} the command under which PostgreSQL runs; empty where it just runs */
 function userNamespace() {
-  if (process.getuid?.() !== 0) return [];
-  const wrapper = ['unshare', '--user', '--map-user=1000', '--map-group=1000'];
+  if (process.getuid?.() !== 0 && hasUserName()) return [];
+  const { uid, gid } = someUser();
+  const wrapper = ['unshare', '--user', `--map-user=${uid}`, `--map-group=${gid}`];
   const [command = '', ...args] = [...wrapper, 'true'];
   if (spawnSync(command, args, { stdio: 'ignore' }).status !== 0) {
     throw new StackError(
-      'PostgreSQL refuses to run as root, and `unshare --user` is not permitted on this machine: ' +
-        'run this command as an ordinary user.',
+      'PostgreSQL refuses to run as root or as a user without a name, and `unshare --user` is not ' +
+        'permitted on this machine: run this command as an ordinary user.',
     );
   }
   return wrapper;
+}
+
+/** Containers run programs under a uid that no list of users knows; PostgreSQL asks for its name. */
+function hasUserName() {
+  try {
+    return userInfo().username !== '';
+  } catch {
+    return false;
+  }
+}
+
+/** @returns {{ uid: string, gid: string }} a user that this machine knows and that is not root */
+function someUser() {
+  const users = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+    .filter(([, , uid]) => Number(uid) > 0);
+  const user = users.find(([name]) => name === 'nobody') ?? users[0];
+  const [, , uid = '65534', gid = '65534'] = user ?? [];
+  return { uid, gid };
 }
 
 /** @param {'initdb' | 'postgres'} name @returns {string} */

@@ -92,7 +92,6 @@ const aborted = (signal) =>
 
 /** @param {AbortSignal} signal */
 async function prepare(signal) {
-  const projects = build();
   if (!hasKafkaLibs()) {
     await step('Apache Kafka', (update) => {
       let files = 0;
@@ -107,7 +106,7 @@ async function prepare(signal) {
   }
   await step(
     'Build',
-    () => projects,
+    () => build(),
     ({ projects: count, built }) => `${count} projects, ${built} files changed`,
   );
 }

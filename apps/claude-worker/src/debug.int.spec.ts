@@ -1,0 +1,643 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  claudeDeltaSchema,
+  type ClaudeRequested,
+  claudeRequestedSchema,
+  IdentityPayloadCodec,
+  jobFinishedSchema,
+  topics,
+} from '@millrace/contracts';
+import { createKafka, eventMessage, type KafkaClient, Publisher } from '@millrace/kafka';
+import { Metrics, RuntimeModule, ServiceTransport, SilentLogger } from '@millrace/runtime';
+import {
+  createTestDatabase,
+  createTestTopics,
+  type FakeAnswer,
+  type FakeClaudeServer,
+  type FakeRequest,
+  KafkaReader,
+  type ReadMessage,
+  sse,
+  startFakeClaudeServer,
+  type TestDatabase,
+  type TestTopics,
+} from '@millrace/testing';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import pg from 'pg';
+
+import { CallWorker } from './call-worker.ts';
+import { ClaudeWorkerModule } from './claude-worker.module.ts';
+import { claudeWorkerEnvironment } from './config.ts';
+
+const codec = new IdentityPayloadCodec();
+const log = new SilentLogger();
+
+let database: TestDatabase;
+let claude: FakeClaudeServer;
+let kafka: TestTopics;
+let client: KafkaClient;
+let publisher: Publisher;
+let finished: KafkaReader;
+let deltas: KafkaReader;
+let progress: KafkaReader;
+let deadLetters: KafkaReader;
+let sql: pg.Pool;
+const workers: NestFastifyApplication[] = [];
+
+beforeAll(async () => {
+  [database, claude, kafka] = await Promise.all([
+    createTestDatabase(),
+    startFakeClaudeServer(),
+    createTestTopics(),
+  ]);
+  client = createKafka({ brokers: kafka.brokers, clientId: 'spec', log, prefix: kafka.prefix });
+  publisher = new Publisher({ kafka: client, name: 'spec', log, metrics: new Metrics() });
+  sql = new pg.Pool({ connectionString: database.adminUrl, max: 2 });
+  sql.on('error', () => undefined);
+  const reader = (topic: string) => new KafkaReader(kafka.prefix + topic).start();
+  [finished, deltas, progress, deadLetters] = await Promise.all([
+    reader(topics.jobsFinished.name),
+    reader(topics.claudeDeltas.name),
+    reader(topics.jobsProgressed.name),
+    reader(`${topics.claudeRequested.name}.dlq`),
+  ]);
+}, 60_000);
+
+afterEach(async () => {
+  await Promise.all(workers.splice(0).map((worker) => stopWorker(worker)));
+  await sql.query(`TRUNCATE worker.calls, worker.attempts, worker.outbox, worker.late_usage,
+    worker.sessions, worker.session_turns, worker.processes`);
+  claude.answerWith(() => ({ kind: 'message' }));
+}, 30_000);
+
+afterAll(async () => {
+  await Promise.all([finished, deltas, progress, deadLetters].map((reader) => reader.stop()));
+  await publisher.disconnect();
+  await claude.close();
+  await sql.end();
+  await database.drop();
+  await kafka.drop();
+}, 30_000);
+
+async function startWorker(
+  environment: Record<string, string> = {},
+): Promise<NestFastifyApplication> {
+  const config = claudeWorkerEnvironment.parse({
+    KAFKA_BROKERS: kafka.brokers.join(','),
+    DATABASE_URL: database.url('claude_worker'),
+    HTTP_PORT: '1',
+    ANTHROPIC_API_KEY: 'for-specs-only',
+    ANTHROPIC_BASE_URL: claude.url,
+    RETRY_BASE_MS: '20',
+    LEASE_MS: '1000',
+    SHUTDOWN_MS: '5000',
+    ...environment,
+  });
+  const module = await Test.createTestingModule({
+    imports: [
+      RuntimeModule.forService(config, 'claude-worker', log),
+      ClaudeWorkerModule.forConfig(config, { prefix: kafka.prefix }),
+    ],
+  }).compile();
+  const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter());
+  app.useLogger(false);
+  app.connectMicroservice({ strategy: app.get(ServiceTransport) });
+  workers.push(app);
+  await app.init();
+  await app.startAllMicroservices();
+  return app;
+}
+
+async function stopWorker(app: NestFastifyApplication): Promise<void> {
+  await app.get(ServiceTransport).close();
+  await app.close();
+}
+
+let jobs = 0;
+
+function job(fields: Partial<Record<keyof ClaudeRequested, unknown>> = {}): ClaudeRequested {
+  jobs += 1;
+  const id = `job-${jobs}`;
+  return claudeRequestedSchema.parse({
+    tenant: 'default',
+    call_id: id,
+    lane: 'standard',
+    stream: false,
+    params: {
+      model: 'claude-sonnet-5-5',
+      max_tokens: 100,
+      messages: [{ role: 'user', content: id }],
+    },
+    reply: {
+      kind: 'job',
+      callback: { url: 'http://127.0.0.1/hook' },
+      created_at: '2026-11-23T10:00:00.000Z',
+    },
+    ...fields,
+  });
+}
+
+async function submit(requests: readonly ClaudeRequested[]): Promise<void> {
+  await publisher.publish(
+    requests.map((data) =>
+      eventMessage<ClaudeRequested>({
+        topic: topics.claudeRequested,
+        type: 'millrace.claude.requested.v1',
+        id: `${data.tenant}:${data.call_id}:requested`,
+        source: 'ingest',
+        subject: data.call_id,
+        key: `${data.tenant}/${data.session_id ?? data.call_id}`,
+        time: new Date(),
+        tenant: data.tenant,
+        data,
+        codec,
+        context: ROOT_CONTEXT,
+      }),
+    ),
+  );
+}
+
+/** Completions by job, as far as they were looked at: thousands are waited for at once. */
+const completions = new Map<string, ReadMessage[]>();
+let completionsSeen = 0;
+
+function completionsOf({ call_id: id }: ClaudeRequested): readonly ReadMessage[] {
+  for (const message of finished.messages.slice(completionsSeen)) {
+    const key = String(message.key);
+    completions.set(key, [...(completions.get(key) ?? []), message]);
+  }
+  completionsSeen = finished.messages.length;
+  return completions.get(id) ?? [];
+}
+
+/** The job's terminal event, once it is there. */
+async function end(request: ClaudeRequested) {
+  await finished.waitFor(() => completionsOf(request).length > 0);
+  return jobFinishedSchema.parse(JSON.parse(String(completionsOf(request)[0]?.value)));
+}
+
+async function run(request: ClaudeRequested) {
+  await submit([request]);
+  return end(request);
+}
+
+function requestsOf({ call_id: id }: ClaudeRequested): readonly FakeRequest[] {
+  return claude.requests.filter(({ prompt }) => prompt === id);
+}
+
+/** Answers the first sends of each prompt from this list, and the rest with a message. */
+function answerInTurn(answers: readonly FakeAnswer[]): void {
+  const counts = new Map<string, number>();
+  claude.answerWith(({ prompt }) => {
+    const nth = counts.get(prompt) ?? 0;
+    counts.set(prompt, nth + 1);
+    return answers[nth] ?? { kind: 'message' };
+  });
+}
+
+async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+async function rows(query: string, values: unknown[] = []): Promise<unknown[]> {
+  return (await sql.query(query, values)).rows;
+}
+
+describe('a message job', () => {
+  it.each([false, true])('is answered, stream: %p', async (stream) => {
+    await startWorker();
+    const request = job({ stream });
+    const result = await run(request);
+    expect(result).toMatchObject({
+      status: 'succeeded',
+      result: `answer to ${request.call_id}`,
+      model: 'claude-sonnet-5-5',
+      usage: { input_tokens: 11, output_tokens: 7 },
+      stand_in: true,
+      attempts: [{ number: 1, outcome: 'succeeded', http_status: 200 }],
+      callback: { url: 'http://127.0.0.1/hook' },
+      created_at: '2026-11-23T10:00:00.000Z',
+    });
+    expect(result.message).toMatchObject({ stop_reason: 'end_turn' });
+    expect(requestsOf(request)[0]?.streamed).toBe(stream);
+    expect(requestsOf(request)[0]?.headers['authorization']).toBe('Bearer for-specs-only');
+    expect(completionsOf(request)[0]?.headers).toMatchObject({
+      ce_id: `default:${request.call_id}:finished`,
+      ce_type: 'millrace.job.succeeded.v1',
+    });
+    expect(await rows('SELECT state, attempt, owner FROM worker.calls')).toEqual([
+      { state: 'SETTLED', attempt: 1, owner: null },
+    ]);
+    await until(async () => (await rows('SELECT FROM worker.outbox')).length === 0);
+  });
+
+  it('tells its text as it is written', async () => {
+    await startWorker();
+    const request = job({ stream: true });
+    await run(request);
+    const told = () =>
+      deltas.messages
+        .filter(({ key }) => key?.toString() === `default/${request.call_id}`)
+        .map(({ value }) => claudeDeltaSchema.parse(JSON.parse(String(value))));
+    await deltas.waitFor(
+      () => told().map(({ text }) => text).join('') === `answer to ${request.call_id}`,
+    );
+    expect(told()[0]).toMatchObject({ attempt: 1, turn: 1, start: 0 });
+  });
+
+  it('is paid once though its request comes twice, and told again when it had ended', async () => {
+    await startWorker();
+    const requests = Array.from({ length: 50 }, () => job());
+    await submit([...requests, ...requests]);
+    await submit(requests);
+    await Promise.all(requests.map((request) => end(request)));
+    for (const request of requests) expect(requestsOf(request)).toHaveLength(1);
+    const again = requests[0] ?? job();
+    const before = completionsOf(again).length;
+    await submit([again]);
+    await finished.waitFor(() => completionsOf(again).length > before);
+    const [first, ...others] = completionsOf(again);
+    for (const other of others) {
+      expect(other.value).toEqual(first?.value);
+      expect(other.headers['ce_id']).toBe(first?.headers['ce_id']);
+    }
+    expect(requestsOf(again)).toHaveLength(1);
+  });
+
+  it('keeps a message that is too large to travel in blobs', async () => {
+    await startWorker();
+    claude.answerWith(() => ({ kind: 'message', text: 'x'.repeat(300 * 1024) }));
+    const result = await run(job());
+    expect(result.status).toBe('succeeded');
+    expect(result.result).toBeUndefined();
+    expect(result.message).toBeUndefined();
+    const [row] = await rows("SELECT length(blobs.get('default', $1)) AS bytes", [
+      result.message_ref,
+    ]);
+    expect(row).toMatchObject({ bytes: expect.any(Number) });
+  });
+
+  it('is read from blobs when it was too large to come in the event', async () => {
+    await startWorker();
+    const params = { ...job().params, system: 'y'.repeat(300 * 1024) };
+    await sql.query("SELECT blobs.put('default', 'blob_x.params', $1, 60)", [
+      Buffer.from(JSON.stringify(params)),
+    ]);
+    const result = await run(job({ params: undefined, params_ref: 'blob_x.params' }));
+    expect(result.status).toBe('succeeded');
+    expect(claude.requests.at(-1)?.body['system']).toHaveLength(300 * 1024);
+  });
+
+  it('fails alone when the database refuses it', async () => {
+    await startWorker();
+    const bad = job({ params: { ...job().params, model: 'claude\u0000' } });
+    const good = job();
+    await submit([bad, good]);
+    expect(await end(good)).toMatchObject({ status: 'succeeded' });
+    expect(await end(bad)).toMatchObject({ status: 'failed', error: { code: 'bad_row' } });
+    await deadLetters.waitFor((letters) =>
+      letters.some(({ headers }) => headers['dlq-reason'] === 'bad_row'),
+    );
+  });
+
+  it('is told to be running after a second, not before', async () => {
+    await startWorker();
+    claude.answerWith(({ prompt }) => ({
+      kind: 'message',
+      afterMs: prompt === slow.call_id ? 1_500 : 0,
+    }));
+    const slow = job();
+    const quick = job();
+    await submit([slow, quick]);
+    await Promise.all([end(slow), end(quick)]);
+    const told = () => progress.messages.map(({ key }) => key?.toString());
+    await progress.waitFor(() => told().includes(slow.call_id));
+    expect(told()).not.toContain(quick.call_id);
+  });
+});
+
+describe('a call that fails', () => {
+  it.each<[string, FakeAnswer, string, string]>([
+    ['500', { kind: 'error', status: 500 }, 'failed', 'api_error'],
+    [
+      '529',
+      { kind: 'error', status: 529, type: 'overloaded_error' },
+      'failed',
+      'overloaded_error',
+    ],
+    ['408', { kind: 'error', status: 408, type: 'timeout_error' }, 'failed', 'timeout_error'],
+    ['409', { kind: 'error', status: 409, type: 'conflict_error' }, 'failed', 'conflict_error'],
+    ['a reset connection', { kind: 'reset' }, 'unknown', 'connection_lost'],
+    ['a stream cut at its start', { kind: 'cut', events: 1 }, 'unknown', 'answer_truncated'],
+    ['a stream without message_stop', { kind: 'cut', events: 6 }, 'unknown', 'answer_truncated'],
+    [
+      'a stream reset in its middle',
+      { kind: 'cut', events: 3, reset: true },
+      'unknown',
+      'connection_lost',
+    ],
+    [
+      'an error event',
+      {
+        kind: 'raw',
+        body: sse({ type: 'error', error: { type: 'overloaded_error', message: 'busy' } }),
+      },
+      'unknown',
+      'overloaded_error',
+    ],
+    ['malformed data', { kind: 'raw', body: 'event: message_start\ndata: {"a\n\n' }, 'unknown', 'answer_malformed'],
+  ])('is tried again after %s', async (_, answer, outcome, code) => {
+    await startWorker();
+    answerInTurn([answer]);
+    const result = await run(job({ stream: true }));
+    expect(result.status).toBe('succeeded');
+    expect(result.attempts).toMatchObject([
+      { number: 1, outcome, code },
+      { number: 2, outcome: 'succeeded' },
+    ]);
+  });
+
+  it.each<[string, FakeAnswer, string]>([
+    ['400', { kind: 'error', status: 400, type: 'invalid_request_error' }, 'rejected_by_claude'],
+    ['404', { kind: 'error', status: 404, type: 'not_found_error' }, 'rejected_by_claude'],
+    ['413', { kind: 'error', status: 413 }, 'rejected_by_claude'],
+    [
+      'a refusal',
+      {
+        kind: 'message',
+        fields: { stop_reason: 'refusal', stop_details: { type: 'refusal', category: 'cyber' } },
+      },
+      'refusal',
+    ],
+    [
+      'an unknown stop_reason',
+      { kind: 'message', fields: { stop_reason: 'new_reason' } },
+      'unknown_stop_reason',
+    ],
+    [
+      'pause_turn',
+      { kind: 'message', fields: { stop_reason: 'pause_turn' } },
+      'unknown_stop_reason',
+    ],
+  ])('fails the job at once after %s', async (_, answer, code) => {
+    await startWorker();
+    claude.answerWith(() => answer);
+    const request = job();
+    expect(await run(request)).toMatchObject({ status: 'failed', error: { code } });
+    expect(requestsOf(request)).toHaveLength(1);
+  });
+
+  it('fails after five retries, told and kept as a dead letter', async () => {
+    await startWorker();
+    claude.answerWith(() => ({ kind: 'error', status: 500 }));
+    const request = job();
+    const result = await run(request);
+    expect(result).toMatchObject({ status: 'failed', error: { code: 'retries_exhausted' } });
+    expect(result.attempts).toHaveLength(6);
+    const gaps = requestsOf(request).map(({ atMs }, i, all) => atMs - (all[i - 1]?.atMs ?? atMs));
+    [20, 40, 80, 160, 320].forEach((ms, i) => expect(gaps[i + 1]).toBeGreaterThanOrEqual(ms));
+    await deadLetters.waitFor((letters) => letters.some(({ headers }) =>
+      headers['ce_id'] === `default:${request.call_id}:requested`));
+    const letter = deadLetters.messages.find(
+      ({ headers }) => headers['ce_id'] === `default:${request.call_id}:requested`,
+    );
+    expect(letter?.headers).toMatchObject({
+      'dlq-reason': 'retries_exhausted',
+      'dlq-service': 'claude-worker',
+      'dlq-topic': topics.claudeRequested.name,
+      'dlq-attempts': '6',
+    });
+    expect(claudeRequestedSchema.parse(JSON.parse(String(letter?.value)))).toEqual(request);
+  });
+
+  it('waits as long as retry-after says, which is no attempt of anybody', async () => {
+    await startWorker();
+    answerInTurn([
+      { kind: 'error', status: 429, type: 'rate_limit_error', headers: { 'retry-after': '1' } },
+    ]);
+    const request = job();
+    expect(await run(request)).toMatchObject({ status: 'succeeded' });
+    const [first, second] = requestsOf(request);
+    expect((second?.atMs ?? 0) - (first?.atMs ?? 0)).toBeGreaterThanOrEqual(1_000);
+    expect(await rows('SELECT failures FROM worker.calls')).toEqual([{ failures: 0 }]);
+  });
+
+  it('waits while the account is refused, and goes on when access returns', async () => {
+    const worker = await startWorker();
+    let refused = true;
+    claude.answerWith(() =>
+      refused
+        ? { kind: 'error', status: 401, type: 'authentication_error' }
+        : { kind: 'message' },
+    );
+    const requests = Array.from({ length: 20 }, () => job());
+    await submit(requests);
+    await until(() => worker.get(CallWorker).gate.state.kind === 'parked');
+    refused = false;
+    const results = await Promise.all(requests.map((request) => end(request)));
+    expect(results.map(({ status }) => status)).toEqual(results.map(() => 'succeeded'));
+    expect(await rows('SELECT DISTINCT failures FROM worker.calls')).toEqual([{ failures: 0 }]);
+  });
+
+  it('uses up no attempts while the server is down', async () => {
+    await startWorker();
+    let down = true;
+    const answered = () => claude.requests.length;
+    claude.answerWith(() => (down ? { kind: 'error', status: 503 } : { kind: 'message' }));
+    const before = answered();
+    const requests = Array.from({ length: 100 }, () => job());
+    await submit(requests);
+    await until(() => answered() > before + 105);
+    down = false;
+    const results = await Promise.all(requests.map((request) => end(request)));
+    expect(results.map(({ status }) => status)).toEqual(results.map(() => 'succeeded'));
+  });
+});
+
+describe('a stream that does not go on', () => {
+  const short = { FIRST_EVENT_TIMEOUT_MS: '200', PROGRESS_TIMEOUT_MS: '200', TOTAL_TIMEOUT_MS: '800' };
+
+  it.each<[string, FakeAnswer, string, number]>([
+    ['no headers', { kind: 'silence', headers: false }, 'first_event_timeout', 200],
+    ['headers, then silence', { kind: 'silence', headers: true }, 'first_event_timeout', 200],
+    ['pings only', { kind: 'pings', everyMs: 20 }, 'first_event_timeout', 200],
+    ['no progress', { kind: 'drip', everyMs: 5_000 }, 'progress_timeout', 200],
+    ['a drip without end', { kind: 'drip', everyMs: 30 }, 'total_timeout', 800],
+  ])('%s: is ended and tried again', async (_, answer, code, afterMs) => {
+    await startWorker(short);
+    answerInTurn([answer]);
+    const request = job({ stream: true });
+    const result = await run(request);
+    expect(result.status).toBe('succeeded');
+    expect(result.attempts[0]).toMatchObject({ outcome: 'unknown', code });
+    const [first, second] = requestsOf(request);
+    const tookMs = (second?.atMs ?? 0) - (first?.atMs ?? 0);
+    expect(tookMs).toBeGreaterThanOrEqual(afterMs);
+    expect(tookMs).toBeLessThan(afterMs + 1_000);
+  });
+
+  it('is whole when split UTF-8 and unknown events come in single bytes', async () => {
+    await startWorker();
+    const text = 'zwölf Boxkämpfer 🥊';
+    const body = [
+      { type: 'message_start', message: { ...message, content: [], stop_reason: null } },
+      { type: 'something_new', value: 1 },
+      { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+      { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } },
+      { type: 'content_block_stop', index: 0 },
+      { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 9 } },
+      { type: 'message_stop' },
+    ];
+    claude.answerWith(() => ({ kind: 'raw', body: body.map(sse).join(''), chunkBytes: 7 }));
+    expect(await run(job({ stream: true }))).toMatchObject({
+      status: 'succeeded',
+      result: text,
+      usage: { input_tokens: 3, output_tokens: 9 },
+    });
+  });
+});
+
+const message = {
+  id: 'msg_1',
+  type: 'message',
+  role: 'assistant',
+  model: 'claude-sonnet-5-5',
+  usage: { input_tokens: 3, output_tokens: 1 },
+};
+
+describe('a process that goes away with calls', () => {
+  /** Gives the call to a process that is dead, as after a kill or a lost lease. */
+  async function die(request: ClaudeRequested): Promise<void> {
+    await sql.query(
+      `WITH dead AS (
+         INSERT INTO worker.processes (id, lease_until) VALUES ($2, now() - interval '1 s')
+         RETURNING id)
+       UPDATE worker.calls SET owner = dead.id FROM dead WHERE call_id = $1`,
+      [request.call_id, `dead-${Math.random()}`],
+    );
+  }
+
+  it('has its call sent once more, labelled unknown, and writes only late usage', async () => {
+    await startWorker({ MAX_IN_FLIGHT: '1' });
+    answerInTurn([{ kind: 'message', afterMs: 2_500, text: 'too late' }]);
+    const request = job();
+    await submit([request]);
+    await until(() => requestsOf(request).length === 1);
+    await startWorker();
+    await die(request);
+    const result = await end(request);
+    expect(result).toMatchObject({
+      status: 'succeeded',
+      result: `answer to ${request.call_id}`,
+      attempts: [
+        { number: 1, outcome: 'unknown', code: 'interrupted' },
+        { number: 2, outcome: 'succeeded' },
+      ],
+    });
+    await until(async () => (await rows('SELECT FROM worker.late_usage')).length === 1);
+    expect(await rows('SELECT attempt, usage FROM worker.late_usage')).toEqual([
+      { attempt: 1, usage: { input_tokens: 11, output_tokens: 7 } },
+    ]);
+    expect(completionsOf(request)).toHaveLength(1);
+  });
+
+  it('fails the job with outcome_unknown when it may not be sent again', async () => {
+    await startWorker({ UNKNOWN_REDISPATCH_MAX: '0' });
+    claude.answerWith(() => ({ kind: 'silence', headers: false }));
+    const request = job();
+    await submit([request]);
+    await until(() => requestsOf(request).length === 1);
+    await die(request);
+    expect(await end(request)).toMatchObject({
+      status: 'failed',
+      error: { code: 'outcome_unknown' },
+      attempts: [{ outcome: 'unknown' }],
+    });
+    expect(requestsOf(request)).toHaveLength(1);
+    expect(await rows('SELECT state FROM worker.calls')).toEqual([{ state: 'UNKNOWN' }]);
+  });
+
+  it('puts back what it cannot finish when it is stopped; another process does', async () => {
+    const first = await startWorker({ SHUTDOWN_MS: '4100' });
+    answerInTurn([{ kind: 'silence', headers: true }]);
+    const request = job({ stream: true });
+    await submit([request]);
+    await until(() => requestsOf(request).length === 1);
+    workers.splice(workers.indexOf(first), 1);
+    await stopWorker(first);
+    expect(await rows('SELECT state, redispatches FROM worker.calls')).toEqual([
+      { state: 'QUEUED', redispatches: 1 },
+    ]);
+    await startWorker();
+    expect(await end(request)).toMatchObject({ status: 'succeeded' });
+  });
+
+  it('has what it settled and did not publish told by another', async () => {
+    const request = job();
+    await sql.query(
+      `INSERT INTO worker.outbox (id, topic, key, headers, value, created_at)
+       VALUES ('x', 'jobs.finished.v1', $1, '{"ce_id": "x"}', $2, now() - interval '5 s')`,
+      [request.call_id, Buffer.from('{}')],
+    );
+    await startWorker();
+    await finished.waitFor(() => completionsOf(request).length === 1);
+  });
+});
+
+describe('a session', () => {
+  it('runs its turns one by one, in order, with the conversation so far, in two processes', async () => {
+    await Promise.all([startWorker(), startWorker()]);
+    claude.answerWith(({ prompt }) => ({ kind: 'message', text: `re: ${prompt}`, afterMs: 5 }));
+    const turns = Array.from({ length: 8 }, (_, i) =>
+      job({ session_id: 'talk', session_seq: i + 1 }),
+    );
+    const others = Array.from({ length: 30 }, () => job());
+    await submit([...turns, ...others]);
+    await Promise.all([...turns, ...others].map((request) => end(request)));
+    turns.forEach((turn, i) => {
+      const sent = requestsOf(turn);
+      expect(sent).toHaveLength(1);
+      const history = turns.slice(0, i).flatMap(({ call_id: id }) => [
+        { role: 'user', content: id },
+        { role: 'assistant', content: [{ type: 'text', text: `re: ${id}` }] },
+      ]);
+      expect(sent[0]?.body['messages']).toEqual([
+        ...history,
+        { role: 'user', content: turn.call_id },
+      ]);
+    });
+  });
+
+  it('goes on after a turn that failed, as if it had not been', async () => {
+    await startWorker();
+    const turns = [1, 2].map((seq) => job({ session_id: 'rough', session_seq: seq }));
+    const [failing] = turns;
+    claude.answerWith(({ prompt }) =>
+      prompt === failing?.call_id ? { kind: 'error', status: 400 } : { kind: 'message' },
+    );
+    await submit(turns);
+    const results = await Promise.all(turns.map((turn) => end(turn)));
+    expect(results.map(({ status }) => status)).toEqual(['failed', 'succeeded']);
+    expect(claude.requests.at(-1)?.body['messages']).toHaveLength(1);
+  });
+});
+
+describe('a thousand calls', () => {
+  it('are in flight at once', async () => {
+    const worker = await startWorker();
+    claude.answerWith(() => ({ kind: 'message', afterMs: 500 }));
+    const requests = Array.from({ length: 3_000 }, () => job());
+    const before = finished.messages.length;
+    const startedAtMs = performance.now();
+    await submit(requests);
+    await finished.waitFor(before + requests.length);
+    console.log(await rows('SELECT code, outcome, count(*), max(ended_at-started_at)::text, min(ended_at-started_at)::text from worker.attempts group by 1,2'), (performance.now() - startedAtMs)/1000, claude.inFlightMax);
+    const seconds = (performance.now() - startedAtMs) / 1_000;
+    expect(claude.inFlightMax).toBeGreaterThanOrEqual(900);
+    expect(claude.inFlightMax).toBeLessThanOrEqual(1_000);
+    expect(worker.get(CallWorker).queue.inFlight).toBe(0);
+    console.log(`3,000 calls of 500 ms in ${seconds.toFixed(2)} s\n`);
+  });
+});
