@@ -8,7 +8,8 @@ function faulty(fault: string): string {
 }
 
 function streamed(prompt: string) {
-  return { params: { stream: true, max_tokens: 512, messages: [{ role: 'user', content: prompt }] } };
+  const messages = [{ role: 'user', content: prompt }];
+  return { params: { stream: true, max_tokens: 512, messages } };
 }
 
 describe('when Claude', () => {

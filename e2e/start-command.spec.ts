@@ -70,7 +70,7 @@ describe('npm start', () => {
 
   it('--once does the job on a file of ours, shows each step, and ends with status 0', async () => {
     const file = join(home, 'text.md');
-    writeFileSync(file, '# The heron\n\nA heron stood in the millrace for an hour and caught two.\n');
+    writeFileSync(file, '# The heron\n\nA heron stood in the millrace and caught two fish.\n');
     const start = run('start', '--once', '--file', file);
     expect([await start.exited, start.output]).toEqual([0, expect.stringContaining('verified')]);
     expect(start.output).toMatch(/trace\s.*[0-9a-f]{32}/i);
@@ -84,7 +84,7 @@ describe('npm start', () => {
 
     const second = run('start');
     expect(await second.exited).toBe(1);
-    expect(second.output).toMatch(/already runs|already running/i);
+    expect(second.output).toMatch(/runs already/i);
 
     const status = run('status');
     expect(await status.exited).toBe(0);

@@ -1,4 +1,4 @@
-/** Starts one stack for all stories, on free ports and in a folder of its own (jest globalSetup). */
+/** Starts one stack for all stories: free ports, a folder of its own (jest globalSetup). */
 import { mkdtempSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';

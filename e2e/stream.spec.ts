@@ -29,7 +29,9 @@ function readStream(jobId: string): Promise<SeenEvent[]> {
       source.close();
       resolve(seen);
     };
-    for (const type of [...eventTypes, ...lastTypes, 'message']) source.addEventListener(type, note);
+    for (const type of [...eventTypes, ...lastTypes, 'message']) {
+      source.addEventListener(type, note);
+    }
     source.addEventListener('error', (event) => {
       if (event.code !== undefined) reject(new Error(`the stream answered ${event.code}`));
     });

@@ -16,14 +16,14 @@ import { parseOptions } from './start/options.mjs';
 import { showStatus, stopRunning } from './start/other-terminal.mjs';
 import { readRunningStack } from './stack/run-folder.mjs';
 import { StackError } from './stack/stack-error.mjs';
-import { print, printFailure, step } from './terminal.mjs';
+import { expectFailures, print, printFailure, step } from './terminal.mjs';
 
 /** How often this process looks whether npm, which started it, is still there. */
 const parentCheckEveryMs = 500;
 
 const abort = new AbortController();
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-  process.on(signal, () => abort.abort(new StackError('Stopped.')));
+  process.on(signal, () => stop(new StackError('Stopped.')));
 }
 watchParent();
 
@@ -31,8 +31,25 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   process.exitCode = 1;
-  if (!(error instanceof StackError)) throw error;
-  if (!abort.signal.aborted) printFailure(error);
+  if (abort.signal.aborted) print('Stopped.');
+  else if (error instanceof StackError || isAboutFiles(error)) printFailure(error);
+  else throw error;
+}
+
+/**
+ * A disk that is full or a folder without rights: the message names both, a stack trace would not.
+ * @param {unknown} error
+ * @returns {error is Error}
+ */
+function isAboutFiles(error) {
+  const codes = ['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS'];
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+}
+
+/** @param {StackError} reason why everything is to end; a second one changes nothing */
+function stop(reason) {
+  expectFailures();
+  abort.abort(reason);
 }
 
 /** @param {string[]} args @returns {Promise<number>} the exit status */
@@ -99,6 +116,6 @@ function watchParent() {
   if (process.env['npm_lifecycle_event'] === undefined) return;
   const parent = process.ppid;
   setInterval(() => {
-    if (process.ppid !== parent) abort.abort(new StackError('npm is gone.'));
+    if (process.ppid !== parent) stop(new StackError('npm is gone.'));
   }, parentCheckEveryMs).unref();
 }

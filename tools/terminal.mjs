@@ -2,6 +2,8 @@
  * What the tools print: one aligned line for each step that ended, and on a terminal one line at
  * the bottom that says what is going on. No colour and no moving line where nobody watches.
  */
+import { homeFolder } from './paths.mjs';
+
 const columns = { label: 24, detail: 44 };
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const frameMs = 100;
@@ -91,6 +93,11 @@ export async function step(label, work, describe = () => '') {
   }
 }
 
+/** The user ends it: what fails from now on does so because of that. */
+export function expectFailures() {
+  hasFailed = true;
+}
+
 /** @param {number} ms */
 export function formatMs(ms) {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
@@ -139,4 +146,7 @@ export function printFailure(error) {
   print(`${red('✗')} ${bold(first)}`);
   for (const line of rest) print(line === '' ? '' : `  ${line}`);
   if (error.log) for (const line of error.log.split('\n')) print(dim(`    ${line}`));
+  if (/No space left on device|ENOSPC/.test(`${error.message}${error.log}`)) {
+    print(`  The disk is full: make room for ${homeFolder}, or set MILLRACE_HOME to another folder.`);
+  }
 }

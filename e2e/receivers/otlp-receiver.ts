@@ -50,7 +50,8 @@ export class OtlpReceiver {
       request.on('end', () => {
         const bytes = Buffer.concat(chunks);
         const zipped = request.headers['content-encoding'] === 'gzip';
-        if (request.url === '/v1/traces') this.keep((zipped ? gunzipSync(bytes) : bytes).toString());
+        const json = (zipped ? gunzipSync(bytes) : bytes).toString();
+        if (request.url === '/v1/traces') this.keep(json);
         response.setHeader('content-type', 'application/json');
         response.end('{}');
       });

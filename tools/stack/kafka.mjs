@@ -97,8 +97,8 @@ export async function prepareKafka({ home, port, controllerPort, env }) {
       'kafka.tools.StorageTool',
       'format',
       '--ignore-formatted',
-      '--cluster-id',
-      clusterId,
+      // With an equals sign: one id in 64 begins with a dash and would be taken for an option.
+      `--cluster-id=${clusterId}`,
       '--config',
       join(config, 'server.properties'),
     ],
