@@ -8,7 +8,7 @@
 import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import kafkajs from 'kafkajs';
 
@@ -19,16 +19,18 @@ import { figure, percentile, printTable, round } from './figures.mjs';
 const topic = 'jobs.submitted.v1';
 /** Records in one produce request of the submitter. */
 const batchSize = 500;
+const submitter = '(submitter)';
 /** A run that has not ended by then is void. */
 const runMsMax = 180_000;
 
 /**
- * @param {{ short: boolean }} options short: fewer jobs, one run; for CI
+ * @param {{ short: boolean, cpuProf?: string }} options short: fewer jobs, one run; for CI.
+ *   cpuProf: the folder for a CPU profile of each service
  * @returns the rows of the figures
  */
-export async function benchPipeline({ short }) {
+export async function benchPipeline({ short, cpuProf }) {
   const size = short ? { jobs: 300, paced: 60, runs: 1 } : { jobs: 2000, paced: 400, runs: 3 };
-  const bench = await openBench();
+  const bench = await openBench(cpuProf);
   try {
     await bench.setModelMs(0);
     await throughput(bench, 200, 'warm-up');
@@ -48,7 +50,7 @@ export async function benchPipeline({ short }) {
   }
 }
 
-async function openBench() {
+async function openBench(cpuProf) {
   const home = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   const model = await startHelper('model-server.mjs', ['0', '0']);
   const receiver = await startHelper('receiver.mjs', ['0']);
@@ -58,7 +60,11 @@ async function openBench() {
     ports: await freePorts(),
     claude: { apiKey: 'bench', baseUrl: `http://127.0.0.1:${model.port}` },
     receiver: false,
-    serviceEnv: { 'claude-worker': { MAX_IN_FLIGHT: '1000' } },
+    serviceEnv: {
+      ingest: profiled(cpuProf),
+      'claude-worker': { ...profiled(cpuProf), MAX_IN_FLIGHT: '1000' },
+      'webhook-dispatcher': profiled(cpuProf),
+    },
   });
   const kafka = new kafkajs.Kafka({
     clientId: 'bench-submitter',
@@ -81,6 +87,13 @@ async function openBench() {
       rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+/** Makes a service write a CPU profile into a folder when it ends. */
+function profiled(cpuProf) {
+  if (cpuProf === undefined) return {};
+  const preload = new URL('cpu-profile.mjs', import.meta.url).href;
+  return { NODE_OPTIONS: `--import=${preload}`, MILLRACE_BENCH_CPU_PROF: resolve(cpuProf) };
 }
 
 async function startHelper(file, args) {
@@ -117,15 +130,15 @@ async function throughput(bench, jobs, label) {
   await bench.receiver.ask('clear');
   const records = Array.from({ length: jobs }, (_, n) => record(bench, `bench-${label}-${n}`));
   const pids = { ...stackPids(bench.stack), ...helpers(bench) };
-  const cpuBefore = cpuSeconds(pids);
+  const cpuBefore = cpuNow(pids);
   const startedAt = now();
   for (let from = 0; from < jobs; from += batchSize) {
     await bench.producer.send({ topic, messages: records.slice(from, from + batchSize) });
   }
   const arrivals = await allArrived(bench, jobs);
-  const cpu = perThousand(cpuBefore, cpuSeconds(pids), jobs);
+  const cpu = perThousand(cpuBefore, cpuNow(pids), jobs);
   const seconds = (Math.max(...arrivals.map(([, at]) => at)) - startedAt) / 1000;
-  const ours = Object.entries(cpu).filter(([name]) => !(name in helpers(bench)));
+  const ours = Object.entries(cpu).filter(([name]) => !name.startsWith('('));
   return { jobsPerSecond: jobs / seconds, cpu, cpuOfOurs: sum(ours.map(([, value]) => value)) };
 }
 
@@ -138,8 +151,13 @@ function helpers(bench) {
   return {
     '(model server)': bench.model.pid,
     '(receiver)': bench.receiver.pid,
-    '(submitter)': process.pid,
   };
+}
+
+/** The submitter is this process alone: every other one descends from it. */
+function cpuNow(pids) {
+  const { user, system } = process.cpuUsage();
+  return { ...cpuSeconds(pids), [submitter]: (user + system) / 1e6 };
 }
 
 async function allArrived(bench, jobs) {

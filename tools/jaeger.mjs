@@ -8,10 +8,10 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, openSync, readFileSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
-import { repoRoot } from './paths.mjs';
+import { homeFolder, repoRoot } from './paths.mjs';
 import { runCommand } from './setup/run-command.mjs';
 import { StackError } from './stack/stack-error.mjs';
 import { bold, dim, print, printFailure, step } from './terminal.mjs';
@@ -20,6 +20,7 @@ const jaegerModule = 'github.com/jaegertracing/jaeger';
 /** The last one that Go finds under this path: version 2 is tagged in a way that it cannot read. */
 const version = 'v1.76.0';
 const binary = join(repoRoot, '.millrace', 'jaeger', `jaeger-${version}`);
+const logFile = join(homeFolder, 'logs', 'jaeger.log');
 const queryPort = 16686;
 const collectorPort = 4318;
 
@@ -84,15 +85,23 @@ async function run() {
     '--collector.http-server.host-port=127.0.0.1:14268',
     '--collector.grpc-server.host-port=127.0.0.1:14250',
     '--admin.http.host-port=127.0.0.1:14269',
-    '--log-level=warn',
   ];
-  const jaeger = spawn(file, args, { stdio: 'inherit', detached: true });
+  mkdirSync(dirname(logFile), { recursive: true });
+  const log = openSync(logFile, 'w');
+  const jaeger = spawn(file, args, {
+    stdio: ['ignore', log, log],
+    detached: true,
+    // It would trace itself, to another collector.
+    env: { ...process.env, OTEL_TRACES_SAMPLER: 'always_off' },
+  });
   const ended = once(jaeger, 'exit');
   abort.signal.addEventListener('abort', () => jaeger.kill('SIGTERM'));
   print(`${bold('Jaeger')} takes traces on http://127.0.0.1:${collectorPort} and shows them on`);
   print(`  http://127.0.0.1:${queryPort}/api/traces?service=ingest`);
   print(`  http://127.0.0.1:${queryPort}/api/traces/TRACE_ID   ${dim('the id in a job')}`);
   print(dim('This build has no page to look at, only this API. Ctrl-C stops it.'));
-  const [code] = await ended;
-  return abort.signal.aborted ? 0 : (code ?? 1);
+  await ended;
+  if (abort.signal.aborted) return 0;
+  const tail = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-4).join('\n');
+  throw new StackError(`Jaeger ended by itself; its log is ${logFile}.`, { log: tail });
 }

@@ -42,7 +42,7 @@ import { requireFreePorts } from './stack/ports.mjs';
 import { preparePostgres, startPostgres } from './stack/postgres.mjs';
 import { claimHome, endLeftovers, releaseHome, startOf, updateState } from './stack/run-folder.mjs';
 import { apiKeyOf, rolePasswordsOf, webhookSecretOf } from './stack/secrets.mjs';
-import { StackError } from './stack/stack-error.mjs';
+import { codeOf, StackError } from './stack/stack-error.mjs';
 import { Supervisor } from './stack/supervisor.mjs';
 import { until } from './stack/wait.mjs';
 
@@ -422,7 +422,7 @@ function prepareHome(folder) {
     return realpathSync(folder);
   } catch (cause) {
     throw new StackError(
-      `${folder} cannot be written to (${errnoOf(cause)}): make room or give rights there, ` +
+      `${folder} cannot be written to (${reasonOf(cause)}): make room or give rights there, ` +
         'or set MILLRACE_HOME to another folder.',
       { cause },
     );
@@ -430,9 +430,9 @@ function prepareHome(folder) {
 }
 
 /** @param {unknown} error */
-function errnoOf(error) {
-  if (!(error instanceof Error) || !('code' in error)) return String(error);
-  return error.code === 'ENOSPC' ? 'the disk is full' : String(error.code);
+function reasonOf(error) {
+  const code = codeOf(error) ?? String(error);
+  return code === 'ENOSPC' ? 'the disk is full' : code;
 }
 
 /** @param {number} port */

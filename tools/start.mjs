@@ -15,7 +15,7 @@ import { requirePrerequisites } from './setup/prerequisites.mjs';
 import { parseOptions } from './start/options.mjs';
 import { showStatus, stopRunning } from './start/other-terminal.mjs';
 import { readRunningStack } from './stack/run-folder.mjs';
-import { StackError } from './stack/stack-error.mjs';
+import { codeOf, StackError } from './stack/stack-error.mjs';
 import { expectFailures, print, printFailure, step } from './terminal.mjs';
 
 /** How often this process looks whether npm, which started it, is still there. */
@@ -43,7 +43,7 @@ try {
  */
 function isAboutFiles(error) {
   const codes = ['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS'];
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+  return error instanceof Error && codes.includes(codeOf(error) ?? '');
 }
 
 /** @param {StackError} reason why everything is to end; a second one changes nothing */

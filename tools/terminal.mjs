@@ -147,6 +147,6 @@ export function printFailure(error) {
   for (const line of rest) print(line === '' ? '' : `  ${line}`);
   if (error.log) for (const line of error.log.split('\n')) print(dim(`    ${line}`));
   if (/No space left on device|ENOSPC/.test(`${error.message}${error.log}`)) {
-    print(`  The disk is full: make room for ${homeFolder}, or set MILLRACE_HOME to another folder.`);
+    print(`  The disk is full: make room for ${homeFolder}, or set MILLRACE_HOME elsewhere.`);
   }
 }

@@ -143,7 +143,7 @@ async function acceptsConnections(child, home) {
   return outcome === 'ready';
 }
 
-/** @returns {readonly string[]} the command under which PostgreSQL runs; empty where it just runs */
+/** @returns {readonly string[]} the command that runs PostgreSQL; empty where it just runs */
 function userNamespace() {
   if (process.getuid?.() !== 0 && hasUserName()) return [];
   const { uid, gid } = someUser();
@@ -151,14 +151,14 @@ function userNamespace() {
   const [command = '', ...args] = [...wrapper, 'true'];
   if (spawnSync(command, args, { stdio: 'ignore' }).status !== 0) {
     throw new StackError(
-      'PostgreSQL refuses to run as root or as a user without a name, and `unshare --user` is not ' +
-        'permitted on this machine: run this command as an ordinary user.',
+      'PostgreSQL refuses to run as root or as a user without a name, and `unshare --user` is ' +
+        'not permitted on this machine: run this command as an ordinary user.',
     );
   }
   return wrapper;
 }
 
-/** Containers run programs under a uid that no list of users knows; PostgreSQL asks for its name. */
+/** Containers may run programs under a uid without a name, and PostgreSQL asks for its name. */
 function hasUserName() {
   try {
     return userInfo().username !== '';

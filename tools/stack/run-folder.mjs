@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
+import { codeOf } from './stack-error.mjs';
 import { until } from './wait.mjs';
 
 /** What was killed is gone within moments; the kernel only has to take its memory back. */
@@ -61,7 +62,7 @@ export function claimHome(home, state) {
       writeFileSync(stateFile(home), JSON.stringify(state, null, 2), { flag: 'wx' });
       return undefined;
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+      if (codeOf(error) !== 'EEXIST') throw error;
     }
     const other = readState(home);
     if (other !== undefined && isRunning(other)) return other;
@@ -120,7 +121,7 @@ export function isAlive(pid) {
   try {
     process.kill(pid, 0);
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return codeOf(error) === 'EPERM';
   }
   if (process.platform !== 'linux') return true;
   const stat = readProcFile(pid, 'stat');

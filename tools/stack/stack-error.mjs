@@ -10,3 +10,9 @@ export class StackError extends Error {
     this.log = log;
   }
 }
+
+/** @param {unknown} error @returns {string | undefined} the code of an error of the system */
+export function codeOf(error) {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return String(error.code);
+}

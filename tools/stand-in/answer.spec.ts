@@ -14,7 +14,7 @@ describe('what the stand-in answers', () => {
   it('quotes title, size and sentences of a document', () => {
     const prompt = `Summarise this.\n\n<document>\n${document}\n</document>`;
     const answer = answerTo({ prompt, turn: 1 });
-    expect(answer).toContain('“Rivers” (20 words, 2 paragraphs, 1 section)');
+    expect(answer).toContain('“Rivers” (19 words, 2 paragraphs, 1 section)');
     expect(answer).toContain('- A river runs downhill.\n- A weir holds the river back.');
     expect(answer).toContain('“river”');
   });

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { repoRoot } from '../paths.mjs';
-import { StackError } from '../stack/stack-error.mjs';
+import { codeOf, StackError } from '../stack/stack-error.mjs';
 
 const documentBytesMax = 200 * 1024;
 const documentDefault = 'examples/the-mill-on-the-race.md';
@@ -98,7 +98,7 @@ function readBytes(path) {
     return readFileSync(path);
   } catch (cause) {
     if (cause instanceof StackError) throw cause;
-    const code = cause instanceof Error && 'code' in cause ? cause.code : cause;
+    const code = codeOf(cause) ?? String(cause);
     const reason = code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code})`;
     throw new StackError(`--file ${path}: ${reason}.`, { cause });
   }

@@ -11,7 +11,9 @@ describe('an answer on the terminal', () => {
       return true;
     });
   });
-  afterEach(() => jest.restoreAllMocks());
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
 
   it('wraps at words, however the text is cut into pieces', () => {
     const text = 'word '.repeat(40).trim();

@@ -1,4 +1,9 @@
-import { assertNever, type ClaudeRequested, type OutgoingMessage, topics } from '@millrace/contracts';
+import {
+  assertNever,
+  type ClaudeRequested,
+  type OutgoingMessage,
+  topics,
+} from '@millrace/contracts';
 import { type DeadLetterRequest, type EventRecord, Step, type StepResult } from '@millrace/kafka';
 import { BadRowError } from '@millrace/postgres';
 import { injectTrace } from '@millrace/runtime';

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
   claudeDeltaSchema,
   type ClaudeRequested,
@@ -30,6 +30,9 @@ import pg from 'pg';
 import { CallWorker } from './call-worker.ts';
 import { ClaudeWorkerModule } from './claude-worker.module.ts';
 import { claudeWorkerEnvironment } from './config.ts';
+
+/** A worker joins its group, runs and stops in each spec, on a machine that may be busy. */
+jest.setTimeout(30_000);
 
 const codec = new IdentityPayloadCodec();
 const log = new SilentLogger();
@@ -348,7 +351,12 @@ describe('a call that fails', () => {
       'unknown',
       'overloaded_error',
     ],
-    ['malformed data', { kind: 'raw', body: 'event: message_start\ndata: {"a\n\n' }, 'unknown', 'answer_malformed'],
+    [
+      'malformed data',
+      { kind: 'raw', body: 'event: message_start\ndata: {"a\n\n' },
+      'unknown',
+      'answer_malformed',
+    ],
   ])('is tried again after %s', async (_, answer, outcome, code) => {
     await startWorker();
     answerInTurn([answer]);
@@ -458,7 +466,11 @@ describe('a call that fails', () => {
 });
 
 describe('a stream that does not go on', () => {
-  const short = { FIRST_EVENT_TIMEOUT_MS: '200', PROGRESS_TIMEOUT_MS: '200', TOTAL_TIMEOUT_MS: '800' };
+  const short = {
+    FIRST_EVENT_TIMEOUT_MS: '200',
+    PROGRESS_TIMEOUT_MS: '200',
+    TOTAL_TIMEOUT_MS: '800',
+  };
 
   it.each<[string, FakeAnswer, string, number]>([
     ['no headers', { kind: 'silence', headers: false }, 'first_event_timeout', 200],
@@ -588,7 +600,7 @@ describe('a process that goes away with calls', () => {
 });
 
 describe('a session', () => {
-  it('runs its turns one by one, in order, with the conversation so far, in two processes', async () => {
+  it('runs its turns in order, one at a time, with the history, in two processes', async () => {
     await Promise.all([startWorker(), startWorker()]);
     claude.answerWith(({ prompt }) => ({ kind: 'message', text: `re: ${prompt}`, afterMs: 5 }));
     const turns = Array.from({ length: 8 }, (_, i) =>

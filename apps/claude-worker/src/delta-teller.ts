@@ -74,7 +74,7 @@ export class DeltaTeller {
     };
     const id = `${call.tenant}:${call.callId}:${call.attempt}:running`;
     const type = 'millrace.job.progressed.v1';
-    this.#publish([
+    void this.#publish([
       this.#message({ topic: topics.jobsProgressed, type, id, key: call.callId, call, data }),
     ]);
   }

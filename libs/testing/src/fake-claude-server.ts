@@ -1,10 +1,16 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** How the fake answers one request. */
 export type FakeAnswer =
-  | { readonly kind: 'message'; readonly text?: string; readonly fields?: Fields; readonly afterMs?: number }
+  | {
+      readonly kind: 'message';
+      readonly text?: string;
+      readonly fields?: Fields;
+      readonly afterMs?: number;
+    }
   | {
       readonly kind: 'error';
       readonly status: number;
@@ -105,8 +111,10 @@ export async function startFakeClaudeServer(): Promise<FakeClaudeServer> {
 
 async function readRequest(incoming: IncomingMessage): Promise<FakeRequest> {
   const chunks: Buffer[] = [];
-  for await (const chunk of incoming) chunks.push(chunk);
-  const body: Fields = JSON.parse(Buffer.concat(chunks).toString());
+  incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await once(incoming, 'end');
+  const parsed: unknown = JSON.parse(Buffer.concat(chunks).toString());
+  const body = isFields(parsed) ? parsed : {};
   const messages: unknown = body['messages'];
   const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
   const content = isFields(last) ? last['content'] : '';
@@ -178,7 +186,7 @@ function eventsOf(message: Fields): string[] {
     { type: 'message_start', message: { ...message, content: [], stop_reason: null } },
   ];
   content.forEach((block: Fields, index) => {
-    const text = String(block['text'] ?? '');
+    const text = typeof block['text'] === 'string' ? block['text'] : '';
     const middle = Math.ceil(text.length / 2);
     events.push({ type: 'content_block_start', index, content_block: { ...block, text: '' } });
     for (const piece of [text.slice(0, middle), text.slice(middle)]) {

@@ -153,13 +153,19 @@ function answerOfError(error: unknown, signal: AbortSignal): ClaudeAnswer {
   if (signal.aborted) return answerOfAbort(signal.reason);
   if (error instanceof Anthropic.APIConnectionTimeoutError) return cut('total_timeout');
   if (error instanceof Anthropic.APIConnectionError) return answerOfConnection(error.cause);
-  if (error instanceof Anthropic.APIError) return answerOfApiError(error);
+  if (isApiError(error)) return answerOfApiError(error);
   // What a body throws while it is read: JSON that is none, or the connection.
   if (error instanceof SyntaxError) return cut('answer_malformed');
   return answerOfConnection(error, 'in the body');
 }
 
-function answerOfApiError(error: InstanceType<typeof Anthropic.APIError>): ClaudeAnswer {
+type ApiError = InstanceType<typeof Anthropic.APIError>;
+
+function isApiError(error: unknown): error is ApiError {
+  return error instanceof Anthropic.APIError;
+}
+
+function answerOfApiError(error: ApiError): ClaudeAnswer {
   const status: unknown = error.status;
   const httpStatus = typeof status === 'number' ? status : null;
   const headers: HeaderSource['headers'] = error.headers ?? { get: () => null };

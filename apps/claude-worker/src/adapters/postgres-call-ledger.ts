@@ -1,6 +1,7 @@
 import { assertNever, outgoingMessageId, PayloadCodec, topics } from '@millrace/contracts';
 import { GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
 import type { Claimed } from '@millrace/work';
+import { z } from 'zod';
 
 import { type Call, callKey, type CallRequest, laneRank, type SessionTurn } from '../core/call.ts';
 import { sessionBytesMax } from '../core/session-history.ts';
@@ -106,12 +107,10 @@ export class PostgresCallLedger extends CallLedger {
     });
     const bytes = rows[0]?.bytes ?? 0;
     if (bytes > sessionBytesMax) return { kind: 'too_long', bytes };
-    const messages = rows.flatMap((row) => {
-      const turnMessages: unknown =
-        row.messages === null ? [] : decodeBody(this.#codec, tenant, row.messages);
-      return Array.isArray(turnMessages) ? turnMessages : [];
-    });
-    return { kind: 'messages', messages };
+    const messages = rows.map((row) =>
+      row.messages === null ? [] : turnSchema.parse(decodeBody(this.#codec, tenant, row.messages)),
+    );
+    return { kind: 'messages', messages: messages.flat() };
   }
 
   async countWaiting(): Promise<number> {
@@ -230,6 +229,8 @@ export class PostgresCallLedger extends CallLedger {
     };
   }
 }
+
+const turnSchema = z.array(z.unknown());
 
 interface CallIdRow {
   readonly tenant: string;

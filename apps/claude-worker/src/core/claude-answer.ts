@@ -41,4 +41,8 @@ export type ClaudeAnswer =
   /** Nothing was sent: the gate shut meanwhile, or the parameters could not be read now. */
   | { readonly kind: 'unsent'; readonly retryInMs: number }
   /** Nothing was sent and nothing can be: the stored call cannot be made. */
-  | { readonly kind: 'unsendable'; readonly code: 'session_too_long' | 'internal'; readonly detail: string };
+  | {
+      readonly kind: 'unsendable';
+      readonly code: 'session_too_long' | 'internal';
+      readonly detail: string;
+    };

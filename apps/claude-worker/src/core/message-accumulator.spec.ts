@@ -44,7 +44,7 @@ interface Block {
 function blockEvents(block: Block, index: number, cuts: readonly number[]): Event[] {
   const delta = (fields: Event): Event => ({ type: 'content_block_delta', index, delta: fields });
   const stop = { type: 'content_block_stop', index };
-  const begin = (content: Event) => ({ type: 'content_block_start', index, content_block: content });
+  const begin = (block: Event) => ({ type: 'content_block_start', index, content_block: block });
   switch (block.kind) {
     case 'text':
       return [

@@ -167,8 +167,9 @@ function laterUsage(before: unknown, later: Record<string, unknown>): Record<str
 }
 
 function addCitation(block: ContentBlock, citation: unknown): void {
-  const before = block['citations'];
-  block['citations'] = Array.isArray(before) ? [...before, citation] : [citation];
+  const before: unknown = block['citations'];
+  const known: readonly unknown[] = Array.isArray(before) ? before : [];
+  block['citations'] = [...known, citation];
 }
 
 function parseJson(text: string): unknown {

@@ -141,7 +141,7 @@ function settleFailure(input: SettleInput, answer: FailedAnswer): Settlement {
       return notCounted(input, attempt, verdict.retryAfterMs ?? 0);
     case 'retry':
       if (isShut(input.gate, input.nowMs)) return notCounted(input, attempt, 0);
-      return retry(input, answer, attempt, verdict.retryAfterMs ?? 0);
+      return retry(input, answer, verdict.retryAfterMs ?? 0);
     case undefined:
       throw new TypeError(`an answer of kind ${answer.kind} has no verdict`);
     default:
@@ -179,12 +179,8 @@ function gateWaitMs(gate: Gate, nowMs: number): number {
   }
 }
 
-function retry(
-  input: SettleInput,
-  answer: FailedAnswer,
-  attempt: ClosedAttempt,
-  retryAfterMs: number,
-): Settlement {
+function retry(input: SettleInput, answer: FailedAnswer, retryAfterMs: number): Settlement {
+  const attempt = closedFailure(answer);
   const { call, random, limits } = input;
   const failures = call.failures + 1;
   if (failures > retriesMax) {
