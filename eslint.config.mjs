@@ -140,7 +140,13 @@ const impureImports = {
   paths: [
     {
       name: 'node:crypto',
-      allowImportNames: ['createHash', 'createHmac', 'timingSafeEqual'],
+      allowImportNames: [
+        'createHash',
+        'createHmac',
+        'createSecretKey',
+        'KeyObject',
+        'timingSafeEqual',
+      ],
       message: 'core/ has no randomness: only hashes. Take ids and random numbers as arguments.',
     },
     {

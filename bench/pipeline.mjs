@@ -20,6 +20,9 @@ const topic = 'jobs.submitted.v1';
 /** Records in one produce request of the submitter. */
 const batchSize = 500;
 const submitter = '(submitter)';
+/** The warm-up lets the compilers of V8 and the JVM settle: a service runs for days. */
+const fullSize = { jobs: 2000, paced: 400, runs: 3, warmUp: 3000 };
+const shortSize = { jobs: 300, paced: 60, runs: 1, warmUp: 100 };
 /** A run that has not ended by then is void. */
 const runMsMax = 180_000;
 
@@ -29,11 +32,11 @@ const runMsMax = 180_000;
  * @returns the rows of the figures
  */
 export async function benchPipeline({ short, cpuProf }) {
-  const size = short ? { jobs: 300, paced: 60, runs: 1 } : { jobs: 2000, paced: 400, runs: 3 };
+  const size = short ? shortSize : fullSize;
   const bench = await openBench(cpuProf);
   try {
     await bench.setModelMs(0);
-    await throughput(bench, 200, 'warm-up');
+    await throughput(bench, size.warmUp, 'warm-up');
     const slow = await repeated(bench, { ...size, modelMs: 500 });
     const fast = await repeated(bench, { ...size, modelMs: 0 });
     const latencies = await addedLatency(bench, size.paced);

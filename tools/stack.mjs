@@ -51,6 +51,11 @@ export { StackError } from './stack/stack-error.mjs';
 
 /** A first start applies migrations and joins groups; a slow machine needs a while. */
 const serviceReadyTimeoutMs = 60_000;
+/**
+ * Warnings: kafkajs sets timers in the past, harmlessly. Semi-space (MiB): a batch of jobs dies
+ * young, but not within the default 16; with 32 the pipeline does about 1.3 times as many.
+ */
+const nodeOptions = ['--disable-warning=TimeoutNegativeWarning', '--max-semi-space-size=32'];
 /** Together with the services' own 6 s below the 15 s that a stop may take. */
 const serverStopMs = 4_000;
 /** A start needs a few MB at the least: a full disk is found before anything runs. */
@@ -319,7 +324,7 @@ function nodeUnit({ home, extraEnv }, { name, file, env, readyUrl, stopGraceMs }
         name,
         home,
         command: installedNode,
-        args: ['--disable-warning=TimeoutNegativeWarning', file],
+        args: [...nodeOptions, file],
         env: { ...env, ...extraEnv(name) },
         cwd: repoRoot,
       });

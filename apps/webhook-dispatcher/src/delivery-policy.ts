@@ -6,6 +6,7 @@ import type { Delivery } from './core/delivery.ts';
 import type { OriginSlots } from './core/origin-slots.ts';
 import { outcomeOf, postponed, type Outcome, type RetryPolicy } from './core/outcome.ts';
 import { requestHeaders } from './core/request-headers.ts';
+import type { SigningKeys } from './core/signature.ts';
 import type { Courier, Deliveries, Tenants } from './ports.ts';
 
 export interface DeliveryPolicyOptions {
@@ -65,30 +66,30 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
   }
 
   private async attempt(delivery: Delivery, signal: AbortSignal): Promise<Outcome> {
-    const secrets = await this.secretsOf(delivery);
+    const keys = await this.signingKeysOf(delivery);
     const nowMs = Date.now();
     const { createdAtMs } = delivery;
-    if (secrets === 'unavailable') return postponed('own_fault', { createdAtMs, nowMs });
-    if (secrets === null) {
+    if (keys === 'unavailable') return postponed('own_fault', { createdAtMs, nowMs });
+    if (keys === null) {
       this.options.telemetry.tenantUnknown(delivery);
       return postponed('tenant_unknown', { createdAtMs, nowMs });
     }
     const span = this.options.telemetry.start(delivery);
-    const outcome = await this.post(delivery, { secrets, span, signal });
+    const outcome = await this.post(delivery, { keys, span, signal });
     span.end(outcome);
     return outcome;
   }
 
   private async post(
     delivery: Delivery,
-    attempt: { secrets: readonly string[]; span: AttemptSpan; signal: AbortSignal },
+    attempt: { keys: readonly SigningKeys[]; span: AttemptSpan; signal: AbortSignal },
   ): Promise<Outcome> {
     const { courier, retry } = this.options;
-    const { secrets, span, signal } = attempt;
+    const { keys, span, signal } = attempt;
     const result = await courier.post({
       url: delivery.url,
       headers: requestHeaders(delivery, {
-        secrets,
+        keys,
         nowMs: Date.now(),
         traceHeaders: span.traceHeaders,
       }),
@@ -105,9 +106,11 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
   }
 
   /** Lost infrastructure is our own fault, not the receiver's: it costs the delivery nothing. */
-  private async secretsOf(delivery: Delivery): Promise<readonly string[] | null | 'unavailable'> {
+  private async signingKeysOf(
+    delivery: Delivery,
+  ): Promise<readonly SigningKeys[] | null | 'unavailable'> {
     try {
-      return await this.options.tenants.secretsOf(delivery.tenant);
+      return await this.options.tenants.signingKeysOf(delivery.tenant);
     } catch (error) {
       this.options.telemetry.secretsUnavailable(delivery, error);
       return 'unavailable';

@@ -4,6 +4,7 @@ import type { Claimed } from '@millrace/work';
 import type { Delivery, NewDelivery } from './core/delivery.ts';
 import type { BusyLane } from './core/origin-slots.ts';
 import type { Outcome } from './core/outcome.ts';
+import type { SigningKeys } from './core/signature.ts';
 
 export interface ClaimOptions {
   readonly owner: string;
@@ -36,7 +37,7 @@ export interface TenantSecrets {
 
 export abstract class Tenants {
   /** @returns null while the tenant is not known here yet. */
-  abstract secretsOf(tenant: string): Promise<readonly string[] | null>;
+  abstract signingKeysOf(tenant: string): Promise<readonly SigningKeys[] | null>;
   abstract put(tenants: readonly TenantSecrets[]): Promise<PromiseSettledResult<void>[]>;
 }
 

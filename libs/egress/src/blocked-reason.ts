@@ -77,8 +77,19 @@ export function assertCidr(cidr: string): string {
   return cidr;
 }
 
-function isAllowed(address: Address, policy: EgressPolicy): boolean {
-  return policy.allowedCidrs.some((cidr) => inRange(address, parseRange(cidr)));
+function isAllowed(address: Address, { allowedCidrs }: EgressPolicy): boolean {
+  return rangesOf(allowedCidrs).some((range) => inRange(address, range));
+}
+
+/** A policy lives as long as its service: its list is parsed once, not for every URL. */
+const parsedRanges = new WeakMap<readonly string[], readonly Range[]>();
+
+function rangesOf(cidrs: readonly string[]): readonly Range[] {
+  const known = parsedRanges.get(cidrs);
+  if (known !== undefined) return known;
+  const ranges = cidrs.map(parseRange);
+  parsedRanges.set(cidrs, ranges);
+  return ranges;
 }
 
 function reasonIn(table: readonly { range: Range; reason: string }[], ip: Address): string | null {

@@ -4,6 +4,7 @@ import type { PayloadCodec } from '@millrace/contracts';
 import { GroupCommit, type Pool } from '@millrace/postgres';
 import { LRUCache } from 'lru-cache';
 
+import { signingKeysOf, type SigningKeys } from '../core/signature.ts';
 import { Tenants, type TenantSecrets } from '../ports.ts';
 
 /** How long another process's rotation may go unseen; the old secret lives on for hours. */
@@ -16,7 +17,7 @@ const secretsSchema = z.array(z.string());
 /** Tenants in Postgres, their secrets through the codec, with a short memory in front. */
 export class PostgresTenants extends Tenants {
   private readonly puts: GroupCommit<TenantSecrets, void>;
-  private readonly cache = new LRUCache<string, Promise<readonly string[] | null>>({
+  private readonly cache = new LRUCache<string, Promise<readonly SigningKeys[] | null>>({
     max: cachedTenantsMax,
     ttl: cacheMsMax,
   });
@@ -37,7 +38,7 @@ export class PostgresTenants extends Tenants {
     });
   }
 
-  secretsOf(tenant: string): Promise<readonly string[] | null> {
+  signingKeysOf(tenant: string): Promise<readonly SigningKeys[] | null> {
     const known = this.cache.get(tenant);
     if (known !== undefined) return known;
     // The promise is kept, so that a burst of deliveries asks once.
@@ -46,8 +47,8 @@ export class PostgresTenants extends Tenants {
     const forget = () => {
       if (this.cache.peek(tenant) === reading) this.cache.delete(tenant);
     };
-    reading.then((secrets) => {
-      if (secrets === null) forget();
+    reading.then((keys) => {
+      if (keys === null) forget();
     }, forget);
     return reading;
   }
@@ -58,7 +59,7 @@ export class PostgresTenants extends Tenants {
     return results;
   }
 
-  private async read(tenant: string): Promise<readonly string[] | null> {
+  private async read(tenant: string): Promise<readonly SigningKeys[] | null> {
     const { rows } = await this.pool.query<{ secrets: Buffer }>({
       name: 'tenants_secrets',
       text: 'SELECT secrets FROM dispatcher.tenants WHERE tenant = $1',
@@ -67,7 +68,7 @@ export class PostgresTenants extends Tenants {
     const [row] = rows;
     if (row === undefined) return null;
     const json = this.codec.decode(row.secrets, { tenant, medium: 'table' });
-    return secretsSchema.parse(JSON.parse(json.toString('utf8')));
+    return secretsSchema.parse(JSON.parse(json.toString('utf8'))).map(signingKeysOf);
   }
 
   private columns(items: readonly TenantSecrets[]): unknown[][] {

@@ -4,16 +4,17 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { requestHeaders } from './request-headers.ts';
+import { signingKeysOf } from './signature.ts';
 import { userAgent } from './user-agent.ts';
 import { webhookIdOf } from './webhook-id.ts';
 
-const secrets = ['whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE='];
+const keys = [signingKeysOf('whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=')];
 const delivery = { id: 'msg_1', body: Buffer.from('{}'), attemptsMade: 2 };
 
 describe('requestHeaders', () => {
   it('names the delivery, the attempt, its time, its trace and us', () => {
     const traceHeaders = { traceparent: '00-1-2-01' };
-    expect(requestHeaders(delivery, { secrets, nowMs: 1_700_000_000_999, traceHeaders })).toEqual({
+    expect(requestHeaders(delivery, { keys, nowMs: 1_700_000_000_999, traceHeaders })).toEqual({
       'content-type': 'application/json',
       'user-agent': userAgent,
       'webhook-id': 'msg_1',

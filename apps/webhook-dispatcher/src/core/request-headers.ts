@@ -1,12 +1,12 @@
 import { webhookHeaders } from '@millrace/contracts';
 
 import type { Delivery } from './delivery.ts';
-import { signatureHeaders } from './signature.ts';
+import { signatureHeaders, type SigningKeys } from './signature.ts';
 import { userAgent } from './user-agent.ts';
 
 export interface RequestContext {
-  /** Newest first, at least one. */
-  readonly secrets: readonly string[];
+  /** Of the live secrets, newest first, at least one. */
+  readonly keys: readonly SigningKeys[];
   readonly nowMs: number;
   /** `traceparent` and `tracestate` of the POST's own span. */
   readonly traceHeaders: Readonly<Record<string, string>>;
@@ -24,7 +24,7 @@ export function requestHeaders(
       id: delivery.id,
       timestampSeconds: Math.floor(context.nowMs / 1_000),
       body: delivery.body,
-      secrets: context.secrets,
+      keys: context.keys,
     }),
     [webhookHeaders.attempt]: String(delivery.attemptsMade + 1),
     ...context.traceHeaders,

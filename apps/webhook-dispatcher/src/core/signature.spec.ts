@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { Webhook as StandardWebhook } from 'standardwebhooks';
 import { Webhook as SvixWebhook } from 'svix';
 
-import { signatureHeaders } from './signature.ts';
+import { signatureHeaders, signingKeysOf } from './signature.ts';
 
 const secrets = Array.from({ length: 10 }, () => `whsec_${randomBytes(32).toString('base64')}`);
 const bodies = fc.oneof(fc.json(), fc.string({ unit: 'grapheme' }).map((s) => JSON.stringify(s)));
@@ -16,7 +16,7 @@ function sign(body: string, keys: readonly string[]): Record<string, string> {
     id: 'msg_x',
     timestampSeconds: Math.floor(Date.now() / 1_000),
     body: Buffer.from(body),
-    secrets: keys,
+    keys: keys.map(signingKeysOf),
   });
 }
 
