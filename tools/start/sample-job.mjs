@@ -2,7 +2,6 @@
  * The main job, once, as a newcomer should see it: an upstream system publishes it to Kafka, the
  * answer is streamed, the webhook arrives and verifies, and the job is read back.
  */
-import { randomBytes } from 'node:crypto';
 import { relative } from 'node:path';
 
 import { cloudEventHeaders, isTerminal, topics, traceHeaders } from '@millrace/contracts';
@@ -13,6 +12,7 @@ import { until } from '../stack/wait.mjs';
 import { dim, formatMs, green, print, printHeading } from '../terminal.mjs';
 import { readEvents } from './event-stream.mjs';
 import { ProseWriter } from './prose-writer.mjs';
+import { beginUpstreamTrace } from './upstream-trace.mjs';
 
 /** Ingest learns of the job from the topic: a moment later. */
 const intakeTimeoutMs = 20_000;
@@ -28,7 +28,8 @@ const answerTokensMax = 1_024;
  * @typedef {object} Job
  * @property {Stack} stack
  * @property {string} jobId
- * @property {string} traceId
+ * @property {ReturnType<typeof beginUpstreamTrace>} trace
+ * @property {Promise<void>} [traceSent]
  * @property {number} startedAt
  * @property {AbortSignal} signal
  */
@@ -49,7 +50,7 @@ export async function doSampleJob({ stack, jobId, document, signal }) {
   const job = {
     stack,
     jobId,
-    traceId: randomBytes(16).toString('hex'),
+    trace: beginUpstreamTrace({ topic: topics.jobsSubmitted.name, jobId }),
     startedAt: performance.now(),
     signal,
   };
@@ -58,7 +59,8 @@ export async function doSampleJob({ stack, jobId, document, signal }) {
     await followStream(job);
     await expectWebhook(job);
     await readBack(job);
-    print(`  ${''.padStart(8)}  ${'trace'.padEnd(10)} ${job.traceId}`);
+    await job.traceSent;
+    print(`  ${''.padStart(8)}  ${'trace'.padEnd(10)} ${job.trace.traceId}`);
     return undefined;
   } catch (error) {
     if (signal.aborted) return undefined;
@@ -83,7 +85,7 @@ function tell({ startedAt }, what, detail) {
  * @param {string} text
  */
 async function publish(job, text) {
-  const { stack, jobId, traceId } = job;
+  const { stack, jobId, trace } = job;
   const topic = topics.jobsSubmitted.name;
   const kafka = new Kafka({
     brokers: [stack.kafkaBroker],
@@ -106,7 +108,7 @@ async function publish(job, text) {
           [cloudEventHeaders.specVersion]: '1.0',
           [cloudEventHeaders.time]: new Date().toISOString(),
           [cloudEventHeaders.contentType]: 'application/json',
-          [traceHeaders.parent]: `00-${traceId}-${randomBytes(8).toString('hex')}-01`,
+          [traceHeaders.parent]: trace.traceparent,
         },
         value: JSON.stringify(submission(job, text)),
       },
@@ -114,6 +116,8 @@ async function publish(job, text) {
   });
   const place = `partition ${record?.partition}, offset ${record?.baseOffset}`;
   tell(job, 'published', `${topic} ${dim(place)}`);
+  // A collector that is not there takes its time to say so: nothing waits for it here.
+  job.traceSent = trace.end();
   await producer.disconnect();
 }
 
@@ -180,7 +184,7 @@ async function expectWebhook(job) {
     throw new StackError('A webhook arrived whose signatures do not verify: see /received.');
   }
   tell(job, 'webhook', `${green('both signatures verified')} ${dim(delivery.webhook_id)}`);
-  if (!delivery.traceparent?.includes(job.traceId)) {
+  if (!delivery.traceparent?.includes(job.trace.traceId)) {
     throw new StackError(`The webhook's traceparent is of another trace: ${delivery.traceparent}.`);
   }
 }
