@@ -36,6 +36,11 @@ describe('bad records on the intake topic', () => {
       type: 'millrace.job.sent-by-pigeon.v1',
     },
     {
+      what: 'above 1 MiB',
+      code: 'payload_too_large',
+      value: (mark) => Buffer.from(JSON.stringify({ prompt: mark.padEnd(1024 * 1024, '.') })),
+    },
+    {
       what: 'without a readable job id',
       code: 'invalid_request',
       value: () => Buffer.from('{"prompt": 7}'),

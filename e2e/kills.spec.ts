@@ -1,7 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
 import { WebhookReceiver } from './receivers/webhook-receiver.ts';
-import { consume, ended, pidOf, produce, submit, uniqueId, until } from './running-stack.ts';
+import {
+  consume,
+  ended,
+  pidOf,
+  produce,
+  stack,
+  submit,
+  uniqueId,
+  until,
+  type ConsumedRecord,
+} from './running-stack.ts';
 
 jest.setTimeout(240_000);
 
@@ -18,16 +28,17 @@ describe('kill -9 in the middle of 100 jobs', () => {
 
   it.each(['claude-worker', 'kafka'])('of %s: every job ends exactly once', async (victim) => {
     const finished = await consume('jobs.finished.v1');
-    const path = `/${uniqueId(victim)}`;
+    const mark = uniqueId(victim);
+    const path = `/${mark}`;
     const callback = receiver.url(path);
     const fromKafka = Array.from({ length: jobsPerWay }, () => uniqueId('kill-kafka'));
     await produce(
       'jobs.submitted.v1',
-      fromKafka.map((jobId) => ({ key: jobId, value: body(jobId, callback) })),
+      fromKafka.map((jobId) => ({ key: jobId, value: body(jobId, { mark, callback }) })),
     );
     const fromHttp = await Promise.all(
       Array.from({ length: jobsPerWay }, () =>
-        submit({ prompt: 'Think for a moment.', callback_url: callback }),
+        submit({ prompt: promptOf(mark), callback_url: callback }),
       ),
     );
     const all = [...fromKafka, ...fromHttp.map((job) => job.id)];
@@ -42,10 +53,14 @@ describe('kill -9 in the middle of 100 jobs', () => {
       return new Set(events.map((event) => event.key)).size === 100 ? events : undefined;
     });
     await finished.stop();
-    // A crash may send an event or a webhook twice, always under the id it had before.
-    expect(new Set(terminal.map((event) => event.headers['ce_id'])).size).toBe(100);
-    const webhookIds = receiver.at(path).map((webhook) => webhook.headers['webhook-id']);
-    expect(new Set(webhookIds).size).toBe(100);
+    // A crash may send an event or a webhook twice: always the same one, under the same id.
+    expect(new Set(terminal.map(endOf)).size).toBe(100);
+    const webhooks = receiver.at(path);
+    expect(new Set(webhooks.map((webhook) => webhook.headers['webhook-id'])).size).toBe(100);
+    expect(new Set(webhooks.map((webhook) => webhook.body)).size).toBe(100);
+    // Each call that was sent stands in the ledger as an attempt.
+    const attempts = jobs.reduce((sum, job) => sum + (job.attempts?.length ?? 0), 0);
+    expect(await callsAsked(mark)).toBeLessThanOrEqual(attempts);
   });
 });
 
@@ -59,8 +74,25 @@ async function killInTheMiddle(victim: string): Promise<void> {
   });
 }
 
-function body(jobId: string, callback: string): string {
-  return JSON.stringify({ job_id: jobId, prompt: 'Think for a moment.', callback_url: callback });
+function promptOf(mark: string): string {
+  return `Think for a moment. ${mark}`;
+}
+
+function body(jobId: string, { mark, callback }: { mark: string; callback: string }): string {
+  return JSON.stringify({ job_id: jobId, prompt: promptOf(mark), callback_url: callback });
+}
+
+/** What an end says, so that two different ends of one job are two. */
+function endOf(event: ConsumedRecord): string {
+  const data: { finished_at: string } = JSON.parse(event.value?.toString() ?? '');
+  return [event.key, event.headers['ce_id'], event.headers['ce_type'], data.finished_at].join(' ');
+}
+
+/** How many calls with this mark the stand-in was asked: it keeps the last 1,000. */
+async function callsAsked(mark: string): Promise<number> {
+  const journal = await fetch(`${stack.claudeUrl}/__aimock/journal`);
+  const entries: unknown[] = JSON.parse(await journal.text());
+  return entries.filter((entry) => JSON.stringify(entry).includes(mark)).length;
 }
 
 function jobIds(receiver: WebhookReceiver, path: string): string[] {

@@ -15,6 +15,7 @@ function setting(name: string): string {
 
 export const stack = {
   url: setting('MILLRACE_E2E_URL'),
+  claudeUrl: setting('MILLRACE_E2E_CLAUDE_URL'),
   kafka: setting('MILLRACE_E2E_KAFKA'),
   apiKey: setting('MILLRACE_E2E_API_KEY'),
   webhookSecret: setting('MILLRACE_E2E_WEBHOOK_SECRET'),
