@@ -37,6 +37,7 @@ CREATE TABLE dispatcher.deliveries (
   attempts         int NOT NULL DEFAULT 0,
   retry            boolean NOT NULL GENERATED ALWAYS AS (attempts > 0) STORED,
   owner            text,
+  -- While it waits: when it is due. While it is being sent: when its owner was given it.
   not_before       timestamptz NOT NULL DEFAULT now(),
   -- The error code of a stopped or dead delivery.
   code             text,

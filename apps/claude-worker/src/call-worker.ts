@@ -17,7 +17,8 @@ import { RunningCalls } from './running-calls.ts';
 /** How often the queue's depth is counted, and rows of unknown fate are looked for. */
 const lookEveryMs = 10_000;
 /** Of `stopMs`, for what was aborted to be settled and for messages to leave. */
-const stopReserveMs = 4_000;
+const stopReserveMsMax = 1_500;
+const stopReserveShare = 1 / 4;
 
 type Publish = (messages: readonly OutgoingMessage[]) => Promise<void>;
 
@@ -114,7 +115,8 @@ export class CallWorker {
 
   async stop(): Promise<void> {
     clearInterval(this.#lookTimer);
-    const deadlineMs = Math.max(0, this.#options.stopMs - stopReserveMs);
+    const { stopMs } = this.#options;
+    const deadlineMs = stopMs - Math.min(stopReserveMsMax, stopMs * stopReserveShare);
     await this.queue.stop({ deadlineMs });
     this.#running.stop();
     await this.#deltas.stop();
@@ -151,7 +153,7 @@ export class CallWorker {
    */
   async #releaseUnknown(): Promise<void> {
     const { owner } = this.queue;
-    const released = await this.ledger.releaseUnknown(owner, this.policy.heldAs(owner));
+    const released = await this.ledger.releaseUnknown(owner, () => this.policy.heldAs(owner));
     if (released === 0) return;
     this.#options.log.warn({ released }, 'calls that nobody ran were put back');
     this.queue.wake();

@@ -76,7 +76,7 @@ export type NextState =
   | {
       readonly kind: 'again';
       readonly delayMs: number;
-      readonly counts: 'failure' | 'redispatch' | 'nothing';
+      readonly counts: 'failure' | 'redispatch' | 'nothing' | 'no_attempt';
     }
   | { readonly kind: 'unsent'; readonly delayMs: number };
 
@@ -93,13 +93,19 @@ export abstract class CallLedger {
   ): Promise<PromiseSettledResult<Inserted>[]>;
   abstract findExisting(calls: readonly CallRequest[]): Promise<ExistingCall[]>;
   abstract claim(options: { owner: string; limit: number }): Promise<Claimed<Call>>;
-  /** `lost`: the attempt is no longer its owner's, and only late usage was noted. */
+  /**
+   * `settled`: also when it was written before and only the answer had been lost. `lost`: the
+   * attempt is no longer its owner's, and only late usage was noted.
+   */
   abstract settle(entry: LedgerEntry): Promise<'settled' | 'lost'>;
   /** Calls that these processes hold. */
   abstract heldBy(owners: readonly string[], limit: number): Promise<Call[]>;
   abstract cancelRequested(owner: string): Promise<string[]>;
-  /** Puts back, unsent, what `owner` holds in the table but does not know of. */
-  abstract releaseUnknown(owner: string, known: readonly string[]): Promise<number>;
+  /**
+   * Puts back, unsent, what `owner` has held in the table for long but does not know of. `known`
+   * is asked just before the statement.
+   */
+  abstract releaseUnknown(owner: string, known: () => readonly string[]): Promise<number>;
   /** The conversation before a turn, oldest message first. */
   abstract history(tenant: string, turn: SessionTurn): Promise<History>;
   /** Rows that nobody runs yet. */

@@ -21,6 +21,7 @@ import { webhookIdOf } from './core/webhook-id.ts';
 import { DeliveryPolicy } from './delivery-policy.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { DispatcherSettings } from './settings.ts';
+import { UnheldSweep } from './unheld-sweep.ts';
 
 const secret = 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=';
 const codec = new IdentityPayloadCodec();
@@ -76,6 +77,7 @@ interface DispatcherOptions {
   readonly perOriginMax?: number;
   readonly leaseMs?: number;
   readonly allowedCidrs?: readonly string[];
+  readonly unheldAgeMs?: number;
 }
 
 /** One dispatcher process, without Nest and Kafka: records are handed to its step by the spec. */
@@ -84,6 +86,7 @@ class Dispatcher {
   readonly tenants: PostgresTenants;
   readonly consumer: FinishedJobsConsumer;
   readonly queue: WorkQueue<Delivery, Outcome>;
+  readonly sweep: UnheldSweep;
   private readonly courier: EgressClient;
 
   constructor(pool: Pool, options: DispatcherOptions = {}) {
@@ -116,11 +119,19 @@ class Dispatcher {
       leaseMs: options.leaseMs ?? 10_000,
       log: new SilentLogger(),
     });
+    this.sweep = new UnheldSweep({
+      deliveries: this.deliveries,
+      queue: this.queue,
+      log: new SilentLogger(),
+      everyMs: 50,
+      ageMs: options.unheldAgeMs ?? 45_000,
+    });
     const settings = new DispatcherSettings({ publicUrl: 'http://127.0.0.1:8080' });
     this.consumer = new FinishedJobsConsumer(this.deliveries, this.queue, slots, settings);
   }
 
   async stop(deadlineMs = 3_000): Promise<void> {
+    this.sweep.stop();
     await this.queue.stop({ deadlineMs });
     await this.deliveries.close();
     await this.courier.close();
@@ -164,6 +175,7 @@ async function start(options?: DispatcherOptions, withSecret = true): Promise<Di
   running.push(dispatcher);
   if (withSecret) await putSecret(dispatcher, 'default');
   await dispatcher.queue.start();
+  dispatcher.sweep.start();
   return dispatcher;
 }
 
@@ -421,6 +433,28 @@ describe('a delivery', () => {
     await ended('job-0');
     const [first, second] = receiver.at('/first');
     expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
+  });
+
+  it('that its owner was given without knowing is put back and sent, one under way is not', async () => {
+    const ours = await start({ unheldAgeMs: 300, totalTimeoutMs: 60_000 });
+    await ours.consumer.handle([record('job-0', receiver.url('/lost'))]);
+    await ended('job-0');
+    receiver.answer = (path, _, response) => void (path === '/lost' && response.end());
+    await ours.consumer.handle([record('job-1', receiver.url('/slow'))]);
+    await until(() => receiver.at('/slow').length, (count) => count === 1);
+    // As a claim leaves it whose answer was lost.
+    await pool.query(
+      `UPDATE dispatcher.deliveries
+       SET state = 'sending', owner = $1, ended_at = NULL, not_before = now()
+       WHERE job_id = 'job-0'`,
+      [ours.queue.owner],
+    );
+    const givenAtMs = Date.now();
+    await ended('job-0');
+    expect(Date.now() - givenAtMs).toBeGreaterThanOrEqual(290);
+    expect(receiver.at('/lost')).toHaveLength(2);
+    expect(receiver.at('/slow')).toHaveLength(1);
+    expect(await rowOf('job-1')).toMatchObject({ state: 'sending', owner: ours.queue.owner });
   });
 
   it('that is under way at a stop is given back, and another process sends it', async () => {

@@ -7,12 +7,14 @@ import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 import type { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
 import type { Delivery } from './core/delivery.ts';
 import type { Outcome } from './core/outcome.ts';
+import type { UnheldSweep } from './unheld-sweep.ts';
 
 export type DeliveryQueue = WorkQueue<Delivery, Outcome>;
 
 export interface DispatcherParts {
   readonly pool: Pool;
   readonly queue: DeliveryQueue;
+  readonly sweep: UnheldSweep;
   readonly outbox: Outbox;
   readonly deliveries: PostgresDeliveries;
   readonly courier: EgressClient;
@@ -21,8 +23,11 @@ export interface DispatcherParts {
   readonly shutdownMs: number;
 }
 
-/** Share of a stop that POSTs under way may take; then they are aborted and given back. */
-const drainShare = 0.3;
+/**
+ * Share of a stop that POSTs under way may take; then they are aborted and given back. Of the
+ * default 10 s that leaves 4 s: 2 s to settle what was aborted, and the rest for connections.
+ */
+const drainShare = 0.6;
 /** How often the depth of the queue is counted. */
 const measureEveryMs = 5_000;
 
@@ -33,18 +38,20 @@ export class DispatcherLife implements OnModuleInit, OnModuleDestroy {
   constructor(private readonly parts: DispatcherParts) {}
 
   async onModuleInit(): Promise<void> {
-    const { health, outbox, pool, queue } = this.parts;
+    const { health, outbox, pool, queue, sweep } = this.parts;
     health.addCheck('postgres', async () => void (await pool.query('SELECT')));
     health.addInfo('deliveries', () => ({ in_flight: queue.inFlight }));
     await queue.start();
+    sweep.start();
     outbox.start();
     this.measuring = setInterval(() => void this.measure(), measureEveryMs);
     this.measuring.unref();
   }
 
   async onModuleDestroy(): Promise<void> {
-    const { courier, deliveries, outbox, pool, queue, shutdownMs } = this.parts;
+    const { courier, deliveries, outbox, pool, queue, shutdownMs, sweep } = this.parts;
     clearInterval(this.measuring);
+    sweep.stop();
     await queue.stop({ deadlineMs: shutdownMs * drainShare });
     await outbox.stop();
     await deliveries.close();

@@ -15,6 +15,13 @@ export interface ClaimOptions {
   readonly roomElsewhere: number;
 }
 
+export interface ReleaseOptions {
+  readonly owner: string;
+  /** Ids that it knows to be its own. */
+  readonly held: readonly string[];
+  readonly ageMs: number;
+}
+
 /** The table of deliveries. */
 export abstract class Deliveries {
   /** Says of each whether it is new; a rejection is a BadRowError or lost infrastructure. */
@@ -23,6 +30,8 @@ export abstract class Deliveries {
   abstract settle(delivery: Delivery, outcome: Outcome): Promise<void>;
   /** Frees what dead processes held and says how much that was. */
   abstract reap(deadOwners: readonly string[]): Promise<number>;
+  /** Puts back what `owner` was given longer ago than `ageMs` and does not hold; says how much. */
+  abstract releaseUnheld(options: ReleaseOptions): Promise<number>;
   /** How many wait for a slot or for their time, counted up to a bound. */
   abstract countWaiting(): Promise<number>;
 }

@@ -18,6 +18,7 @@ import { DispatcherLife, type DeliveryQueue } from './dispatcher-life.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { Courier, Deliveries, Tenants } from './ports.ts';
 import { DispatcherSettings } from './settings.ts';
+import { UnheldSweep } from './unheld-sweep.ts';
 
 /** Connections: the statements are few and large, so a handful serves all slots. */
 const poolMax = 8;
@@ -94,6 +95,12 @@ function sendingProviders(config: Config): Provider[] {
       inject: [poolToken, Deliveries, Tenants, Courier, OriginSlots, Logger, Metrics],
       useFactory: (...parts: QueueParts) => createQueue(config, parts),
     },
+    {
+      provide: UnheldSweep,
+      inject: [Deliveries, WorkQueue, Logger],
+      useFactory: (deliveries: Deliveries, queue: DeliveryQueue, log: Logger) =>
+        new UnheldSweep({ deliveries, queue, log }),
+    },
   ];
 }
 
@@ -130,10 +137,20 @@ function createQueue(config: Config, parts: QueueParts): DeliveryQueue {
 function lifeProvider(config: Config): Provider {
   return {
     provide: DispatcherLife,
-    inject: [poolToken, WorkQueue, Outbox, PostgresDeliveries, EgressClient, Health, Metrics],
+    inject: [
+      poolToken,
+      WorkQueue,
+      UnheldSweep,
+      Outbox,
+      PostgresDeliveries,
+      EgressClient,
+      Health,
+      Metrics,
+    ],
     useFactory: (
       pool: Pool,
       queue: DeliveryQueue,
+      sweep: UnheldSweep,
       outbox: Outbox,
       deliveries: PostgresDeliveries,
       courier: EgressClient,
@@ -143,6 +160,7 @@ function lifeProvider(config: Config): Provider {
       new DispatcherLife({
         pool,
         queue,
+        sweep,
         outbox,
         deliveries,
         courier,

@@ -37,6 +37,11 @@ export class Tenure {
     return this.#running.size;
   }
 
+  /** Which rows those are. */
+  get runningIds(): string[] {
+    return [...this.#running.keys()];
+  }
+
   /** @returns the signal for the row's run; null when it runs already, which is a policy's bug. */
   begin(rowId: string): AbortSignal | null {
     if (this.#running.has(rowId)) return null;

@@ -48,6 +48,12 @@ export interface Reservation<Row> {
   release(): void;
 }
 
+/** What a process knows to be its own. */
+export interface Held {
+  readonly owner: string;
+  readonly ids: readonly string[];
+}
+
 /**
  * Claims rows of a table, runs them, settles them.
  *
@@ -106,6 +112,15 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   /** Rows that run or are being settled. */
   get inFlight(): number {
     return this.#running;
+  }
+
+  /**
+   * The present owner and the rows that run or are being settled under it; null while there is no
+   * lease. With it a policy finds rows that this owner was given by an answer that was lost.
+   */
+  held(): Held | null {
+    const tenure = this.#tenure;
+    return tenure === null ? null : { owner: tenure.owner, ids: tenure.runningIds };
   }
 
   /** @throws when the process cannot be registered. */

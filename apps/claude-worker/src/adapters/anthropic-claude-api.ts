@@ -14,6 +14,7 @@ import {
 import { isClaudeMessage } from '../core/claude-message.ts';
 import { MessageAccumulator } from '../core/message-accumulator.ts';
 import { retryAfterMsOf } from '../core/retry-after.ts';
+import { isBeforeSend } from '../core/unsent-error.ts';
 import { ClaudeApi, type ClaudeSend, DeadlinePassed } from '../ports.ts';
 import { undiciFetch } from './undici-fetch.ts';
 
@@ -182,25 +183,9 @@ function answerOfApiError(error: ApiError): ClaudeAnswer {
   };
 }
 
-/** Failures before a byte of the request was sent: nobody can have been paid. */
-const unsentCodes: readonly string[] = [
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EMFILE',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'CERT_HAS_EXPIRED',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-];
-
 function answerOfConnection(error: unknown, where?: 'in the body'): ClaudeAnswer {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-  if (where === undefined && unsentCodes.includes(code)) return { kind: 'unreachable', code };
+  if (where === undefined && isBeforeSend(error)) return { kind: 'unreachable', code };
   if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') return cut('answer_malformed');
   return cut('connection_lost');
 }

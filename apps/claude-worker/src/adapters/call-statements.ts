@@ -103,16 +103,21 @@ WHERE state = 'DISPATCHED' AND owner = $1::text AND cancel_requested`;
 
 /**
  * Puts back what a statement gave this process whose answer never arrived: nothing of it was
- * sent. Young rows may be on their way to it.
+ * sent. Young rows may be on their way to it: an answer comes within the 20 s of a query, and what
+ * is known may be 5 s old for a connection and 15 s for this statement when it is compared. The
+ * other 5 s are for an event loop that is late.
  */
 export const releaseUnknownCalls = `
 UPDATE worker.calls
 SET state = 'QUEUED', owner = NULL, attempt = attempt - 1
 WHERE state = 'DISPATCHED' AND owner = $1::text
   AND tenant || '/' || call_id <> ALL($2::text[])
-  AND dispatched_at < now() - interval '5 seconds'`;
+  AND dispatched_at < now() - interval '45 seconds'`;
 
-/** Settles attempts, whatever their ends are. S2, S3 */
+/**
+ * Settles attempts, whatever their ends are. S2, S3. An end that was written `before`, with only
+ * the answer lost, is the same end: its usage is in its completion and not late.
+ */
 export const settleCalls = `
 WITH input AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[],
@@ -170,14 +175,25 @@ WITH input AS (
   FROM settled s JOIN input i USING (tenant, call_id)
   WHERE i.turn IS NOT NULL
   ON CONFLICT DO NOTHING
+), unsettled AS (
+  SELECT i.*, EXISTS (
+      SELECT FROM worker.calls c
+      WHERE c.tenant = i.tenant AND c.call_id = i.call_id
+        AND c.state = i.state AND c.attempt = i.attempt
+        AND c.request_id IS NOT DISTINCT FROM i.request_id
+        AND c.finished_at = to_timestamp(i.ended_ms / 1000)) AS before
+  FROM input i LEFT JOIN settled s USING (tenant, call_id)
+  WHERE s.call_id IS NULL
 ), late AS (
   INSERT INTO worker.late_usage (tenant, call_id, attempt, owner, http_status, request_id, model,
     usage)
-  SELECT i.tenant, i.call_id, i.attempt, i.owner, i.http_status, i.request_id, i.model, i.usage
-  FROM input i LEFT JOIN settled s USING (tenant, call_id)
-  WHERE s.call_id IS NULL AND i.usage IS NOT NULL
+  SELECT tenant, call_id, attempt, owner, http_status, request_id, model, usage
+  FROM unsettled
+  WHERE usage IS NOT NULL AND NOT before
 )
-SELECT tenant, call_id FROM settled`;
+SELECT tenant, call_id FROM settled
+UNION ALL
+SELECT tenant, call_id FROM unsettled WHERE before`;
 
 /** The conversation before a turn, unless it is longer than may be sent. */
 export const sessionTurns = `

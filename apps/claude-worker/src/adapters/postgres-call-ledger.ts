@@ -1,5 +1,5 @@
 import { assertNever, outgoingMessageId, PayloadCodec, topics } from '@millrace/contracts';
-import { GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
+import { GroupCommit, inTransaction, type Pool, type PoolClient } from '@millrace/postgres';
 import type { Claimed } from '@millrace/work';
 import { z } from 'zod';
 
@@ -94,8 +94,11 @@ export class PostgresCallLedger extends CallLedger {
     return rows.map(({ tenant, call_id: callId }) => callKey(tenant, callId));
   }
 
-  async releaseUnknown(owner: string, known: readonly string[]): Promise<number> {
-    const { rowCount } = await this.#pool.query(sql.releaseUnknownCalls, [owner, known]);
+  async releaseUnknown(owner: string, known: () => readonly string[]): Promise<number> {
+    // What is known is asked for with a connection at hand: waiting for one takes seconds.
+    const { rowCount } = await inTransaction(this.#pool, (client) =>
+      client.query(sql.releaseUnknownCalls, [owner, known()]),
+    );
     return rowCount ?? 0;
   }
 
@@ -261,8 +264,11 @@ function stateOf(next: NextState): string {
   return next.kind === 'ended' ? next.state : 'QUEUED';
 }
 
+/** What was no attempt leaves its number to the next one. */
 function nextAttempt({ call, next }: LedgerEntry): number {
-  return next.kind === 'unsent' ? call.attempt - 1 : call.attempt;
+  const wasNone =
+    next.kind === 'unsent' || (next.kind === 'again' && next.counts === 'no_attempt');
+  return wasNone ? call.attempt - 1 : call.attempt;
 }
 
 function counted(next: NextState, what: 'failure' | 'redispatch'): number {

@@ -6,7 +6,9 @@
  * I3 Nothing that happens while the gate is shut counts against the retries, but the call's age
  *    does, so that a call ends even if the gate never stays open. A parked account is exempt: its
  *    calls wait for people.
- * I4 A call that was taken away from its process is sent again at most `redispatchMax` times.
+ * I4 A call that was taken away from its process is sent again at most `redispatchMax` times. One
+ *    that its process put back when it stopped is not counted, within the call's age: deployments
+ *    are no faults. With a `redispatchMax` of 0 nothing that may have been paid is sent again.
  */
 import { assertNever, type ErrorCode } from '@millrace/contracts';
 
@@ -44,7 +46,8 @@ export type Settlement =
   | {
       readonly kind: 'again';
       readonly delayMs: number;
-      readonly counts: 'failure' | 'redispatch' | 'nothing';
+      /** `no_attempt`: it is not even written down as one. */
+      readonly counts: 'failure' | 'redispatch' | 'nothing' | 'no_attempt';
       readonly attempt: ClosedAttempt;
     }
   /** Nothing was sent: the row goes back as it was, without this attempt. */
@@ -71,6 +74,8 @@ export interface SettleLimits {
 
 /** How long a call may live on answers that are no attempts. Kafka keeps its request longer. */
 export const callAgeMsMax = 24 * 3_600_000;
+/** A failure's `retry-after` holds its call back no longer: that is what retries are for. */
+const failureWaitMsMax = 3_600_000;
 /** Characters of an error's detail that are told. */
 const detailLengthMax = 500;
 
@@ -92,8 +97,7 @@ export function settleCall(input: SettleInput): Settlement {
     case 'cut':
       return settleFailure(input, answer);
     case 'interrupted':
-      if (answer.by !== 'cancel') return settleInterrupted(call, input.limits);
-      return { kind: 'cancelled', attempt: closed('unknown', 'cancelled', noSource) };
+      return settleOwnEnd(input, answer.by);
     case 'unsent':
       return { kind: 'unsent', delayMs: answer.retryInMs };
     case 'unsendable':
@@ -103,7 +107,19 @@ export function settleCall(input: SettleInput): Settlement {
   }
 }
 
-/** A call whose process went away, or stops: nobody knows whether its attempt was paid. */
+function settleOwnEnd(input: SettleInput, by: 'stop' | 'lease_lost' | 'cancel'): Settlement {
+  const { ageMs, call, limits } = input;
+  if (by === 'cancel') {
+    return { kind: 'cancelled', attempt: closed('unknown', 'cancelled', noSource) };
+  }
+  if (by === 'stop' && limits.redispatchMax > 0 && ageMs < callAgeMsMax) {
+    const attempt = closed('unknown', 'interrupted', noSource);
+    return { kind: 'again', delayMs: 0, counts: 'nothing', attempt };
+  }
+  return settleInterrupted(call, limits);
+}
+
+/** A call whose process went away: nobody knows whether its attempt was paid. */
 export function settleInterrupted(call: Call, limits: SettleLimits): Settlement {
   const attempt = closed('unknown', 'interrupted', noSource);
   if (call.redispatches < limits.redispatchMax) {
@@ -138,9 +154,9 @@ function settleFailure(input: SettleInput, answer: FailedAnswer): Settlement {
     case 'park':
       return { kind: 'again', delayMs: 0, counts: 'nothing', attempt };
     case 'gate':
-      return notCounted(input, attempt, verdict.retryAfterMs ?? 0);
+      return notCounted(input, attempt, { waitMs: verdict.retryAfterMs ?? 0, as: 'no_attempt' });
     case 'retry':
-      if (isShut(input.gate, input.nowMs)) return notCounted(input, attempt, 0);
+      if (isShut(input.gate, input.nowMs)) return notCounted(input, attempt, { waitMs: 0, as: 'nothing' });
       return retry(input, answer, verdict.retryAfterMs ?? 0);
     case undefined:
       throw new TypeError(`an answer of kind ${answer.kind} has no verdict`);
@@ -150,17 +166,20 @@ function settleFailure(input: SettleInput, answer: FailedAnswer): Settlement {
 }
 
 /** No attempt: the call waits for the gate, within its age (I3). */
-function notCounted(input: SettleInput, attempt: ClosedAttempt, waitMs: number): Settlement {
+function notCounted(
+  input: SettleInput,
+  attempt: ClosedAttempt,
+  { as, waitMs }: { readonly as: 'nothing' | 'no_attempt'; readonly waitMs: number },
+): Settlement {
   const { ageMs, gate, nowMs, random, limits } = input;
   if (gate.kind !== 'parked' && ageMs + waitMs >= callAgeMsMax) {
-    const detail = `no answer within ${callAgeMsMax / 3_600_000} hours`;
-    return failure('deadline_exceeded', detail, attempt);
+    return tooOld(attempt);
   }
   return {
     kind: 'again',
     // Later than the next probe, so that another call is the next one to try.
     delayMs: Math.round(Math.max(waitMs, gateWaitMs(gate, nowMs)) + random * limits.retryBaseMs),
-    counts: 'nothing',
+    counts: as,
     attempt,
   };
 }
@@ -181,14 +200,22 @@ function gateWaitMs(gate: Gate, nowMs: number): number {
 
 function retry(input: SettleInput, answer: FailedAnswer, retryAfterMs: number): Settlement {
   const attempt = closedFailure(answer);
-  const { call, random, limits } = input;
+  const { ageMs, call, random, limits } = input;
   const failures = call.failures + 1;
   if (failures > retriesMax) {
     const detail = `${failures} attempts failed, the last with: ${detailOf(answer)}`;
     return { ...failure('retries_exhausted', detail, attempt), deadLetter: true };
   }
-  const delayMs = Math.max(backoffMs(failures, random, limits.retryBaseMs), retryAfterMs);
-  return { kind: 'again', delayMs, counts: 'failure', attempt };
+  const backMs = backoffMs(failures, random, limits.retryBaseMs);
+  const askedMs = Math.min(retryAfterMs, failureWaitMsMax);
+  // I3: a wait that the server asks for counts as time without an answer.
+  if (askedMs > backMs && ageMs + askedMs >= callAgeMsMax) return tooOld(attempt);
+  return { kind: 'again', delayMs: Math.max(backMs, askedMs), counts: 'failure', attempt };
+}
+
+function tooOld(attempt: ClosedAttempt): Settlement {
+  const detail = `no answer within ${callAgeMsMax / 3_600_000} hours`;
+  return failure('deadline_exceeded', detail, attempt);
 }
 
 type Failure = Extract<Settlement, { kind: 'failed' }>;

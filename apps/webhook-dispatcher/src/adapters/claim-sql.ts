@@ -41,7 +41,7 @@ export const claimSql = `
     WHERE d.id = ANY (ARRAY (SELECT id FROM picked)) AND d.owner IS NULL AND d.ended_at IS NULL
     ORDER BY d.id FOR UPDATE SKIP LOCKED
   )
-  UPDATE dispatcher.deliveries AS d SET state = 'sending', owner = $1
+  UPDATE dispatcher.deliveries AS d SET state = 'sending', owner = $1, not_before = now()
   FROM locked WHERE d.id = locked.id
   RETURNING d.id, d.tenant, d.job_id, d.url, d.origin, d.body, d.traceparent, d.tracestate,
     d.attempts, d.created_at, d.record_topic, d.record_partition, d.record_offset::text`;

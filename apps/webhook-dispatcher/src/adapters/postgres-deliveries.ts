@@ -1,10 +1,10 @@
 import type { PayloadCodec } from '@millrace/contracts';
-import { BadRowError, GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
+import { GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
 import type { Claimed } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from '../core/delivery.ts';
 import type { Outcome } from '../core/outcome.ts';
-import { Deliveries, type ClaimOptions } from '../ports.ts';
+import { Deliveries, type ClaimOptions, type ReleaseOptions } from '../ports.ts';
 import { claimSql, deliveryOfRow, type DeliveryRow } from './claim-sql.ts';
 import { insertColumns, insertSql } from './insert-sql.ts';
 import { settleColumns, settleSql, type Settlement } from './settle-sql.ts';
@@ -16,14 +16,15 @@ const waitingCountMax = 100_000;
  * Deliveries in Postgres.
  *
  * D1 A row is owned by at most one living process; only its owner settles it.
- * D2 A row that was inserted as ours, by a statement whose answer was lost, is never started: it is
- *    given back before the next claim, since nobody else would free what a living process holds.
+ * D2 A row that was inserted or claimed as ours, by a statement whose answer was lost, is never
+ *    started: `releaseUnheld` puts it back, since nobody else frees what a living process owns.
+ * D3 While a row is being sent, `not_before` is when it was given to its owner.
  */
 export class PostgresDeliveries extends Deliveries {
   private readonly inserts: GroupCommit<NewDelivery, boolean>;
   private readonly settlements: GroupCommit<Settlement, void>;
-  /** Ids of D2. */
-  private readonly doubtful = new Set<string>();
+  /** Inserts whose outcome is still to come: their rows are on their way to us. */
+  private readonly inserting = new Set<readonly NewDelivery[]>();
 
   constructor(
     private readonly pool: Pool,
@@ -47,30 +48,25 @@ export class PostgresDeliveries extends Deliveries {
   }
 
   async insert(deliveries: readonly NewDelivery[]): Promise<PromiseSettledResult<boolean>[]> {
-    const results = await this.inserts.submitAll(deliveries);
-    results.forEach((result, i) => {
-      const delivery = deliveries[i];
-      if (result.status === 'fulfilled' || result.reason instanceof BadRowError) return;
-      if (delivery !== undefined && delivery.owner !== null) this.doubtful.add(delivery.id);
-    });
-    return results;
+    this.inserting.add(deliveries);
+    try {
+      return await this.inserts.submitAll(deliveries);
+    } finally {
+      this.inserting.delete(deliveries);
+    }
   }
 
   async claim(options: ClaimOptions): Promise<Claimed<Delivery>> {
-    await this.giveBackDoubtful(options.owner);
     const { owner, limit, busy, roomElsewhere } = options;
-    const { rows } = await this.pool.query<DeliveryRow>({
-      name: 'deliveries_claim',
-      text: claimSql,
-      values: [
-        owner,
-        limit,
-        busy.map(({ tenant }) => tenant),
-        busy.map(({ origin }) => origin),
-        busy.map(({ room }) => room),
-        roomElsewhere,
-      ],
-    });
+    // Unnamed: a plan that was kept from when the table was small would read all of it.
+    const { rows } = await this.pool.query<DeliveryRow>(claimSql, [
+      owner,
+      limit,
+      busy.map(({ tenant }) => tenant),
+      busy.map(({ origin }) => origin),
+      busy.map(({ room }) => room),
+      roomElsewhere,
+    ]);
     const deliveries = rows.map((row) => deliveryOfRow(row, owner, this.codec));
     // A full claim is followed by another as soon as there is room: no need to look ahead.
     return { rows: deliveries, nextDueInMs: rows.length === limit ? null : await this.nextDue() };
@@ -84,6 +80,14 @@ export class PostgresDeliveries extends Deliveries {
     return this.free('owner = ANY($1::text[])', [deadOwners]);
   }
 
+  async releaseUnheld({ owner, held, ageMs }: ReleaseOptions): Promise<number> {
+    const arriving = [...this.inserting].flatMap((rows) => rows.map(({ id }) => id));
+    return this.free(
+      `owner = $1 AND id <> ALL ($2::text[]) AND not_before < now() - $3 * interval '1 ms'`,
+      [owner, [...held, ...arriving], ageMs],
+    );
+  }
+
   async countWaiting(): Promise<number> {
     const { rows } = await this.pool.query<{ waiting: number }>(
       `SELECT count(*)::int AS waiting FROM (
@@ -95,13 +99,6 @@ export class PostgresDeliveries extends Deliveries {
   /** Waits for the statements under way. */
   async close(): Promise<void> {
     await Promise.all([this.inserts.close(), this.settlements.close()]);
-  }
-
-  private async giveBackDoubtful(owner: string): Promise<void> {
-    if (this.doubtful.size === 0) return;
-    const ids = [...this.doubtful];
-    await this.free('id = ANY($1::text[]) AND owner = $2', [ids, owner]);
-    for (const id of ids) this.doubtful.delete(id);
   }
 
   private async free(condition: string, values: unknown[]): Promise<number> {
@@ -139,8 +136,8 @@ export class PostgresDeliveries extends Deliveries {
     client: PoolClient,
     items: readonly Settlement[],
   ): Promise<void[]> {
-    const values = settleColumns(items, this.codec, new Date());
-    await client.query({ name: 'deliveries_settle', text: settleSql, values });
+    // Unnamed, as the claim is.
+    await client.query(settleSql, settleColumns(items, this.codec, new Date()));
     return items.map(() => undefined);
   }
 }
