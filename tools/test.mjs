@@ -101,7 +101,7 @@ function handOver() {
 
 /** @returns {Promise<string>} why there is no kcat, or '' */
 async function prepare() {
-  const needsKafka = wanted.includes('integration') || wanted.includes('e2e');
+  const needsKafka = ['integration', 'e2e', 'bench'].some((stage) => wanted.includes(stage));
   await step('build', () => build(), ({ built }) => `${built} files`);
   if (!needsKafka) return '';
   if (!hasKafkaLibs()) await step('Apache Kafka', fetchKafka);

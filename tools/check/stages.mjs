@@ -32,6 +32,7 @@ export const stages = [
   { name: 'unit', label: 'unit', run: (run) => jest({ ...run, folders: ['apps', 'libs'] }) },
   { name: 'integration', label: 'integration', run: integration },
   { name: 'e2e', label: 'end to end', run: endToEnd },
+  { name: 'bench', label: 'bench, short form', run: shortBench },
 ];
 
 /** @param {Run} run */
@@ -61,6 +62,14 @@ function endToEnd(run) {
   // One story after the other: each has a whole stack of its own.
   const args = ['--config', 'e2e/jest.config.mjs', '--runInBand'];
   return jest({ ...run, folders: [], args, timeoutMs: 30 * minuteMs });
+}
+
+/**
+ * That each figure can still be measured; a shared machine says nothing of its value.
+ * @param {Run} run
+ */
+function shortBench(run) {
+  return commands([[node, 'bench/main.mjs', 'pipeline', '--short']], run);
 }
 
 /**
