@@ -1,3 +1,4 @@
+import { errorCodes } from '@millrace/contracts';
 import { Metrics, extractTrace, names, tracer, type Histogram } from '@millrace/runtime';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
@@ -6,15 +7,23 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import { ApiKeyAuth } from './api-key-auth.ts';
 import { parseJsonBody } from './core/parse-body.ts';
+import { ProblemError } from './core/problem.ts';
 import { withTrace } from './job-trace.ts';
 import { RequestFacts } from './request-facts.ts';
 
-/** Probes and documents: no key, no span. */
-const plainPath = /^\/(healthz|readyz|metrics|openapi\.json|asyncapi\.json)(\?|$)/;
+/** Probes and documents: no key, no span. Every other route needs a key. */
+const plainRoutes = new Set([
+  '/healthz',
+  '/readyz',
+  '/metrics',
+  '/openapi.json',
+  '/asyncapi.json',
+]);
 
 /**
  * What every request meets before its route: a span, the key, and our own reading of JSON. Hooks
- * and not guards, so that nothing is read of a body that comes without a key.
+ * and not guards, so that nothing is read of a body that comes without a key or to no route. What
+ * is decided goes by the route that was matched, for a path can be written in many ways.
  */
 @Injectable()
 export class HttpEdge implements OnModuleInit {
@@ -35,9 +44,10 @@ export class HttpEdge implements OnModuleInit {
   onModuleInit(): void {
     const server = this.host.httpAdapter.getInstance<FastifyInstance>();
     server.addHook('onRequest', async (request) => {
-      if (plainPath.test(request.url)) return;
+      const route = request.routeOptions.url;
+      if (isPlain(route)) return;
       this.requests.begin(request, withTrace(startSpan(request)));
-      if (!request.url.startsWith('/v1')) return;
+      if (route === undefined) throw new ProblemError('not_found', errorCodes.not_found.title);
       this.requests.authenticated(request, await this.auth.authenticate(request.headers));
     });
     server.addHook('onResponse', async (request, reply) => this.end(request, reply));
@@ -46,14 +56,19 @@ export class HttpEdge implements OnModuleInit {
 
   private end(request: FastifyRequest, reply: FastifyReply): void {
     const status = reply.raw.statusCode;
-    const route = request.routeOptions.url ?? 'unknown';
-    this.duration.observe({ method: request.method, route, status }, reply.elapsedTime / 1000);
-    if (plainPath.test(request.url)) return;
+    const route = request.routeOptions.url;
+    const labels = { method: request.method, route: route ?? 'unknown', status };
+    this.duration.observe(labels, reply.elapsedTime / 1000);
+    if (isPlain(route)) return;
     const span = trace.getSpan(this.requests.contextOf(request));
     span?.setAttribute(names.attribute.httpStatus, status);
     if (status >= 500) span?.setStatus({ code: SpanStatusCode.ERROR });
     span?.end();
   }
+}
+
+function isPlain(route: string | undefined): boolean {
+  return route !== undefined && plainRoutes.has(route);
 }
 
 /** One parser, ours: strict UTF-8, bounded depth, no prototypes. Other types get a 415. */

@@ -6,6 +6,7 @@ import {
   deadLetterTopicOf,
   httpBodyBytesMax,
   inlineBodyBytesMax,
+  kafkaRecordBytesMax,
   topics,
   type JobFinished,
   type Topic,
@@ -24,6 +25,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Kafka, logLevel, type Producer } from 'kafkajs';
 
+import { BlobPurge } from './blob-purge.ts';
 import { KafkaTails } from './adapters/kafka-tails.ts';
 import { ingestEnvironment } from './config.ts';
 import { hashApiKey } from './core/api-key.ts';
@@ -439,6 +441,17 @@ describe('bad input by HTTP', () => {
     expect([answer.status, answer.body.code]).toEqual([401, 'unauthorized']);
   });
 
+  it.each(['/%76%31/jobs/x', '/v1/%6aobs', '//v1/jobs', '/V1/jobs'])(
+    'reads nothing of a body without a key, however the path is written: %s',
+    async (path) => {
+      const got = await call('GET', path, { key: '' });
+      expect(got.status).toBe(path.includes('%') ? 401 : 404);
+      // One that was read would be malformed.
+      const posted = await call('POST', path, { key: '', raw: '{' });
+      expect([401, 404]).toContain(posted.status);
+    },
+  );
+
   it('takes x-api-key as well', async () => {
     const response = await fetch(`${base}/v1/jobs`, { headers: { 'x-api-key': key } });
     expect(response.status).toBe(200);
@@ -506,6 +519,7 @@ describe('while Postgres is away', () => {
     try {
       const answer = await post({ job_id: 'while-away', prompt: 'a' });
       expect([answer.status, answer.body.code]).toEqual([503, 'not_durable']);
+      expect(answer.body.detail).toContain('repeat the request with the same Idempotency-Key');
       expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
       expect((await call('GET', '/v1/jobs/while-away')).status).toBe(503);
       // A record waits meanwhile, and is not lost.
@@ -515,6 +529,15 @@ describe('while Postgres is away', () => {
     }
     await jobBecomes('waits', 'queued');
     expect((await post({ job_id: 'while-away', prompt: 'a' })).status).toBe(202);
+  });
+});
+
+describe('expired bodies', () => {
+  it('are deleted', async () => {
+    await admin.query(`SELECT blobs.put('default', 'blob_old', 'x', -60)`);
+    await app.get(BlobPurge).purge();
+    const { rows } = await admin.query(`SELECT FROM blobs.chunks WHERE id = 'blob_old'`);
+    expect(rows).toEqual([]);
   });
 });
 
@@ -591,6 +614,17 @@ describe('jobs.submitted.v1', () => {
     expect(letter!.headers).toMatchObject({ 'dlq-service': 'ingest', 'dlq-reason': code });
     expect(letter!.value?.toString() ?? '').toBe(value?.toString() ?? '');
     await jobBecomes(id, 'queued');
+  });
+
+  it('sends a record that is too large to the dead letters, untouched, and goes on', async () => {
+    const value = Buffer.alloc(kafkaRecordBytesMax + 1, 'x');
+    await submitRecord(value);
+    await submitRecord(JSON.stringify({ job_id: 'after-too-large', prompt: 'good' }));
+    await jobBecomes('after-too-large', 'queued');
+    await deadLetters.waitFor(() => deadLettersOf('payload_too_large').length > 0);
+    const [letter] = deadLettersOf('payload_too_large');
+    expect(letter!.value!.equals(value)).toBe(true);
+    expect(letter!.headers).toMatchObject({ 'dlq-service': 'ingest' });
   });
 
   it.each([

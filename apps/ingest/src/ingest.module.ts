@@ -20,6 +20,7 @@ import { PostgresJobs } from './adapters/postgres-jobs.ts';
 import { PostgresApiKeys, PostgresTenants } from './adapters/postgres-tenants.ts';
 import { SystemClock } from './adapters/system-clock.ts';
 import { ApiKeyAuth } from './api-key-auth.ts';
+import { BlobPurge } from './blob-purge.ts';
 import { ClaudeInfo } from './claude-info.ts';
 import type { IngestConfig } from './config.ts';
 import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
@@ -69,6 +70,7 @@ export class IngestModule
     private readonly jobs: PostgresJobs,
     private readonly outbox: Outbox,
     private readonly tails: KafkaTails,
+    private readonly purge: BlobPurge,
     private readonly closing: PoolClosing,
     private readonly log: Logger,
   ) {}
@@ -97,12 +99,14 @@ export class IngestModule
   /** In the background: HTTP is served, and jobs are accepted, while Kafka is still away. */
   onApplicationBootstrap(): void {
     this.outbox.start();
+    this.purge.start();
     this.tails.start().catch((error: unknown) => {
       this.log.error({ error }, 'event streams will only show the ends of jobs');
     });
   }
 
   async onModuleDestroy(): Promise<void> {
+    this.purge.stop();
     await this.tails.stop();
   }
 
@@ -116,6 +120,7 @@ export class IngestModule
 
 const shells: Provider[] = [
   ApiKeyAuth,
+  BlobPurge,
   DefaultTenant,
   HttpEdge,
   JobEvents,

@@ -87,13 +87,17 @@ export class JobIntake {
       createdAt: this.clock.now(),
     } as const;
     const id = given.submission.job_id ?? jobIdSchema.parse(`job_${ulid()}`);
-    return this.preparation.prepare(arrival, { id, order }).catch(notDurable);
+    return this.preparation.prepare(arrival, { id, order }).catch((error: unknown) => {
+      throw intakeProblem(error, 'the job could not be stored now, nothing was accepted');
+    });
   }
 
   private insert(job: NewJob, context: Context): Promise<Insertion> {
     const announce = (seq: number | null) =>
       announcementOf(job, seq, { codec: this.codec, context });
-    return this.jobs.insertAnnounced({ job, announce }).catch(notDurable);
+    return this.jobs.insertAnnounced({ job, announce }).catch((error: unknown) => {
+      throw intakeProblem(error, unknownOutcome);
+    });
   }
 
   private replay(
@@ -134,9 +138,14 @@ function viewOf(job: NewJob): JobView {
   };
 }
 
-function notDurable(error: unknown): never {
+/** The answer to a commit may be lost after the commit. */
+const unknownOutcome =
+  'it is not known whether the job was stored: repeat the request with the same Idempotency-Key ' +
+  'or job_id; one that has neither may run twice';
+
+function intakeProblem(error: unknown, detail: string): ProblemError {
   if (error instanceof BadRowError) {
-    throw new ProblemError('invalid_request', 'the database refuses a value of this job');
+    return new ProblemError('invalid_request', 'the database refuses a value of this job');
   }
-  throw new ProblemError('not_durable', 'the job could not be stored now, nothing was accepted');
+  return new ProblemError('not_durable', detail);
 }

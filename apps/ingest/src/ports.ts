@@ -82,6 +82,8 @@ export abstract class LargeBodies {
   abstract keep(tenant: TenantId, id: string, body: string): Promise<void>;
   /** Null when it has expired. */
   abstract read(tenant: TenantId, id: string): Promise<string | null>;
+  /** Deletes what has expired, everybody's, and says how many pieces that were. */
+  abstract purge(): Promise<number>;
 }
 
 export abstract class ApiKeys {

@@ -50,11 +50,20 @@ export class ProblemFilter implements ExceptionFilter {
 function toldError(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
   if (isConnectionLost(error)) {
-    return new ProblemError('not_durable', 'the database cannot be reached now');
+    return new ProblemError('unavailable', 'the database cannot be reached now');
+  }
+  if (isStatementTimeout(error)) {
+    return new ProblemError('unavailable', 'the database took too long: ask for less of it');
   }
   const status = statusOf(error);
   const code = codeOfStatus(status);
   return new ProblemError(code, errorCodes[code].title);
+}
+
+/** A filter of the list that hardly any job meets may read all of a tenant's jobs. */
+function isStatementTimeout(error: unknown): boolean {
+  const isDatabases = typeof error === 'object' && error !== null && 'code' in error;
+  return isDatabases && error.code === '57014';
 }
 
 function statusOf(error: unknown): number {

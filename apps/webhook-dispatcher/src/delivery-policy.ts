@@ -1,5 +1,5 @@
 import { BadRowError } from '@millrace/postgres';
-import type { Claimed, WorkPolicy } from '@millrace/work';
+import type { Claimed, WorkPolicy, WorkQueue } from '@millrace/work';
 
 import { AttemptTelemetry, type AttemptSpan } from './attempt-telemetry.ts';
 import type { Delivery } from './core/delivery.ts';
@@ -8,6 +8,8 @@ import { outcomeOf, postponed, type Outcome, type RetryPolicy } from './core/out
 import { requestHeaders } from './core/request-headers.ts';
 import type { SigningKeys } from './core/signature.ts';
 import type { Courier, Deliveries, Tenants } from './ports.ts';
+
+export type DeliveryQueue = WorkQueue<Delivery, Outcome>;
 
 export interface DeliveryPolicyOptions {
   readonly deliveries: Deliveries;

@@ -417,6 +417,29 @@ describe('a delivery', () => {
     expect(Date.now() - beganAtMs).toBeLessThan(5_000);
   });
 
+  it.each([20, 1_500])('is claimed in turn beside %i of another origin', async (backlog) => {
+    await pool.query(
+      `INSERT INTO dispatcher.deliveries (id, tenant, job_id, url, origin, body, state, not_before,
+         record_topic, record_partition, record_offset, record_headers)
+       SELECT origin || n, 't', 'j', 'u', origin, '', 'waiting', now() + later * interval '1 min',
+         'r', 0, 0, '{}'
+       FROM (VALUES ('long', $1::int, -1), ('full', 5, -1), ('later', 5, 1))
+         AS lane (origin, rows, later), generate_series(1, rows) AS n`,
+      [backlog],
+    );
+    const { rows, nextDueInMs } = await new PostgresDeliveries(pool, codec).claim({
+      owner: 'spec',
+      limit: 10,
+      busy: [{ tenant: 't', origin: 'full', room: 2 }],
+      roomElsewhere: 50,
+    });
+    expect(rows.map(({ origin }) => origin).sort()).toEqual([
+      ...Array.from({ length: 2 }, () => 'full'),
+      ...Array.from({ length: 8 }, () => 'long'),
+    ]);
+    expect(nextDueInMs).toBeNull();
+  });
+
   it('of a dead process is taken over after its lease, under the same id', async () => {
     const gone = await pool.query<{ id: string }>(
       `INSERT INTO dispatcher.processes (id, lease_until)
@@ -435,7 +458,7 @@ describe('a delivery', () => {
     expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
   });
 
-  it('that its owner was given without knowing is put back and sent, one under way is not', async () => {
+  it('that its owner was given unawares is put back and sent; one under way is not', async () => {
     const ours = await start({ unheldAgeMs: 300, totalTimeoutMs: 60_000 });
     await ours.consumer.handle([record('job-0', receiver.url('/lost'))]);
     await ended('job-0');

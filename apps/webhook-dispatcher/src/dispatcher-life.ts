@@ -1,15 +1,11 @@
 import type { EgressClient } from '@millrace/egress';
 import type { Outbox, Pool } from '@millrace/postgres';
 import { names, type Health, type Metrics } from '@millrace/runtime';
-import type { WorkQueue } from '@millrace/work';
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 
 import type { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
-import type { Delivery } from './core/delivery.ts';
-import type { Outcome } from './core/outcome.ts';
+import type { DeliveryQueue } from './delivery-policy.ts';
 import type { UnheldSweep } from './unheld-sweep.ts';
-
-export type DeliveryQueue = WorkQueue<Delivery, Outcome>;
 
 export interface DispatcherParts {
   readonly pool: Pool;

@@ -1,6 +1,6 @@
 import type { Logger } from '@millrace/runtime';
 
-import type { DeliveryQueue } from './dispatcher-life.ts';
+import type { DeliveryQueue } from './delivery-policy.ts';
 import type { Deliveries } from './ports.ts';
 
 const everyMsDefault = 10_000;

@@ -20,6 +20,7 @@ export const errorCodes = {
   too_many_requests: { status: 429, title: 'Too many requests' },
   internal: { status: 500, title: 'Something went wrong here' },
   not_durable: { status: 503, title: 'The job could not be made durable now' },
+  unavailable: { status: 503, title: 'This cannot be answered now' },
   // Records from Kafka.
   empty_record: { status: null, title: 'The record has no value' },
   not_utf8: { status: null, title: 'The record is not UTF-8' },

@@ -80,7 +80,7 @@ const problemTitles = {
   Unprocessable: [422, 'The callback URL is not allowed, or the model would refuse the job.'],
   TooManyRequests: [429, errorCodes.too_many_requests.title],
   Internal: [500, errorCodes.internal.title],
-  Unavailable: [503, errorCodes.not_durable.title],
+  Unavailable: [503, `${errorCodes.not_durable.title}; or: ${errorCodes.unavailable.title}`],
 } as const satisfies Record<string, readonly [status: number, description: string]>;
 
 type ProblemName = keyof typeof problemTitles;

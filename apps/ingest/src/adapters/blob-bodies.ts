@@ -27,4 +27,8 @@ export class BlobBodies extends LargeBodies {
     if (bytes === null) return null;
     return this.#codec.decode(bytes, { tenant, medium: 'blob' }).toString('utf8');
   }
+
+  purge(): Promise<number> {
+    return this.#blobs.purge();
+  }
 }

@@ -1,7 +1,6 @@
-import { ProblemError } from './problem.ts';
+import { idempotencyKeyLengthMax } from '@millrace/contracts';
 
-/** Characters of an `Idempotency-Key`: a UUID, a hash, or a name with some context. */
-const idempotencyKeyLengthMax = 255;
+import { ProblemError } from './problem.ts';
 
 /**
  * The key of a request, or null when it has none.

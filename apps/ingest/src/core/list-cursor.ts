@@ -1,9 +1,11 @@
-import { jobStatusSchema, jobTypeSchema, sessionIdSchema } from '@millrace/contracts';
+import {
+  jobListLimitDefault,
+  jobListLimitMax,
+  jobStatusSchema,
+  jobTypeSchema,
+  sessionIdSchema,
+} from '@millrace/contracts';
 import { z } from 'zod';
-
-/** Jobs of one page: as many as a terminal shows, or a script takes at once. */
-export const pageLimitDefault = 20;
-export const pageLimitMax = 100;
 
 /** The place after which a page begins: newest first, the id breaks ties. */
 export interface ListCursor {
@@ -52,7 +54,7 @@ export const listQuerySchema = z.strictObject({
     .string()
     .regex(/^\d{1,4}$/, 'must be a number')
     .transform(Number)
-    .pipe(z.int().min(1).max(pageLimitMax))
-    .default(pageLimitDefault),
+    .pipe(z.int().min(1).max(jobListLimitMax))
+    .default(jobListLimitDefault),
 });
 export type ListQuery = z.infer<typeof listQuerySchema>;

@@ -54,7 +54,7 @@ export function codeOfStatus(status: number): ErrorCode {
     case 429:
       return 'too_many_requests';
     case 503:
-      return 'not_durable';
+      return 'unavailable';
     default:
       return status >= 400 && status < 500 ? 'invalid_request' : 'internal';
   }

@@ -111,11 +111,10 @@ export class PostgresDeliveries extends Deliveries {
   }
 
   private async nextDue(): Promise<number | null> {
-    const { rows } = await this.pool.query<{ due_in_ms: number | null }>({
-      name: 'deliveries_next_due',
-      text: `SELECT (extract(epoch FROM min(not_before) - now()) * 1000)::float8 AS due_in_ms
-             FROM dispatcher.deliveries WHERE state = 'waiting' AND not_before > now()`,
-    });
+    const { rows } = await this.pool.query<{ due_in_ms: number | null }>(
+      `SELECT (extract(epoch FROM min(not_before) - now()) * 1000)::float8 AS due_in_ms
+       FROM dispatcher.deliveries WHERE state = 'waiting' AND not_before > now()`,
+    );
     return rows[0]?.due_in_ms ?? null;
   }
 
