@@ -30,7 +30,8 @@ CREATE TABLE worker.calls (
   traceparent text,
   tracestate text,
   owner text,
-  -- Number of the current attempt: every HTTP send has its own.
+  -- Number of the current attempt: every HTTP send has its own. One that was answered with a 429
+  -- was no attempt, and leaves its number to the next.
   attempt int NOT NULL DEFAULT 0,
   -- Attempts that failed and count against the retries.
   failures int NOT NULL DEFAULT 0,

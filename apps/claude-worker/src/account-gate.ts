@@ -4,11 +4,12 @@ import {
   type Admission,
   admission,
   type Gate,
-  isShut,
+  gateAt,
   maySend,
   type Observation,
   observe,
   openGate,
+  startCall,
   startProbe,
 } from './core/gate.ts';
 
@@ -33,15 +34,19 @@ export class AccountGate {
   }
 
   get isOpen(): boolean {
-    return !isShut(this.#gate, performance.now());
+    return this.#now().kind === 'open';
   }
 
   admission(): Admission {
-    return admission(this.#gate, performance.now());
+    return admission(this.#now(), performance.now());
   }
 
-  maySend(callId: string): boolean {
-    return maySend(this.#gate, callId, performance.now());
+  /** Lets a claimed call go, or holds it back: to be asked once, right before it is sent. */
+  letGo(callId: string): boolean {
+    const gate = this.#now();
+    if (!maySend(gate, callId, performance.now())) return false;
+    this.#gate = startCall(gate);
+    return true;
   }
 
   /** When calls that are held back may look again. */
@@ -63,11 +68,22 @@ export class AccountGate {
 
   /** Takes the end of a call into account. @returns the gate after it. */
   observe(callId: string, observation: Observation): Gate {
-    const before = this.#gate;
     const { unitMs } = this.options;
-    this.#gate = observe(before, { callId, observation, nowMs: performance.now(), unitMs });
-    if (before.kind !== this.#gate.kind) this.#changed(before.kind);
-    return this.#gate;
+    const before = this.#now();
+    return this.#become(
+      observe(before, { callId, observation, nowMs: performance.now(), unitMs }),
+    );
+  }
+
+  #now(): Gate {
+    return this.#become(gateAt(this.#gate, performance.now()));
+  }
+
+  #become(gate: Gate): Gate {
+    const { kind } = this.#gate;
+    this.#gate = gate;
+    if (gate.kind !== kind) this.#changed(kind);
+    return gate;
   }
 
   #changed(before: Gate['kind']): void {

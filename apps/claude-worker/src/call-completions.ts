@@ -3,6 +3,8 @@ import {
   type ClaudeRequested,
   inlineBodyBytesMax,
   type JobFinished,
+  jobFinishedSchema,
+  jsonDepthMax,
   type OutgoingMessage,
   type PayloadCodec,
   topics,
@@ -12,6 +14,7 @@ import type { Context } from '@opentelemetry/api';
 
 import type { Call, CallRequest } from './core/call.ts';
 import { type ClaudeMessage, modelOf, usageOf } from './core/claude-message.ts';
+import { isDeeperThan } from './core/json-depth.ts';
 import {
   type Ending,
   isEnding,
@@ -19,7 +22,7 @@ import {
   messageOf,
   messageTtlSeconds,
 } from './core/job-finished.ts';
-import type { Settlement } from './core/settle-call.ts';
+import type { ClosedAttempt, Settlement } from './core/settle-call.ts';
 import type { BlobStore, ExistingCall, LedgerEntry, NextState } from './ports.ts';
 
 const service = 'claude-worker';
@@ -46,7 +49,7 @@ export class CallCompletions {
     return {
       call,
       endedAtMs,
-      attempt: settlement.kind === 'unsent' ? null : settlement.attempt,
+      attempt: recordedAttempt(settlement),
       model: message === null ? null : (modelOf(message) ?? null),
       usage: message === null ? null : (usageOf(message) ?? null),
       next: isEnding(settlement)
@@ -88,22 +91,39 @@ export class CallCompletions {
     message: ClaudeMessage | null,
   ): Promise<NextState> {
     const { call, context, endedAtMs } = settled;
-    const messageRef = message === null ? null : await this.#keepLarge(call, message);
-    const data = jobFinished({ call, ending, finishedAtMs: endedAtMs, messageRef });
+    const asItCame = await this.#tellable(settled, ending, message);
+    const told = asItCame === null ? untold : ending;
+    const data =
+      asItCame ?? jobFinished({ call, ending: told, finishedAtMs: endedAtMs, messageRef: null });
     return {
       kind: 'ended',
-      state: stateOf(ending),
+      state: stateOf(told),
       finished: eventMessage<JobFinished>({
         topic: topics.jobsFinished,
         type: `millrace.job.${data.status}.v1`,
         ...this.#completionFacts(call, new Date(endedAtMs), context),
         data,
       }),
-      deadLetter: ending.kind === 'failed' && ending.deadLetter
-        ? this.#deadLetter(call, ending, endedAtMs)
+      deadLetter: told.kind === 'failed' && told.deadLetter
+        ? this.#deadLetter(call, told, endedAtMs)
         : null,
-      turn: settled.turn,
+      turn: told === ending ? settled.turn : null,
     };
+  }
+
+  /**
+   * @returns the completion, or null when it does not fit its contract: whoever consumes it would
+   * refuse it, and the job would never end.
+   */
+  async #tellable(
+    { call, endedAtMs }: SettledAttempt,
+    ending: Ending,
+    message: ClaudeMessage | null,
+  ): Promise<JobFinished | null> {
+    if (isDeeperThan(message, messageDepthMax)) return null;
+    const messageRef = message === null ? null : await this.#keepLarge(call, message);
+    const data = jobFinished({ call, ending, finishedAtMs: endedAtMs, messageRef });
+    return jobFinishedSchema.safeParse(data).success ? data : null;
   }
 
   #completionFacts(call: CallIdentity, time: Date, context: Context) {
@@ -120,10 +140,12 @@ export class CallCompletions {
     } as const;
   }
 
-  /** @returns where the message lies when it is too large to travel, else null. */
+  /** @returns where the message lies when it is too large or too deep to travel, else null. */
   async #keepLarge(call: Call, message: ClaudeMessage): Promise<string | null> {
     const bytes = Buffer.from(JSON.stringify(message));
-    if (bytes.length <= inlineBodyBytesMax) return null;
+    // The event around it is a level of its own.
+    const isDeep = isDeeperThan(message, jsonDepthMax - 1);
+    if (bytes.length <= inlineBodyBytesMax && !isDeep) return null;
     const id = `blob_${call.callId}.${call.attempt}.message`;
     const { tenant } = call;
     const encoded = this.options.codec.encode(bytes, { tenant, medium: 'blob' });
@@ -156,6 +178,25 @@ export class CallCompletions {
     };
   }
 }
+
+/** Levels of a message: what writes and reads JSON recurses, and stacks end. */
+const messageDepthMax = 1_000;
+
+/** A 429 is no attempt: a call may get hundreds of them. */
+function recordedAttempt(settlement: Settlement): ClosedAttempt | null {
+  if (settlement.kind === 'unsent') return null;
+  const wasNone = settlement.kind === 'again' && settlement.counts === 'no_attempt';
+  return wasNone ? null : settlement.attempt;
+}
+
+const untold = {
+  kind: 'failed',
+  code: 'internal',
+  detail: 'the answer does not fit into the completion of a job',
+  message: null,
+  attempt: null,
+  deadLetter: true,
+} as const;
 
 const unattempted = { attempt: 0, dispatchedAtMs: 0, closedAttempts: [] };
 

@@ -102,6 +102,13 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
         this.holds(options.owner, claimed.rows);
         return claimed;
       }
+      case 'some': {
+        const limit = Math.min(options.limit, admission.calls);
+        const claimed = await ledger.claim({ ...options, limit });
+        this.holds(options.owner, claimed.rows);
+        const { moreInMs } = admission;
+        return { ...claimed, nextDueInMs: Math.min(claimed.nextDueInMs ?? moreInMs, moreInMs) };
+      }
       case 'all': {
         const claimed = await ledger.claim(options);
         this.holds(options.owner, claimed.rows);
@@ -201,7 +208,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   async #prepare(call: Call): Promise<Prepared> {
     const { gate, ledger, log } = this.#options;
     // P3
-    if (!gate.maySend(call.id)) return { kind: 'unsent', retryInMs: gate.retryInMs };
+    if (!gate.letGo(call.id)) return { kind: 'unsent', retryInMs: gate.retryInMs };
     try {
       const own = call.params ?? (await this.#loadParams(call));
       if (own === null) return unsendable('internal', 'the parameters have expired');

@@ -427,10 +427,14 @@ describe('a call that fails', () => {
       { kind: 'error', status: 429, type: 'rate_limit_error', headers: { 'retry-after': '1' } },
     ]);
     const request = job();
-    expect(await run(request)).toMatchObject({ status: 'succeeded' });
+    expect(await run(request)).toMatchObject({
+      status: 'succeeded',
+      attempts: [{ number: 1, outcome: 'succeeded' }],
+    });
     const [first, second] = requestsOf(request);
     expect((second?.atMs ?? 0) - (first?.atMs ?? 0)).toBeGreaterThanOrEqual(1_000);
     expect(await rows('SELECT failures FROM worker.calls')).toEqual([{ failures: 0 }]);
+    expect(await rows('SELECT FROM worker.attempts')).toEqual([]);
   });
 
   it('waits while the account is refused, and goes on when access returns', async () => {
@@ -573,7 +577,7 @@ describe('a process that goes away with calls', () => {
   });
 
   it('puts back what it cannot finish when it is stopped; another process does', async () => {
-    const first = await startWorker({ SHUTDOWN_MS: '4100' });
+    const first = await startWorker({ SHUTDOWN_MS: '200' });
     answerInTurn([{ kind: 'silence', headers: true }]);
     const request = job({ stream: true });
     await submit([request]);
@@ -581,7 +585,7 @@ describe('a process that goes away with calls', () => {
     workers.splice(workers.indexOf(first), 1);
     await stopWorker(first);
     expect(await rows('SELECT state, redispatches FROM worker.calls')).toEqual([
-      { state: 'QUEUED', redispatches: 1 },
+      { state: 'QUEUED', redispatches: 0 },
     ]);
     await startWorker();
     expect(await end(request)).toMatchObject({ status: 'succeeded' });

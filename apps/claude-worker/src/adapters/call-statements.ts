@@ -117,6 +117,9 @@ WHERE state = 'DISPATCHED' AND owner = $1::text
 /**
  * Settles attempts, whatever their ends are. S2, S3. An end that was written `before`, with only
  * the answer lost, is the same end: its usage is in its completion and not late.
+ *
+ * The fence is written so that only the primary key serves it: by `calls_owner`, which a plan for
+ * any values prefers, each row would look at all that its owner holds (500 × 1,000: 0.4 s).
  */
 export const settleCalls = `
 WITH input AS (
@@ -138,7 +141,7 @@ WITH input AS (
     finished_at = CASE WHEN i.completion IS NOT NULL THEN to_timestamp(i.ended_ms / 1000) END
   FROM input i
   WHERE c.tenant = i.tenant AND c.call_id = i.call_id
-    AND c.state = 'DISPATCHED' AND c.owner = i.owner AND c.attempt = i.attempt
+    AND (c.state, c.owner, c.attempt) IS NOT DISTINCT FROM ('DISPATCHED', i.owner, i.attempt)
   RETURNING c.tenant, c.call_id, c.dispatched_at
 ), closed AS (
   INSERT INTO worker.attempts (tenant, call_id, number, outcome, code, http_status, request_id,

@@ -57,11 +57,11 @@ export class PostgresCallLedger extends CallLedger {
   }
 
   async findExisting(calls: readonly CallRequest[]): Promise<ExistingCall[]> {
-    const { rows } = await this.#pool.query<ExistingRow>({
-      name: 'worker_find_existing_calls',
-      text: sql.findExistingCalls,
-      values: [calls.map(({ tenant }) => tenant), calls.map(({ callId }) => callId)],
-    });
+    // Without a name: a plan that was kept from when the table was small scans all of it.
+    const { rows } = await this.#pool.query<ExistingRow>(sql.findExistingCalls, [
+      calls.map(({ tenant }) => tenant),
+      calls.map(({ callId }) => callId),
+    ]);
     return rows.map((row) => this.#existing(row));
   }
 

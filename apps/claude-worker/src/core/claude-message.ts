@@ -1,5 +1,11 @@
 import type { Usage } from '@millrace/contracts';
 
+import { isDeeperThan } from './json-depth.ts';
+
+/** Levels of what usage may report beside its counts: Claude's has one. */
+const usageFieldDepthMax = 8;
+const cacheCounts = ['cache_creation_input_tokens', 'cache_read_input_tokens'];
+
 export interface ContentBlock {
   type: string;
   [field: string]: unknown;
@@ -43,16 +49,26 @@ export function textOf(message: ClaudeMessage): string {
 }
 
 function isTokenCount(value: unknown): value is number {
-  return Number.isInteger(value) && Number(value) >= 0;
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
-/** @returns the usage of an answer, or undefined when it reports none that can be counted. */
+/** A count of the cache that is none, or a field too deep for an event, is left out. */
+function isTold([name, value]: [string, unknown]): boolean {
+  if (!cacheCounts.includes(name)) return !isDeeperThan(value, usageFieldDepthMax);
+  return value === null || isTokenCount(value);
+}
+
+/**
+ * @returns the usage of an answer as the contract has it, or undefined when it reports none that
+ * can be counted.
+ */
 export function usageOf(message: ClaudeMessage): Usage | undefined {
   const usage = message['usage'];
   if (!isFields(usage)) return undefined;
   const { input_tokens: input, output_tokens: output } = usage;
   if (!isTokenCount(input) || !isTokenCount(output)) return undefined;
-  return { ...usage, input_tokens: input, output_tokens: output };
+  const told = Object.fromEntries(Object.entries(usage).filter(isTold));
+  return { ...told, input_tokens: input, output_tokens: output };
 }
 
 export function modelOf(message: ClaudeMessage): string | undefined {

@@ -4,11 +4,13 @@ import fc from 'fast-check';
 import {
   admission,
   type Gate,
+  gateAt,
   isShut,
   maySend,
   type Observation,
   observe,
   openGate,
+  startCall,
   startProbe,
 } from './gate.ts';
 
@@ -66,7 +68,7 @@ describe('the gate', () => {
     expect(after(after(openGate, [parked]), [answered]).kind).toBe('parked');
   });
 
-  it('obeys retry-after, the latest one, then opens', () => {
+  it('obeys retry-after, the latest one', () => {
     const limited = (retryAfterMs: number | null): Observation => ({
       kind: 'rate_limited',
       retryAfterMs,
@@ -74,11 +76,34 @@ describe('the gate', () => {
     const gate = after(openGate, [limited(7_000), limited(3_000), answered, unhealthy]);
     expect(admission(gate, 0)).toEqual({ kind: 'none', retryInMs: 7_000 });
     expect(maySend(gate, 'c', 6_999)).toBe(false);
-    expect(admission(gate, 7_000)).toEqual({ kind: 'all' });
+    expect(admission(gate, 7_000)).toMatchObject({ kind: 'some' });
+    expect(maySend(gate, 'c', 7_000)).toBe(true);
     expect(admission(after(openGate, [limited(null)]), 0)).toEqual({
       kind: 'none',
       retryInMs: 5_000,
     });
+  });
+
+  it('lets more and more go after a 429, and opens at last', () => {
+    const limit: Observation = { kind: 'rate_limited', retryAfterMs: 0 };
+    let gate = after(openGate, [limit]);
+    const went: number[] = [];
+    for (let nowMs = 0; gate.kind !== 'open'; nowMs += unitMs) {
+      let calls = 0;
+      for (; maySend(gate, 'c', nowMs) && calls < 1_000; calls += 1) gate = startCall(gate);
+      went.push(calls);
+      expect(admission(gate, nowMs)).toEqual({ kind: 'none', retryInMs: unitMs });
+      gate = gateAt(after(gate, [answered], nowMs), nowMs + unitMs);
+    }
+    expect(went).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+    const again = after(startCall(after(openGate, [limit])), [limit], 5_000);
+    expect(admission(again, 5_000)).toEqual({ kind: 'some', calls: 1, moreInMs: unitMs });
+  });
+
+  it('notices an outage while it lets more and more go', () => {
+    const gate = after(openGate, [{ kind: 'rate_limited', retryAfterMs: 0 }]);
+    expect(after(gate, times(9, unhealthy)).kind).toBe('rate_limited');
+    expect(after(gate, times(10, unhealthy)).kind).toBe('unhealthy');
   });
 
   it('probes a parked account every 30 s', () => {

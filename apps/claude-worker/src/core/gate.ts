@@ -2,13 +2,16 @@
  * The gate before the account: says how many calls may go now.
  *
  * I1 While it is shut at most one call goes, the probe, and never before its time.
- * I2 After a 429 nothing goes until `retry-after`.
+ * I2 After a 429 nothing goes until `retry-after`. Then 1, 2, 4, … calls go, a step apart, until
+ *    as many went as may be waiting: all at once they would only meet the same limit. Steps are of
+ *    time and wait for no answer, which may take an hour.
  * I3 Of an unhealthy or parked account only a probe's answer opens the gate.
  * I4 Nothing that fails while the gate is shut is an attempt (asked of `isShut` by the shell).
  */
 import { assertNever } from '@millrace/contracts';
 
 import type { Verdict } from './classify.ts';
+import { retryAfterMsMax } from './retry-after.ts';
 
 /** Calls that are looked back on, and how many failures among them shut the gate. */
 const windowCalls = 20;
@@ -19,13 +22,21 @@ const probeDelayUnitsMax = 30;
 const parkedProbeUnits = 30;
 /** How long a 429 without `retry-after` shuts the gate, in the same units. */
 const rateLimitedUnits = 5;
-/** No `retry-after` shuts it for longer: the job's own age limit is the same. */
-export const retryAfterMsMax = 24 * 3_600_000;
+/** After so many steps of one unit each the gate is open again: the last one lets 512 go. */
+const rampSteps = 10;
 
 export type Gate =
   /** `recent`: one bit for each of the last calls, 1 for a failure. */
   | { readonly kind: 'open'; readonly recent: number }
-  | { readonly kind: 'rate_limited'; readonly untilMs: number }
+  | {
+      readonly kind: 'rate_limited';
+      readonly untilMs: number;
+      /** Calls that went since then. */
+      readonly sent: number;
+      readonly stepMs: number;
+      /** As of an open gate, since then. */
+      readonly recent: number;
+    }
   | {
       readonly kind: 'unhealthy' | 'parked';
       readonly probesFailed: number;
@@ -66,6 +77,7 @@ export function observationOf(verdict: Verdict | null | undefined): Observation 
 export type Admission =
   | { readonly kind: 'all' }
   | { readonly kind: 'probe' }
+  | { readonly kind: 'some'; readonly calls: number; readonly moreInMs: number }
   | { readonly kind: 'none'; readonly retryInMs: number };
 
 /** How many calls may be claimed now. */
@@ -74,9 +86,7 @@ export function admission(gate: Gate, nowMs: number): Admission {
     case 'open':
       return { kind: 'all' };
     case 'rate_limited':
-      return nowMs >= gate.untilMs
-        ? { kind: 'all' }
-        : { kind: 'none', retryInMs: gate.untilMs - nowMs };
+      return rampAdmission(gate, nowMs);
     case 'unhealthy':
     case 'parked': {
       if (gate.probe === null && nowMs >= gate.nextProbeAtMs) return { kind: 'probe' };
@@ -87,18 +97,43 @@ export function admission(gate: Gate, nowMs: number): Admission {
   }
 }
 
+type RampedGate = Extract<Gate, { kind: 'rate_limited' }>;
+
+/** I2 */
+function rampAdmission(gate: RampedGate, nowMs: number): Admission {
+  const { sent, stepMs, untilMs } = gate;
+  if (nowMs < untilMs) return { kind: 'none', retryInMs: untilMs - nowMs };
+  const step = Math.floor((nowMs - untilMs) / stepMs);
+  if (step >= rampSteps) return { kind: 'all' };
+  const moreInMs = untilMs + (step + 1) * stepMs - nowMs;
+  const calls = 2 ** (step + 1) - 1 - sent;
+  return calls > 0 ? { kind: 'some', calls, moreInMs } : { kind: 'none', retryInMs: moreInMs };
+}
+
+/** The gate at this time: the one after a 429 opens by itself. */
+export function gateAt(gate: Gate, nowMs: number): Gate {
+  if (gate.kind !== 'rate_limited') return gate;
+  const isOver = rampAdmission(gate, nowMs).kind === 'all';
+  return isOver ? { kind: 'open', recent: gate.recent } : gate;
+}
+
 /** While a probe is out its end wakes the queue; this only bounds a wake-up that got lost. */
 const probePollMs = 1_000;
 
 /** Whether a claimed call may be sent now: the gate may have shut since it was claimed. */
 export function maySend(gate: Gate, callId: string, nowMs: number): boolean {
   if (gate.kind === 'open') return true;
-  if (gate.kind === 'rate_limited') return nowMs >= gate.untilMs;
+  if (gate.kind === 'rate_limited') return rampAdmission(gate, nowMs).kind !== 'none';
   return gate.probe === callId;
 }
 
 export function isShut(gate: Gate, nowMs: number): boolean {
   return gate.kind === 'rate_limited' ? nowMs < gate.untilMs : gate.kind !== 'open';
+}
+
+/** Counts a call that goes, for a gate that lets only some go. */
+export function startCall(gate: Gate): Gate {
+  return gate.kind === 'rate_limited' ? { ...gate, sent: gate.sent + 1 } : gate;
 }
 
 /** Sends a call out as the probe. */
@@ -125,6 +160,9 @@ export function observe(gate: Gate, input: GateInput): Gate {
       return {
         kind: 'rate_limited',
         untilMs: gate.kind === 'rate_limited' ? Math.max(gate.untilMs, untilMs) : untilMs,
+        sent: 0,
+        stepMs: unitMs,
+        recent: 0,
       };
     }
     case 'parked': {
@@ -151,18 +189,17 @@ function isProbe(gate: Gate, callId: string): gate is ProbedGate {
 }
 
 function answered(gate: Gate, input: GateInput): Gate {
-  if (gate.kind === 'open') return { kind: 'open', recent: (gate.recent << 1) & windowMask };
-  if (gate.kind === 'rate_limited') return isShut(gate, input.nowMs) ? gate : openGate;
+  if (gate.kind === 'rate_limited' && isShut(gate, input.nowMs)) return gate;
+  if ('recent' in gate) return { ...gate, recent: (gate.recent << 1) & windowMask };
   return isProbe(gate, input.callId) ? openGate : gate; // I3
 }
 
 function failed(gate: Gate, input: GateInput): Gate {
   const { nowMs, unitMs } = input;
   if (gate.kind === 'rate_limited' && isShut(gate, nowMs)) return gate;
-  if (gate.kind === 'open' || gate.kind === 'rate_limited') {
-    const before = gate.kind === 'open' ? gate.recent : 0;
-    const recent = ((before << 1) | 1) & windowMask;
-    if (failuresIn(recent) < windowFailuresMax) return { kind: 'open', recent };
+  if ('recent' in gate) {
+    const recent = ((gate.recent << 1) | 1) & windowMask;
+    if (failuresIn(recent) < windowFailuresMax) return { ...gate, recent };
     return { kind: 'unhealthy', probesFailed: 0, nextProbeAtMs: nowMs + unitMs, probe: null };
   }
   if (!isProbe(gate, input.callId)) return gate;

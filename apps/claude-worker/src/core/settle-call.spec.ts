@@ -7,10 +7,11 @@ import type { ClaudeMessage } from './claude-message.ts';
 import { type Gate, openGate } from './gate.ts';
 import { isEnding, jobFinished } from './job-finished.ts';
 import { sessionBytesMax, turnMessages, withHistory } from './session-history.ts';
-import { callAgeMsMax, settleCall, settleInterrupted } from './settle-call.ts';
+import { callAgeMsMax, settleCall, settleInterrupted, type SettleLimits } from './settle-call.ts';
 
 const source: AnswerSource = { httpStatus: 200, requestId: 'req_1', standIn: false };
 const limits = { retryBaseMs: 1_000, redispatchMax: 1 };
+const hourMs = 3_600_000;
 
 const call: Call = firstAttempt(
   {
@@ -53,10 +54,15 @@ function refused(httpStatus: number, retryAfterMs: number | null = null): Claude
 
 const cut: ClaudeAnswer = { kind: 'cut', reason: 'answer_truncated', source };
 
+function rateLimited(untilMs: number): Gate {
+  return { kind: 'rate_limited', untilMs, sent: 0, stepMs: 1_000, recent: 0 };
+}
+
 interface Given {
   readonly call?: Partial<Call>;
   readonly gate?: Gate;
   readonly ageMs?: number;
+  readonly limits?: SettleLimits;
 }
 
 function settle(answer: ClaudeAnswer, given: Given = {}) {
@@ -67,7 +73,7 @@ function settle(answer: ClaudeAnswer, given: Given = {}) {
     nowMs: 0,
     ageMs: given.ageMs ?? 0,
     random: 0,
-    limits,
+    limits: given.limits ?? limits,
   });
 }
 
@@ -113,6 +119,16 @@ describe('a failure', () => {
     expect(settle(refused(529, 10))).toMatchObject({ delayMs: 1_000, counts: 'failure' });
   });
 
+  it('is not held back for days by the server', () => {
+    const days = 3 * 24 * hourMs;
+    expect(settle(refused(503, days))).toMatchObject({ kind: 'again', delayMs: hourMs });
+    expect(settle(refused(503, days), { ageMs: callAgeMsMax - hourMs })).toMatchObject({
+      kind: 'failed',
+      code: 'deadline_exceeded',
+    });
+    expect(settle(refused(503), { ageMs: 2 * callAgeMsMax })).toMatchObject({ kind: 'again' });
+  });
+
   it('is unknown when it may have been paid, failed when it was refused', () => {
     expect(settle(cut)).toMatchObject({ attempt: { outcome: 'unknown' } });
     expect(settle(refused(500))).toMatchObject({ attempt: { outcome: 'failed' } });
@@ -142,10 +158,10 @@ describe('a failure', () => {
   });
 
   it('is no attempt when it came too fast', () => {
-    const gate: Gate = { kind: 'rate_limited', untilMs: 7_000 };
+    const gate = rateLimited(7_000);
     expect(settle(refused(429, 7_000), { gate })).toMatchObject({
       kind: 'again',
-      counts: 'nothing',
+      counts: 'no_attempt',
       delayMs: 7_000,
     });
   });
@@ -164,6 +180,19 @@ describe('a call that was interrupted', () => {
       attempt: { outcome: 'unknown' },
     });
     expect(settleInterrupted(call, { ...limits, redispatchMax: 0 }).kind).toBe('failed');
+  });
+
+  it('may be sent again after any number of stops, while it is young', () => {
+    const stop: ClaudeAnswer = { kind: 'interrupted', by: 'stop' };
+    const given = { call: { redispatches: 1 } };
+    expect(settle(stop, given)).toMatchObject({
+      kind: 'again',
+      counts: 'nothing',
+      attempt: { outcome: 'unknown', code: 'interrupted' },
+    });
+    const unknown = { kind: 'failed', code: 'outcome_unknown' };
+    expect(settle(stop, { ...given, ageMs: callAgeMsMax })).toMatchObject(unknown);
+    expect(settle(stop, { limits: { ...limits, redispatchMax: 0 } })).toMatchObject(unknown);
   });
 
   it('ends when it was cancelled', () => {

@@ -88,7 +88,7 @@ const successes: readonly string[] = [
 ];
 
 export function settleCall(input: SettleInput): Settlement {
-  const { answer, call } = input;
+  const { answer } = input;
   switch (answer.kind) {
     case 'message':
       return settleMessage(answer.message, answer.source);
@@ -156,7 +156,9 @@ function settleFailure(input: SettleInput, answer: FailedAnswer): Settlement {
     case 'gate':
       return notCounted(input, attempt, { waitMs: verdict.retryAfterMs ?? 0, as: 'no_attempt' });
     case 'retry':
-      if (isShut(input.gate, input.nowMs)) return notCounted(input, attempt, { waitMs: 0, as: 'nothing' });
+      if (isShut(input.gate, input.nowMs)) {
+        return notCounted(input, attempt, { waitMs: 0, as: 'nothing' });
+      }
       return retry(input, answer, verdict.retryAfterMs ?? 0);
     case undefined:
       throw new TypeError(`an answer of kind ${answer.kind} has no verdict`);

@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { IdentityPayloadCodec, jobIdSchema, tenantIdSchema } from '@millrace/contracts';
+import { createPool, type Pool } from '@millrace/postgres';
+import { createTestDatabase, type TestDatabase } from '@millrace/testing';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+
+import { CallCompletions } from '../call-completions.ts';
+import { type Call, type CallRequest, firstAttempt } from '../core/call.ts';
+import type { LedgerEntry } from '../ports.ts';
+import { PostgresCallLedger } from './postgres-call-ledger.ts';
+
+const codec = new IdentityPayloadCodec();
+const owner = 'owner';
+const request: CallRequest = {
+  id: 'default/job-1',
+  tenant: tenantIdSchema.parse('default'),
+  callId: jobIdSchema.parse('job-1'),
+  lane: 'standard',
+  session: null,
+  stream: false,
+  params: { model: 'claude-sonnet-5-5', max_tokens: 10, messages: [] },
+  paramsRef: null,
+  reply: { kind: 'job', created_at: '2026-11-23T10:00:00.000Z' },
+  origin: { topic: 't', partition: 0, offset: '1', key: null, headers: {} },
+  traceparent: null,
+  tracestate: null,
+};
+
+let database: TestDatabase;
+let pool: Pool;
+let ledger: PostgresCallLedger;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = createPool({ url: database.adminUrl, max: 2, applicationName: 'spec' });
+  ledger = new PostgresCallLedger({ pool, codec });
+}, 60_000);
+
+beforeEach(async () => {
+  await pool.query('TRUNCATE worker.calls, worker.outbox, worker.late_usage');
+});
+
+afterAll(async () => {
+  await ledger.close();
+  await pool.end();
+  await database.drop();
+});
+
+async function dispatched(): Promise<Call> {
+  const [result] = await ledger.insert([{ request, claim: true }], owner);
+  if (result?.status !== 'fulfilled' || result.value.kind !== 'dispatched') {
+    throw new TypeError('the call was not dispatched');
+  }
+  return firstAttempt(request, owner, result.value.dispatchedAtMs);
+}
+
+function answered(call: Call, requestId: string): Promise<LedgerEntry> {
+  const blobs = { put: () => Promise.resolve(), get: () => Promise.resolve(null) };
+  const usage = { input_tokens: 1, output_tokens: 2 };
+  const message = { type: 'message', content: [], stop_reason: 'end_turn', usage };
+  const source = { httpStatus: 200, requestId, standIn: false };
+  const attempt = { outcome: 'succeeded', code: null, source } as const;
+  return new CallCompletions({ blobs, codec }).entryOf({
+    call,
+    settlement: { kind: 'succeeded', message, attempt },
+    endedAtMs: call.dispatchedAtMs + 0.123,
+    context: ROOT_CONTEXT,
+    turn: null,
+  });
+}
+
+describe('the ledger', () => {
+  it('takes an end that is written twice for one, and for late what came after it', async () => {
+    const call = await dispatched();
+    const entry = await answered(call, 'req_1');
+    expect(await ledger.settle(entry)).toBe('settled');
+    expect(await ledger.settle(entry)).toBe('settled');
+    expect((await pool.query('SELECT FROM worker.late_usage')).rowCount).toBe(0);
+    expect((await pool.query('SELECT FROM worker.outbox')).rowCount).toBe(1);
+    expect(await ledger.settle(await answered(call, 'req_2'))).toBe('lost');
+    expect((await pool.query('SELECT request_id FROM worker.late_usage')).rows).toEqual([
+      { request_id: 'req_2' },
+    ]);
+  });
+
+  it('puts back what its process does not know of, unless it may be on its way', async () => {
+    const { id } = await dispatched();
+    const aged = (seconds: number) =>
+      pool.query(`UPDATE worker.calls SET dispatched_at = now() - $1 * interval '1 s'`, [seconds]);
+    await aged(40);
+    expect(await ledger.releaseUnknown(owner, () => [])).toBe(0);
+    await aged(50);
+    expect(await ledger.releaseUnknown(owner, () => [id])).toBe(0);
+    expect(await ledger.releaseUnknown(owner, () => [])).toBe(1);
+  });
+});
