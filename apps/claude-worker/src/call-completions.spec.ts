@@ -1,37 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
-import {
-  IdentityPayloadCodec,
-  jobFinishedSchema,
-  jobIdSchema,
-  tenantIdSchema,
-  topics,
-} from '@millrace/contracts';
+import { IdentityPayloadCodec, jobFinishedSchema, topics } from '@millrace/contracts';
 import { decodeEvent } from '@millrace/kafka';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 
 import { CallCompletions } from './call-completions.ts';
 import { firstAttempt } from './core/call.ts';
 import type { ClaudeMessage } from './core/claude-message.ts';
+import { sampleCallRequest } from './core/sample-call.ts';
 import type { Settlement } from './core/settle-call.ts';
 
-const call = firstAttempt(
-  {
-    id: 'default/job-1',
-    tenant: tenantIdSchema.parse('default'),
-    callId: jobIdSchema.parse('job-1'),
-    lane: 'standard',
-    session: null,
-    stream: false,
-    params: { model: 'claude-sonnet-5-5', max_tokens: 10, messages: [] },
-    paramsRef: null,
-    reply: { kind: 'job', created_at: '2026-11-23T10:00:00.000Z' },
-    origin: { topic: 't', partition: 0, offset: '1', key: null, headers: {} },
-    traceparent: null,
-    tracestate: null,
-  },
-  'owner',
-  0,
-);
+const call = firstAttempt(sampleCallRequest, 'owner', 0);
 const source = { httpStatus: 200, requestId: 'req_1', standIn: false };
 
 function nested(levels: number): unknown {

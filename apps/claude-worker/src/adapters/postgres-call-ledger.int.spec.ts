@@ -1,30 +1,18 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { IdentityPayloadCodec, jobIdSchema, tenantIdSchema } from '@millrace/contracts';
+import { IdentityPayloadCodec } from '@millrace/contracts';
 import { createPool, type Pool } from '@millrace/postgres';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 
 import { CallCompletions } from '../call-completions.ts';
-import { type Call, type CallRequest, firstAttempt } from '../core/call.ts';
+import { type Call, firstAttempt } from '../core/call.ts';
+import { sampleCallRequest } from '../core/sample-call.ts';
 import type { LedgerEntry } from '../ports.ts';
 import { PostgresCallLedger } from './postgres-call-ledger.ts';
 
 const codec = new IdentityPayloadCodec();
 const owner = 'owner';
-const request: CallRequest = {
-  id: 'default/job-1',
-  tenant: tenantIdSchema.parse('default'),
-  callId: jobIdSchema.parse('job-1'),
-  lane: 'standard',
-  session: null,
-  stream: false,
-  params: { model: 'claude-sonnet-5-5', max_tokens: 10, messages: [] },
-  paramsRef: null,
-  reply: { kind: 'job', created_at: '2026-11-23T10:00:00.000Z' },
-  origin: { topic: 't', partition: 0, offset: '1', key: null, headers: {} },
-  traceparent: null,
-  tracestate: null,
-};
+const request = sampleCallRequest;
 
 let database: TestDatabase;
 let pool: Pool;

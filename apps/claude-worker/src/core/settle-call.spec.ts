@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { jobIdSchema, sessionIdSchema, tenantIdSchema } from '@millrace/contracts';
+import { sessionIdSchema } from '@millrace/contracts';
 
 import { type Call, firstAttempt } from './call.ts';
 import type { AnswerSource, ClaudeAnswer } from './claude-answer.ts';
 import type { ClaudeMessage } from './claude-message.ts';
 import { type Gate, openGate } from './gate.ts';
 import { isEnding, jobFinished } from './job-finished.ts';
+import { sampleCallRequest } from './sample-call.ts';
 import { sessionBytesMax, turnMessages, withHistory } from './session-history.ts';
 import { callAgeMsMax, settleCall, settleInterrupted, type SettleLimits } from './settle-call.ts';
 
@@ -13,24 +14,7 @@ const source: AnswerSource = { httpStatus: 200, requestId: 'req_1', standIn: fal
 const limits = { retryBaseMs: 1_000, redispatchMax: 1 };
 const hourMs = 3_600_000;
 
-const call: Call = firstAttempt(
-  {
-    id: 'default/job-1',
-    tenant: tenantIdSchema.parse('default'),
-    callId: jobIdSchema.parse('job-1'),
-    lane: 'standard',
-    session: null,
-    stream: false,
-    params: { model: 'claude-sonnet-5-5', max_tokens: 10, messages: [] },
-    paramsRef: null,
-    reply: { kind: 'job', created_at: '2026-11-23T10:00:00.000Z' },
-    origin: { topic: 't', partition: 0, offset: '1', key: null, headers: {} },
-    traceparent: null,
-    tracestate: null,
-  },
-  'owner',
-  0,
-);
+const call: Call = firstAttempt(sampleCallRequest, 'owner', 0);
 
 function message(fields: Partial<ClaudeMessage> = {}): ClaudeMessage {
   return {
