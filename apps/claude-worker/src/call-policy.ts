@@ -9,7 +9,13 @@
 import { assertNever, type OutgoingMessage, type PayloadCodec } from '@millrace/contracts';
 import { BadRowError } from '@millrace/postgres';
 import type { Logger } from '@millrace/runtime';
-import { type Claimed, LeaseLost, WorkCancelled, type WorkPolicy } from '@millrace/work';
+import {
+  type Claimed,
+  LeaseLost,
+  type ReleaseUnheld,
+  WorkCancelled,
+  type WorkPolicy,
+} from '@millrace/work';
 import type { Context } from '@opentelemetry/api';
 
 import type { AccountGate } from './account-gate.ts';
@@ -69,28 +75,28 @@ type Prepared =
 
 export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   readonly #options: CallPolicyOptions;
-  /** Rows that this process knows it holds, each with the owner that it holds it as. */
-  readonly #held = new Map<string, string>();
+  /** The owner that this process is, and the rows that it knows it holds as that. */
+  #owner = '';
+  readonly #held = new Set<string>();
 
   constructor(options: CallPolicyOptions) {
     this.#options = options;
   }
 
-  /** Rows that are held under this owner; what was held under another is not ours any more. */
-  heldAs(owner: string): readonly string[] {
-    for (const [id, holder] of this.#held) if (holder !== owner) this.#held.delete(id);
-    return [...this.#held.keys()];
-  }
-
   /** Rows are ours, under this owner. */
   holds(owner: string, calls: readonly Call[]): void {
-    for (const { id } of calls) this.#held.set(id, owner);
+    if (owner !== this.#owner) {
+      // What was held under another owner is not ours any more.
+      this.#held.clear();
+      this.#owner = owner;
+    }
+    for (const { id } of calls) this.#held.add(id);
   }
 
   async claim(options: { owner: string; limit: number }): Promise<Claimed<Call>> {
     const { gate, ledger } = this.#options;
     // A probe that went with a lost lease says nothing any more.
-    gate.releaseProbe((callId) => this.#held.get(callId) !== options.owner);
+    gate.releaseProbe((id) => options.owner !== this.#owner || !this.#held.has(id));
     const admission = gate.admission();
     switch (admission.kind) {
       case 'none':
@@ -183,11 +189,15 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   async settle(call: Call, outcome: CallOutcome): Promise<void> {
     outcome.entry ??= notAtOnce(await this.#options.completions.entryOf(outcome));
     await this.#write(outcome.entry, outcome.context);
-    this.#held.delete(call.id);
+    if (call.owner === this.#owner) this.#held.delete(call.id);
   }
 
   cancelRequested(owner: string): Promise<string[]> {
     return this.#options.ledger.cancelRequested(owner);
+  }
+
+  releaseUnheld(options: ReleaseUnheld): Promise<number> {
+    return this.#options.ledger.releaseUnheld(options);
   }
 
   async reap(deadOwners: string[]): Promise<number> {

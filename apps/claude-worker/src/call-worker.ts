@@ -14,7 +14,7 @@ import { DeltaTeller } from './delta-teller.ts';
 import type { BlobStore, CallLedger, ClaudeApi } from './ports.ts';
 import { RunningCalls } from './running-calls.ts';
 
-/** How often the queue's depth is counted, and rows of unknown fate are looked for. */
+/** How often the queue's depth is counted. */
 const lookEveryMs = 10_000;
 /** Of `stopMs`, for what was aborted to be settled and for messages to leave. */
 const stopReserveMsMax = 1_500;
@@ -137,7 +137,6 @@ export class CallWorker {
   async #look(): Promise<void> {
     const { log, metrics } = this.#options;
     try {
-      await this.#releaseUnknown();
       const gauge = metrics.gauge(names.metric.workWaiting, {
         help: 'Rows that nobody runs yet.',
         labels: ['queue'],
@@ -146,16 +145,5 @@ export class CallWorker {
     } catch (error) {
       log.warn({ error }, 'the queue of calls cannot be looked at now');
     }
-  }
-
-  /**
-   * A statement may give us rows and its answer be lost. They would wait for ever, since we live.
-   */
-  async #releaseUnknown(): Promise<void> {
-    const { owner } = this.queue;
-    const released = await this.ledger.releaseUnknown(owner, () => this.policy.heldAs(owner));
-    if (released === 0) return;
-    this.#options.log.warn({ released }, 'calls that nobody ran were put back');
-    this.queue.wake();
   }
 }

@@ -1,5 +1,5 @@
 import type { OutgoingMessage, Usage } from '@millrace/contracts';
-import type { Claimed } from '@millrace/work';
+import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Call, CallParams, CallRequest, SessionTurn } from './core/call.ts';
 import type { ClaudeAnswer, CutReason } from './core/claude-answer.ts';
@@ -101,11 +101,8 @@ export abstract class CallLedger {
   /** Calls that these processes hold. */
   abstract heldBy(owners: readonly string[], limit: number): Promise<Call[]>;
   abstract cancelRequested(owner: string): Promise<string[]>;
-  /**
-   * Puts back, unsent, what `owner` has held in the table for long but does not know of. `known`
-   * is asked just before the statement.
-   */
-  abstract releaseUnknown(owner: string, known: () => readonly string[]): Promise<number>;
+  /** Puts back, unsent, what `owner` has held in the table for `ageMs` but does not know of. */
+  abstract releaseUnheld(options: ReleaseUnheld): Promise<number>;
   /** The conversation before a turn, oldest message first. */
   abstract history(tenant: string, turn: SessionTurn): Promise<History>;
   /** Rows that nobody runs yet. */

@@ -1,5 +1,5 @@
 import { BadRowError } from '@millrace/postgres';
-import type { Claimed, WorkPolicy, WorkQueue } from '@millrace/work';
+import type { Claimed, ReleaseUnheld, WorkPolicy, WorkQueue } from '@millrace/work';
 
 import { AttemptTelemetry, type AttemptSpan } from './attempt-telemetry.ts';
 import type { Delivery } from './core/delivery.ts';
@@ -65,6 +65,10 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
 
   reap(deadOwners: string[]): Promise<number> {
     return this.options.deliveries.reap(deadOwners);
+  }
+
+  releaseUnheld(options: ReleaseUnheld): Promise<number> {
+    return this.options.deliveries.releaseUnheld(options);
   }
 
   private async attempt(delivery: Delivery, signal: AbortSignal): Promise<Outcome> {

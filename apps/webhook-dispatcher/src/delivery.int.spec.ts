@@ -21,7 +21,6 @@ import { webhookIdOf } from './core/webhook-id.ts';
 import { DeliveryPolicy } from './delivery-policy.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { DispatcherSettings } from './settings.ts';
-import { UnheldSweep } from './unheld-sweep.ts';
 
 const secret = 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=';
 const codec = new IdentityPayloadCodec();
@@ -86,7 +85,6 @@ class Dispatcher {
   readonly tenants: PostgresTenants;
   readonly consumer: FinishedJobsConsumer;
   readonly queue: WorkQueue<Delivery, Outcome>;
-  readonly sweep: UnheldSweep;
   private readonly courier: EgressClient;
 
   constructor(pool: Pool, options: DispatcherOptions = {}) {
@@ -117,21 +115,14 @@ class Dispatcher {
       policy,
       slotsMax: options.slotsMax ?? 100,
       leaseMs: options.leaseMs ?? 10_000,
+      ...(options.unheldAgeMs === undefined ? {} : { unheldAgeMs: options.unheldAgeMs }),
       log: new SilentLogger(),
-    });
-    this.sweep = new UnheldSweep({
-      deliveries: this.deliveries,
-      queue: this.queue,
-      log: new SilentLogger(),
-      everyMs: 50,
-      ageMs: options.unheldAgeMs ?? 45_000,
     });
     const settings = new DispatcherSettings({ publicUrl: 'http://127.0.0.1:8080' });
     this.consumer = new FinishedJobsConsumer(this.deliveries, this.queue, slots, settings);
   }
 
   async stop(deadlineMs = 3_000): Promise<void> {
-    this.sweep.stop();
     await this.queue.stop({ deadlineMs });
     await this.deliveries.close();
     await this.courier.close();
@@ -175,7 +166,6 @@ async function start(options?: DispatcherOptions, withSecret = true): Promise<Di
   running.push(dispatcher);
   if (withSecret) await putSecret(dispatcher, 'default');
   await dispatcher.queue.start();
-  dispatcher.sweep.start();
   return dispatcher;
 }
 
@@ -459,7 +449,7 @@ describe('a delivery', () => {
   });
 
   it('that its owner was given unawares is put back and sent; one under way is not', async () => {
-    const ours = await start({ unheldAgeMs: 300, totalTimeoutMs: 60_000 });
+    const ours = await start({ unheldAgeMs: 300, leaseMs: 1_000, totalTimeoutMs: 60_000 });
     await ours.consumer.handle([record('job-0', receiver.url('/lost'))]);
     await ended('job-0');
     receiver.answer = (path, _, response) => void (path === '/lost' && response.end());

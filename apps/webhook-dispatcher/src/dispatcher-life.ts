@@ -5,12 +5,10 @@ import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 
 import type { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
 import type { DeliveryQueue } from './delivery-policy.ts';
-import type { UnheldSweep } from './unheld-sweep.ts';
 
 export interface DispatcherParts {
   readonly pool: Pool;
   readonly queue: DeliveryQueue;
-  readonly sweep: UnheldSweep;
   readonly outbox: Outbox;
   readonly deliveries: PostgresDeliveries;
   readonly courier: EgressClient;
@@ -34,20 +32,18 @@ export class DispatcherLife implements OnModuleInit, OnModuleDestroy {
   constructor(private readonly parts: DispatcherParts) {}
 
   async onModuleInit(): Promise<void> {
-    const { health, outbox, pool, queue, sweep } = this.parts;
+    const { health, outbox, pool, queue } = this.parts;
     health.addCheck('postgres', async () => void (await pool.query('SELECT')));
     health.addInfo('deliveries', () => ({ in_flight: queue.inFlight }));
     await queue.start();
-    sweep.start();
     outbox.start();
     this.measuring = setInterval(() => void this.measure(), measureEveryMs);
     this.measuring.unref();
   }
 
   async onModuleDestroy(): Promise<void> {
-    const { courier, deliveries, outbox, pool, queue, shutdownMs, sweep } = this.parts;
+    const { courier, deliveries, outbox, pool, queue, shutdownMs } = this.parts;
     clearInterval(this.measuring);
-    sweep.stop();
     await queue.stop({ deadlineMs: shutdownMs * drainShare });
     await outbox.stop();
     await deliveries.close();

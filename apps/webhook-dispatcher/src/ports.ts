@@ -1,5 +1,5 @@
 import type { PostRequest, PostResult } from '@millrace/egress';
-import type { Claimed } from '@millrace/work';
+import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from './core/delivery.ts';
 import type { BusyLane } from './core/origin-slots.ts';
@@ -15,13 +15,6 @@ export interface ClaimOptions {
   readonly roomElsewhere: number;
 }
 
-export interface ReleaseOptions {
-  readonly owner: string;
-  /** Ids that it knows to be its own. */
-  readonly held: readonly string[];
-  readonly ageMs: number;
-}
-
 /** The table of deliveries. */
 export abstract class Deliveries {
   /** Says of each whether it is new; a rejection is a BadRowError or lost infrastructure. */
@@ -31,7 +24,7 @@ export abstract class Deliveries {
   /** Frees what dead processes held and says how much that was. */
   abstract reap(deadOwners: readonly string[]): Promise<number>;
   /** Puts back what `owner` was given longer ago than `ageMs` and does not hold; says how much. */
-  abstract releaseUnheld(options: ReleaseOptions): Promise<number>;
+  abstract releaseUnheld(options: ReleaseUnheld): Promise<number>;
   /** How many wait for a slot or for their time, counted up to a bound. */
   abstract countWaiting(): Promise<number>;
 }

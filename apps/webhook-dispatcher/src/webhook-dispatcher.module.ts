@@ -18,7 +18,6 @@ import { DispatcherLife } from './dispatcher-life.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { Courier, Deliveries, Tenants } from './ports.ts';
 import { DispatcherSettings } from './settings.ts';
-import { UnheldSweep } from './unheld-sweep.ts';
 
 /** Connections: the statements are few and large, so a handful serves all slots. */
 const poolMax = 8;
@@ -95,12 +94,6 @@ function sendingProviders(config: Config): Provider[] {
       inject: [poolToken, Deliveries, Tenants, Courier, OriginSlots, Logger, Metrics],
       useFactory: (...parts: QueueParts) => createQueue(config, parts),
     },
-    {
-      provide: UnheldSweep,
-      inject: [Deliveries, WorkQueue, Logger],
-      useFactory: (deliveries: Deliveries, queue: DeliveryQueue, log: Logger) =>
-        new UnheldSweep({ deliveries, queue, log }),
-    },
   ];
 }
 
@@ -140,7 +133,6 @@ function lifeProvider(config: Config): Provider {
     inject: [
       poolToken,
       WorkQueue,
-      UnheldSweep,
       Outbox,
       PostgresDeliveries,
       EgressClient,
@@ -150,7 +142,6 @@ function lifeProvider(config: Config): Provider {
     useFactory: (
       pool: Pool,
       queue: DeliveryQueue,
-      sweep: UnheldSweep,
       outbox: Outbox,
       deliveries: PostgresDeliveries,
       courier: EgressClient,
@@ -160,7 +151,6 @@ function lifeProvider(config: Config): Provider {
       new DispatcherLife({
         pool,
         queue,
-        sweep,
         outbox,
         deliveries,
         courier,

@@ -4,6 +4,14 @@ export interface Claimed<Row> {
   readonly nextDueInMs: number | null;
 }
 
+export interface ReleaseUnheld {
+  readonly owner: string;
+  /** Ids that it knows to be its own. To be asked with a connection at hand: see `ageMs`. */
+  readonly held: () => readonly string[];
+  /** Rows that were given to it more recently may be on their way. */
+  readonly ageMs: number;
+}
+
 /**
  * What a queue does with its own table: the engine knows no columns. Every statement that changes
  * a row is fenced by its owner (`WHERE owner = …`), so that a process whose lease was lost changes
@@ -25,4 +33,9 @@ export interface WorkPolicy<Row extends { id: string }, Outcome> {
    * several times for the same process, and by several processes.
    */
   reap(deadOwners: string[]): Promise<number>;
+  /**
+   * Puts back what a statement gave `owner` and whose answer never arrived: its owner lives, so
+   * nobody reaps it, and nothing of it was begun. Says how many rows that were.
+   */
+  releaseUnheld(options: ReleaseUnheld): Promise<number>;
 }

@@ -51,6 +51,7 @@ beforeAll(async () => {
       owner text,
       attempt int NOT NULL DEFAULT 0,
       not_before timestamptz NOT NULL DEFAULT '-infinity',
+      given_at timestamptz NOT NULL DEFAULT clock_timestamp(),
       cancel boolean NOT NULL DEFAULT false,
       note text,
       claims text[] NOT NULL DEFAULT '{}'
@@ -101,7 +102,7 @@ function taskPolicy(
     claim: async ({ owner, limit }) => {
       const { rows } = await own.query<Task>(
         `UPDATE tasks.tasks SET status = 'running', owner = $1, attempt = attempt + 1,
-           claims = array_append(claims, $1)
+           given_at = clock_timestamp(), claims = array_append(claims, $1)
          WHERE id IN (SELECT id FROM tasks.tasks
            WHERE status = 'waiting' AND not_before <= clock_timestamp()
            ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
@@ -133,6 +134,15 @@ function taskPolicy(
       );
       return rowCount ?? 0;
     },
+    releaseUnheld: async ({ owner, held, ageMs }) => {
+      const { rowCount } = await own.query(
+        `UPDATE tasks.tasks SET status = 'waiting', owner = NULL
+         WHERE owner = $1 AND id <> ALL ($2::text[])
+           AND given_at < clock_timestamp() - $3 * interval '1 ms'`,
+        [owner, held(), ageMs],
+      );
+      return rowCount ?? 0;
+    },
   };
 }
 
@@ -141,6 +151,7 @@ interface QueueOptions {
   readonly slotsMax?: number;
   readonly pollEveryMs?: number;
   readonly heartbeatEveryMs?: number;
+  readonly unheldAgeMs?: number;
   readonly pool?: Pool;
 }
 
@@ -502,6 +513,26 @@ describe('WorkQueue', () => {
       await queue.stop({ deadlineMs: 50 });
       expect(await tasks()).toMatchObject([{ status: 'done', note: String(new WorkStopped()) }]);
       expect(await leases()).toBe(0);
+    });
+
+    it('what it owns without knowing it runs after a while, but not what runs', async () => {
+      await insert(['running']);
+      let runs = 0;
+      const { queue } = queueOf({
+        unheldAgeMs: 300,
+        run: (row) => {
+          runs += 1;
+          return row.id === 'running' ? new Promise(() => undefined) : quick();
+        },
+      });
+      await queue.start();
+      await until(() => queue.inFlight === 1);
+      await pool.query(
+        "INSERT INTO tasks.tasks (id, status, owner, attempt) VALUES ('lost', 'running', $1, 1)",
+        [queue.owner],
+      );
+      await until(async () => (await tasks()).some(({ status }) => status === 'done'));
+      expect(runs).toBe(2);
     });
 
     it('what it owns without knowing is reaped at once', async () => {

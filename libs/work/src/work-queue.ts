@@ -19,6 +19,12 @@ const heartbeatEveryMsDefault = 1_000;
 const pollEveryMsDefault = 1_000;
 /** After the deadline of a stop, for runs that were aborted to be settled. */
 const settleGraceMs = 2_000;
+/**
+ * Until rows that this process was given without hearing of it are put back. An answer comes
+ * within 20 s of its statement or never (the pool's limit of a query). Who looks then waits up to
+ * 5 s for a connection, and its own statement may begin up to 20 s later: 20 + 5 + 20.
+ */
+const unheldAgeMsDefault = 45_000;
 /** While Postgres is away a thousand runs fail to settle at once: one line of log a second. */
 const lossLogEveryMs = 1_000;
 
@@ -33,6 +39,8 @@ export interface WorkQueueOptions<Row extends { id: string }, Outcome> {
   readonly leaseMs?: number;
   readonly heartbeatEveryMs?: number;
   readonly pollEveryMs?: number;
+  /** Above the longest time between a statement and its answer. */
+  readonly unheldAgeMs?: number;
   readonly log: WorkLog;
   readonly onEvent?: (event: WorkEvent) => void;
 }
@@ -46,12 +54,6 @@ export interface Reservation<Row> {
   start(rows: readonly Row[]): void;
   /** Gives back the slots that were not used. Always call it, also after a failure. */
   release(): void;
-}
-
-/** What a process knows to be its own. */
-export interface Held {
-  readonly owner: string;
-  readonly ids: readonly string[];
 }
 
 /**
@@ -68,6 +70,8 @@ export interface Held {
  *    is reaped at every turn, for longer than any statement of that process can still commit.
  * W7 A stop claims nothing more, and ends its lease rather than its row: what it could not settle,
  *    or owns without knowing after a lost answer, is reaped at once by W6.
+ * W8 A row that is owned by this process and not known to it, since an answer was lost, goes back
+ *    to the queue; one that was begun never does.
  */
 export class WorkQueue<Row extends { id: string }, Outcome> {
   readonly #options: WorkQueueOptions<Row, Outcome>;
@@ -112,15 +116,6 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   /** Rows that run or are being settled. */
   get inFlight(): number {
     return this.#running;
-  }
-
-  /**
-   * The present owner and the rows that run or are being settled under it; null while there is no
-   * lease. With it a policy finds rows that this owner was given by an answer that was lost.
-   */
-  held(): Held | null {
-    const tenure = this.#tenure;
-    return tenure === null ? null : { owner: tenure.owner, ids: tenure.runningIds };
   }
 
   /** @throws when the process cannot be registered. */
@@ -359,12 +354,13 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
       return;
     }
     this.#running += 1;
+    // A stuck row stays held: it may have been begun, so it is for the reaper of this process.
     void this.#workOn(tenure, row, signal)
+      .then(() => tenure.finish(row.id))
       .catch((error: unknown) => {
         this.#options.log.error({ ...this.#about(), row: row.id, err: error }, 'work row stuck');
       })
       .finally(() => {
-        tenure.finish(row.id);
         this.#running -= 1;
         tenure.schedule.settled(performance.now());
         this.#freed();
@@ -435,7 +431,9 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   #reapSoon(delayMs: number): void {
     if (this.#stopping) return;
     this.#reapTimer = setTimeout(() => {
-      this.#reaping = this.#reap().finally(() => this.#reapSoon(this.#leaseMs / 2));
+      this.#reaping = this.#reap()
+        .then(() => this.#releaseUnheld())
+        .finally(() => this.#reapSoon(this.#leaseMs / 2));
     }, delayMs);
   }
 
@@ -448,6 +446,23 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
       this.wake();
     } catch (error) {
       this.#options.log.warn({ ...this.#about(), err: error }, 'work reaping failed');
+    }
+  }
+
+  /** Rows of this process that it does not know of (W8). */
+  async #releaseUnheld(): Promise<void> {
+    const tenure = this.#tenure;
+    if (tenure === null) return;
+    const { unheldAgeMs: ageMs = unheldAgeMsDefault } = this.#options;
+    const { owner } = tenure;
+    try {
+      const held = (): readonly string[] => tenure.runningIds;
+      const rows = await this.#policy.releaseUnheld({ owner, held, ageMs });
+      if (rows === 0) return;
+      this.#options.log.warn({ ...this.#about(), rows }, 'work that nobody ran was put back');
+      this.wake();
+    } catch (error) {
+      this.#options.log.warn({ ...this.#about(), err: error }, 'work release failed');
     }
   }
 

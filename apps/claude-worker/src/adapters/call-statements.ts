@@ -103,16 +103,14 @@ WHERE state = 'DISPATCHED' AND owner = $1::text AND cancel_requested`;
 
 /**
  * Puts back what a statement gave this process whose answer never arrived: nothing of it was
- * sent. Young rows may be on their way to it: an answer comes within the 20 s of a query, and what
- * is known may be 5 s old for a connection and 15 s for this statement when it is compared. The
- * other 5 s are for an event loop that is late.
+ * sent. Young rows may be on their way to it.
  */
-export const releaseUnknownCalls = `
+export const releaseUnheldCalls = `
 UPDATE worker.calls
 SET state = 'QUEUED', owner = NULL, attempt = attempt - 1
 WHERE state = 'DISPATCHED' AND owner = $1::text
   AND tenant || '/' || call_id <> ALL($2::text[])
-  AND dispatched_at < now() - interval '45 seconds'`;
+  AND dispatched_at < now() - $3 * interval '1 ms'`;
 
 /**
  * Settles attempts, whatever their ends are. S2, S3. An end that was written `before`, with only

@@ -76,9 +76,9 @@ describe('the ledger', () => {
     const aged = (seconds: number) =>
       pool.query(`UPDATE worker.calls SET dispatched_at = now() - $1 * interval '1 s'`, [seconds]);
     await aged(40);
-    expect(await ledger.releaseUnknown(owner, () => [])).toBe(0);
+    expect(await ledger.releaseUnheld({ owner, held: () => [], ageMs: 45_000 })).toBe(0);
     await aged(50);
-    expect(await ledger.releaseUnknown(owner, () => [id])).toBe(0);
-    expect(await ledger.releaseUnknown(owner, () => [])).toBe(1);
+    expect(await ledger.releaseUnheld({ owner, held: () => [id], ageMs: 45_000 })).toBe(0);
+    expect(await ledger.releaseUnheld({ owner, held: () => [], ageMs: 45_000 })).toBe(1);
   });
 });

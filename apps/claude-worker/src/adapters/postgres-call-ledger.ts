@@ -1,6 +1,6 @@
 import { assertNever, outgoingMessageId, PayloadCodec, topics } from '@millrace/contracts';
 import { GroupCommit, inTransaction, type Pool, type PoolClient } from '@millrace/postgres';
-import type { Claimed } from '@millrace/work';
+import type { Claimed, ReleaseUnheld } from '@millrace/work';
 import { z } from 'zod';
 
 import { type Call, callKey, type CallRequest, laneRank, type SessionTurn } from '../core/call.ts';
@@ -94,10 +94,10 @@ export class PostgresCallLedger extends CallLedger {
     return rows.map(({ tenant, call_id: callId }) => callKey(tenant, callId));
   }
 
-  async releaseUnknown(owner: string, known: () => readonly string[]): Promise<number> {
-    // What is known is asked for with a connection at hand: waiting for one takes seconds.
+  async releaseUnheld({ owner, held, ageMs }: ReleaseUnheld): Promise<number> {
+    // What is held is asked for with a connection at hand: waiting for one takes seconds.
     const { rowCount } = await inTransaction(this.#pool, (client) =>
-      client.query(sql.releaseUnknownCalls, [owner, known()]),
+      client.query(sql.releaseUnheldCalls, [owner, held(), ageMs]),
     );
     return rowCount ?? 0;
   }

@@ -1,10 +1,10 @@
 import type { PayloadCodec } from '@millrace/contracts';
 import { GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
-import type { Claimed } from '@millrace/work';
+import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from '../core/delivery.ts';
 import type { Outcome } from '../core/outcome.ts';
-import { Deliveries, type ClaimOptions, type ReleaseOptions } from '../ports.ts';
+import { Deliveries, type ClaimOptions } from '../ports.ts';
 import { claimSql, deliveryOfRow, type DeliveryRow } from './claim-sql.ts';
 import { insertColumns, insertSql } from './insert-sql.ts';
 import { settleColumns, settleSql, type Settlement } from './settle-sql.ts';
@@ -80,11 +80,11 @@ export class PostgresDeliveries extends Deliveries {
     return this.free('owner = ANY($1::text[])', [deadOwners]);
   }
 
-  async releaseUnheld({ owner, held, ageMs }: ReleaseOptions): Promise<number> {
+  async releaseUnheld({ owner, held, ageMs }: ReleaseUnheld): Promise<number> {
     const arriving = [...this.inserting].flatMap((rows) => rows.map(({ id }) => id));
     return this.free(
       `owner = $1 AND id <> ALL ($2::text[]) AND not_before < now() - $3 * interval '1 ms'`,
-      [owner, [...held, ...arriving], ageMs],
+      [owner, [...held(), ...arriving], ageMs],
     );
   }
 
