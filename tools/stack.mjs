@@ -4,6 +4,8 @@
  *   const stack = await startStack({ home, ports: await freePorts() });
  *   stack.urls.api                         'http://127.0.0.1:PORT'; also claude, receiver, and each
  *                                          service by name ('claude-worker', …) for /metrics
+ *   stack.replicasOf('ingest')             names of its processes: ['ingest'], and with replicas
+ *                                          ['ingest-1', 'ingest-2']; the API is the first one's
  *   stack.apiKey, stack.webhookSecret      of the tenant `default`
  *   stack.kafkaBroker                      '127.0.0.1:PORT'
  *   stack.postgresUrl                      the superuser's URL of the database `millrace`
@@ -40,6 +42,7 @@ import { prepareKafka, startKafka } from './stack/kafka.mjs';
 import { lastLogLines } from './stack/log-lines.mjs';
 import { requireFreePorts } from './stack/ports.mjs';
 import { preparePostgres, startPostgres } from './stack/postgres.mjs';
+import { placeReplicas } from './stack/replicas.mjs';
 import { claimHome, endLeftovers, releaseHome, startOf, updateState } from './stack/run-folder.mjs';
 import { apiKeyOf, rolePasswordsOf, webhookSecretOf } from './stack/secrets.mjs';
 import { codeOf, StackError } from './stack/stack-error.mjs';
@@ -69,9 +72,10 @@ const homeProbeBytes = 8 * 1024 * 1024;
  * @property {string} home the folder for data, logs, secrets and pids
  * @property {Ports} ports
  * @property {readonly ServiceName[]} [services] all by default
+ * @property {number} [replicas] processes of each service; one by default
  * @property {NodeJS.ProcessEnv} [env] what processes inherit; this process's own by default
  * @property {Partial<Record<ServiceName | 'claude-stand-in', Record<string, string>>>} [serviceEnv]
- *   more for single ones; wins over everything else
+ *   more for single ones (all replicas of a service); wins over everything else
  * @property {{ apiKey: string, baseUrl?: string | undefined }} [claude] what to call instead of
  *   the stand-in, which is then not started
  * @property {boolean} [receiver] whether the sample webhook receiver runs; it does by default
@@ -97,7 +101,7 @@ const silent = { step: (_label, work) => work(), warn: () => undefined };
  */
 export async function startStack(options) {
   const { report = silent, signal } = options;
-  const plan = makePlan(options);
+  const plan = makePlan(options, await placeReplicas(options));
   claim(plan);
   /** @type {Promise<void> | undefined} */
   let stopping;
@@ -105,7 +109,7 @@ export async function startStack(options) {
     report: report.warn,
     onLost: (error) => void stop().then(() => options.onLost?.(error)),
   });
-  const stop = () => (stopping ??= stopAll(supervisor, plan.home));
+  const stop = () => (stopping ??= stopAll(supervisor, plan));
   const giveUp = () => void stop();
   signal?.addEventListener('abort', giveUp);
   try {
@@ -129,8 +133,9 @@ export async function startStack(options) {
  * Everything that is settled before anything runs.
  * @typedef {ReturnType<typeof makePlan>} Plan
  * @param {StackOptions} options
+ * @param {readonly import('./stack/replicas.mjs').Replica[]} replicas
  */
-function makePlan({ ports, services = serviceNames, receiver = true, ...options }) {
+function makePlan({ ports, services = serviceNames, receiver = true, ...options }, replicas) {
   const home = prepareHome(options.home);
   const isStandIn = options.claude === undefined;
   const claude = {
@@ -141,7 +146,7 @@ function makePlan({ ports, services = serviceNames, receiver = true, ...options 
   /** @type {Record<string, string>} */
   const urls = {
     api: local(ports.http),
-    ...Object.fromEntries(services.map((name) => [name, local(ports[serviceTable[name].port])])),
+    ...Object.fromEntries(replicas.map(({ name, port }) => [name, local(port)])),
     ...(isStandIn ? { claude: local(ports.claude) } : {}),
     ...(receiver ? { receiver: local(ports.receiver) } : {}),
   };
@@ -149,6 +154,7 @@ function makePlan({ ports, services = serviceNames, receiver = true, ...options 
     home,
     ports,
     services,
+    replicas,
     receiver,
     claude,
     urls,
@@ -225,15 +231,19 @@ async function startServices({ plan, supervisor, report }) {
     webhookSecret: webhookSecretOf(plan.home),
   };
   await Promise.all(
-    plan.services.map((name) =>
+    plan.replicas.map(({ name, service, port }) =>
       report.step(
         name,
         () =>
           supervisor.add(
             nodeUnit(plan, {
               name,
-              file: mainFileOf(repoRoot, name),
-              env: serviceEnvironment(name, { ...plan, ...secrets }),
+              file: mainFileOf(repoRoot, service),
+              env: {
+                ...serviceEnvironment(service, { ...plan, ...secrets }),
+                HTTP_PORT: String(port),
+                ...plan.extraEnv(service),
+              },
               readyUrl: `${plan.urls[name]}/readyz`,
               stopGraceMs: serviceStopMs,
             }),
@@ -285,7 +295,11 @@ const standInUnit = (plan) =>
   nodeUnit(plan, {
     name: 'claude-stand-in',
     file: join(repoRoot, 'tools', 'claude-stand-in.mjs'),
-    env: { ...plan.inherited, PORT: String(plan.ports.claude) },
+    env: {
+      ...plan.inherited,
+      PORT: String(plan.ports.claude),
+      ...plan.extraEnv('claude-stand-in'),
+    },
     readyUrl: `${plan.urls['claude']}/health`,
     stopGraceMs: 1_000,
   });
@@ -314,7 +328,7 @@ const receiverUnit = (plan) =>
  * @param {number} options.stopGraceMs
  * @returns {import('./stack/supervisor.mjs').Unit}
  */
-function nodeUnit({ home, extraEnv }, { name, file, env, readyUrl, stopGraceMs }) {
+function nodeUnit({ home }, { name, file, env, readyUrl, stopGraceMs }) {
   return {
     name,
     stopSignal: 'SIGTERM',
@@ -325,7 +339,7 @@ function nodeUnit({ home, extraEnv }, { name, file, env, readyUrl, stopGraceMs }
         home,
         command: installedNode,
         args: [...nodeOptions, file],
-        env: { ...env, ...extraEnv(name) },
+        env,
         cwd: repoRoot,
       });
       onBorn(child);
@@ -371,6 +385,9 @@ function handleOf({ plan, supervisor, postgresUrl, stop }) {
     kafkaBroker: `127.0.0.1:${plan.ports.kafka}`,
     postgresUrl,
     names: () => supervisor.names(),
+    /** @param {string} service */
+    replicasOf: (service) =>
+      plan.replicas.filter((replica) => replica.service === service).map(({ name }) => name),
     /** @param {string} name */
     pid: (name) => supervisor.get(name).pid,
     /** @param {string} name @param {NodeJS.Signals} [signal] */
@@ -393,11 +410,11 @@ function handleOf({ plan, supervisor, postgresUrl, stop }) {
 /**
  * Services first: they end their work while what they need still answers.
  * @param {Supervisor} supervisor
- * @param {string} home
+ * @param {Plan} plan
  */
-async function stopAll(supervisor, home) {
+async function stopAll(supervisor, { home, replicas }) {
   supervisor.letGo();
-  await supervisor.stop(serviceNames);
+  await supervisor.stop(replicas.map(({ name }) => name));
   await supervisor.stop(['webhook-receiver', 'claude-stand-in']);
   await supervisor.stop(['kafka', 'postgres']);
   releaseHome(home);

@@ -59,6 +59,15 @@ export async function freePorts() {
   return ports;
 }
 
+/** @returns {Promise<number>} a port that is free now */
+export async function freePort() {
+  const server = await listenOn(0);
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new TypeError('no port was given');
+  return address.port;
+}
+
 /**
  * Finds the port that is taken before anything is started.
  * @param {Ports} ports

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { repoRoot } from '../paths.mjs';
+import { replicasMax } from '../stack/replicas.mjs';
 import { codeOf, StackError } from '../stack/stack-error.mjs';
 
 const documentBytesMax = 200 * 1024;
@@ -13,6 +14,7 @@ export const usage = `npm start                     start everything, do the sam
 npm start -- --file PATH      … with a text of your own (UTF-8, at most 200 KB)
 npm start -- --once           … and stop after the job; exit status 0 when it went well
 npm start -- --no-sample      … without the job
+npm start -- --replicas 2     … with two processes of each service
 npm start -- --reset          remove all data first
 npm run dev                   the same, and restart services when sources change
 npm run status                what runs                (from another terminal)
@@ -25,6 +27,7 @@ npm stop                      stop it                  (from another terminal)`;
  * @property {SampleDocument | undefined} document undefined: no sample job
  * @property {boolean} once
  * @property {boolean} reset
+ * @property {number} replicas
  */
 
 /**
@@ -42,7 +45,15 @@ export function parseOptions(args) {
   if (once && !sample) throw new StackError('--once does the sample job: not with --no-sample.');
   const document =
     sample && (command === 'start' || command === 'dev') ? readDocument(values.file) : undefined;
-  return { command, document, once, reset: values.reset === true };
+  const replicas = readReplicas(values.replicas);
+  return { command, document, once, reset: values.reset === true, replicas };
+}
+
+/** @param {string | undefined} given @returns {number} */
+function readReplicas(given) {
+  const replicas = Number(given ?? '1');
+  if (Number.isInteger(replicas) && replicas >= 1 && replicas <= replicasMax) return replicas;
+  throw new StackError(`--replicas is "${given}": it must be a number from 1 to ${replicasMax}.`);
 }
 
 /** @param {readonly string[]} args */
@@ -55,6 +66,7 @@ function parse(args) {
         file: { type: 'string' },
         once: { type: 'boolean' },
         reset: { type: 'boolean' },
+        replicas: { type: 'string' },
         'no-sample': { type: 'boolean' },
       },
     });

@@ -43,6 +43,15 @@ describe('the command line of npm start', () => {
     expect(parseOptions(['--file', path]).document?.text).toHaveLength(100 * 1024);
   });
 
+  it('starts one process of each service, or as many as it is told', () => {
+    expect(parseOptions([]).replicas).toBe(1);
+    expect(parseOptions(['--replicas', '2']).replicas).toBe(2);
+  });
+
+  it.each(['0', '9', '1.5', 'two', ''])('refuses %j replicas', (given) => {
+    expect(() => parseOptions(['--replicas', given])).toThrow(/--replicas is .*from 1 to 8/);
+  });
+
   it('names what it does not know', () => {
     expect(() => parseOptions(['--fiel', 'x'])).toThrow(/--fiel/);
     expect(() => parseOptions(['begin'])).toThrow(/no command "begin"/);

@@ -11,6 +11,7 @@ export function printReady(stack, jobId) {
   const { urls, apiKey } = stack;
   printHeading('To go on');
   line('HTTP API', `${urls['api']}  ${dim('/openapi.json /asyncapi.json /healthz /metrics')}`);
+  for (const name of stack.replicasOf('ingest').slice(1)) line('', urls[name] ?? '');
   line('Kafka', `${stack.kafkaBroker}  ${dim('jobs.submitted.v1 → jobs.finished.v1')}`);
   line('PostgreSQL', stack.kafkaBroker.replace(/\d+$/, String(stack.ports.postgres)));
   line('Webhooks received', `${urls['receiver']}/received`);

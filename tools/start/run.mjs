@@ -29,6 +29,7 @@ export async function run(options, signal) {
   const stack = await startStack({
     home: homeFolder,
     ports,
+    replicas: options.replicas,
     claude,
     signal,
     report: { step: (label, work, describe) => step(label, work, describe), warn },

@@ -48,16 +48,17 @@ async function rebuild(stack) {
     const toRestart = changed.some(({ kind }) => kind === 'lib')
       ? serviceNames
       : serviceNames.filter((service) => changed.some(({ name }) => name === service));
-    await Promise.all(toRestart.map((service) => restart(stack, service)));
+    const replicas = toRestart.flatMap((service) => stack.replicasOf(service));
+    await Promise.all(replicas.map((replica) => restart(stack, replica)));
   } catch (error) {
     if (!(error instanceof StackError)) throw error;
     printFailure(error);
   }
 }
 
-/** @param {import('../stack.mjs').Stack} stack @param {string} service */
-async function restart(stack, service) {
+/** @param {import('../stack.mjs').Stack} stack @param {string} replica */
+async function restart(stack, replica) {
   const startedAt = performance.now();
-  await stack.restart(service);
-  printDone('Restarted', `${service} (pid ${stack.pid(service)})`, performance.now() - startedAt);
+  await stack.restart(replica);
+  printDone('Restarted', `${replica} (pid ${stack.pid(replica)})`, performance.now() - startedAt);
 }
