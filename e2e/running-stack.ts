@@ -15,6 +15,10 @@ function setting(name: string): string {
 
 export const stack = {
   url: setting('MILLRACE_E2E_URL'),
+  /** Of each replica of ingest. */
+  apiUrls: setting('MILLRACE_E2E_URLS').split(','),
+  /** Of each replica of each service. */
+  serviceUrls: setting('MILLRACE_E2E_SERVICE_URLS').split(','),
   claudeUrl: setting('MILLRACE_E2E_CLAUDE_URL'),
   kafka: setting('MILLRACE_E2E_KAFKA'),
   apiKey: setting('MILLRACE_E2E_API_KEY'),
@@ -31,7 +35,13 @@ export interface ShownJob {
   readonly stand_in?: boolean;
   readonly trace_id: string;
   readonly error?: { code: string; detail: string };
-  readonly attempts?: { number: number; outcome: string; http_status?: number }[];
+  readonly attempts?: {
+    readonly number: number;
+    readonly outcome: string;
+    readonly http_status?: number;
+    readonly started_at: string;
+    readonly ended_at: string;
+  }[];
 }
 
 const terminal = ['succeeded', 'failed', 'cancelled', 'expired'];
@@ -142,7 +152,20 @@ export async function consume(
   return { records, stop: () => consumer.disconnect() };
 }
 
-/** The process id under which the stack runs a service, or Kafka, or Postgres. */
+/** Waits until every replica of every service says that it serves. */
+export async function readyReplicas(): Promise<void> {
+  await until('every replica is ready', 90_000, async () => {
+    const answers = stack.serviceUrls.map((url) =>
+      fetch(`${url}/readyz`).then(
+        (response) => response.ok,
+        () => false,
+      ),
+    );
+    return (await Promise.all(answers)).every(Boolean);
+  });
+}
+
+/** The process id under which the stack runs a replica of a service, Kafka, or Postgres. */
 export function pidOf(name: string): number | undefined {
   try {
     return Number(readFileSync(join(stack.home, 'run', `${name}.pid`), 'utf8'));

@@ -1,10 +1,11 @@
 /** Starts one stack for all stories: free ports, a folder of its own (jest globalSetup). */
 import { mkdtempSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { freePorts, startStack } from '../tools/stack.mjs';
+import { serviceNames } from '../tools/stack/environment.mjs';
+import { freePort } from '../tools/stack/ports.mjs';
 
 export default async function start() {
   const home = mkdtempSync(join(tmpdir(), 'millrace-stories-'));
@@ -12,6 +13,7 @@ export default async function start() {
   const stack = await startStack({
     home,
     ports: await freePorts(),
+    replicas: 2,
     env: {
       ...process.env,
       OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${otlpPort}`,
@@ -25,6 +27,8 @@ export default async function start() {
   globalThis.millraceStories = { stack, home };
   Object.assign(process.env, {
     MILLRACE_E2E_URL: stack.urls.api,
+    MILLRACE_E2E_URLS: urlsOf(stack, ['ingest']),
+    MILLRACE_E2E_SERVICE_URLS: urlsOf(stack, serviceNames),
     MILLRACE_E2E_CLAUDE_URL: stack.urls.claude,
     MILLRACE_E2E_KAFKA: stack.kafkaBroker,
     MILLRACE_E2E_API_KEY: stack.apiKey,
@@ -34,11 +38,8 @@ export default async function start() {
   });
 }
 
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
+const urlsOf = (stack, services) =>
+  services
+    .flatMap((service) => stack.replicasOf(service))
+    .map((name) => stack.urls[name])
+    .join(',');
