@@ -1,4 +1,5 @@
 export type { Pool, PoolClient } from 'pg';
+export { arrayQuery, type ArrayQuery } from './array-query.ts';
 export * from './bad-row-error.ts';
 export * from './blobs.ts';
 export { isConnectionLost } from './connection-lost.ts';

@@ -1,5 +1,11 @@
 import { assertNever, outgoingMessageId, PayloadCodec, topics } from '@millrace/contracts';
-import { GroupCommit, inTransaction, type Pool, type PoolClient } from '@millrace/postgres';
+import {
+  arrayQuery,
+  GroupCommit,
+  inTransaction,
+  type Pool,
+  type PoolClient,
+} from '@millrace/postgres';
 import type { Claimed, ReleaseUnheld } from '@millrace/work';
 import { z } from 'zod';
 
@@ -127,7 +133,7 @@ export class PostgresCallLedger extends CallLedger {
 
   async #insert(client: PoolClient, calls: readonly OwnedCall[]): Promise<Inserted[]> {
     const requests = calls.map(({ request }) => request);
-    const { rows } = await client.query<CallIdRow & { dispatched_at: Date | null }>({
+    const query = arrayQuery({
       name: 'worker_insert_calls',
       text: sql.insertCalls,
       values: [
@@ -137,6 +143,7 @@ export class PostgresCallLedger extends CallLedger {
         calls.find(({ claim }) => claim)?.owner ?? null,
       ],
     });
+    const { rows } = await client.query<InsertedRow>(query);
     const inserted = new Map<string, Inserted>();
     for (const { tenant, call_id: callId, dispatched_at: at } of rows) {
       inserted.set(
@@ -171,7 +178,7 @@ export class PostgresCallLedger extends CallLedger {
     client: PoolClient,
     entries: readonly LedgerEntry[],
   ): Promise<('settled' | 'lost')[]> {
-    const { rows } = await client.query<CallIdRow>({
+    const query = arrayQuery({
       name: 'worker_settle_calls',
       text: sql.settleCalls,
       values: [
@@ -181,6 +188,7 @@ export class PostgresCallLedger extends CallLedger {
         ...deadLetterColumns(entries),
       ],
     });
+    const { rows } = await client.query<CallIdRow>(query);
     const settled = new Set(rows.map((row) => callKey(row.tenant, row.call_id)));
     return entries.map(({ call }) => (settled.has(call.id) ? 'settled' : 'lost'));
   }
@@ -238,6 +246,10 @@ const turnSchema = z.array(z.unknown());
 interface CallIdRow {
   readonly tenant: string;
   readonly call_id: string;
+}
+
+interface InsertedRow extends CallIdRow {
+  readonly dispatched_at: Date | null;
 }
 
 interface ExistingRow extends CallIdRow {

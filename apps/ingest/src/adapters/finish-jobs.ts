@@ -1,5 +1,5 @@
 import type { PayloadCodec } from '@millrace/contracts';
-import type { PoolClient } from '@millrace/postgres';
+import { arrayQuery, type PoolClient } from '@millrace/postgres';
 
 import type { EndResult, JobEnd } from '../ports.ts';
 
@@ -42,14 +42,15 @@ export async function finishJobs(
       ? null
       : codec.encode(Buffer.from(json), { tenant: end.tenant, medium: 'table' });
   // Not a named statement: a plan made while the table was small would scan it when it is large.
-  const { rows } = await client.query<LockedRow>(text, [
+  const values = [
     ends.map(({ tenant }) => tenant),
     ends.map(({ id }) => id),
     ends.map(({ status }) => status),
     ends.map(({ finishedAt }) => finishedAt),
     ends.map((end) => body(end, end.outcomeJson)),
     ends.map((end) => body(end, end.answerJson)),
-  ]);
+  ];
+  const { rows } = await client.query<LockedRow>(arrayQuery({ text, values }));
   const ended = new Map(rows.map((row) => [`${row.tenant}/${row.id}`, row.ended]));
   return ends.map(({ tenant, id }) => {
     const found = ended.get(`${tenant}/${id}`);

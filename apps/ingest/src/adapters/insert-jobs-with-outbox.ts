@@ -1,5 +1,5 @@
 import type { OutgoingMessage, PayloadCodec } from '@millrace/contracts';
-import { outboxColumns, type PoolClient } from '@millrace/postgres';
+import { arrayQuery, outboxColumns, type PoolClient } from '@millrace/postgres';
 
 import type { NewJob } from '../core/new-job.ts';
 import type { InsertedRow } from './insert-jobs.ts';
@@ -45,7 +45,7 @@ export async function insertJobsWithOutbox(
   const jobs = announced.map(({ job }) => job);
   const messages = announced.map(({ message }) => message);
   const values = [...jobColumns(jobs, codec), ...outboxColumns(messages)];
-  const query = { name: 'insert_jobs_with_outbox', text, values };
+  const query = arrayQuery({ name: 'insert_jobs_with_outbox', text, values });
   const { rows } = await client.query<InsertedRow>(query);
   return rows;
 }

@@ -1,5 +1,5 @@
 import type { PayloadCodec } from '@millrace/contracts';
-import type { PoolClient } from '@millrace/postgres';
+import { arrayQuery, type PoolClient } from '@millrace/postgres';
 
 import type { NewJob } from '../core/new-job.ts';
 import { jobColumnCount, jobColumnNames, jobColumnParameters, jobColumns } from './job-columns.ts';
@@ -63,6 +63,7 @@ export async function insertJobs(
 ): Promise<InsertedRow[]> {
   const jobs = arrived.map(({ job }) => job);
   const values = [...jobColumns(jobs, codec), arrived.map(({ arrival }) => arrival)];
-  const { rows } = await client.query<InsertedRow>({ name: 'insert_jobs', text, values });
+  const query = arrayQuery({ name: 'insert_jobs', text, values });
+  const { rows } = await client.query<InsertedRow>(query);
   return rows;
 }

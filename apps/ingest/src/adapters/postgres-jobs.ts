@@ -9,6 +9,7 @@ import {
   type TenantId,
 } from '@millrace/contracts';
 import {
+  arrayQuery,
   GroupCommit,
   outboxColumns,
   outboxInsertSql,
@@ -170,7 +171,8 @@ export class PostgresJobs extends Jobs {
       return row === undefined ? null : announce(row.seq);
     });
     const told = messages.filter((message) => message !== null);
-    await client.query(outboxInsertSql('ingest', 1), outboxColumns(told));
+    const text = outboxInsertSql('ingest', 1);
+    await client.query(arrayQuery({ text, values: outboxColumns(told) }));
     return this.#insertions(client, { items, rows, messages });
   }
 

@@ -1,5 +1,5 @@
 import type { PayloadCodec } from '@millrace/contracts';
-import { GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
+import { arrayQuery, GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
 import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from '../core/delivery.ts';
@@ -122,11 +122,9 @@ export class PostgresDeliveries extends Deliveries {
     client: PoolClient,
     items: readonly NewDelivery[],
   ): Promise<boolean[]> {
-    const { rows } = await client.query<{ id: string }>({
-      name: 'deliveries_insert',
-      text: insertSql,
-      values: insertColumns(items, this.codec),
-    });
+    const values = insertColumns(items, this.codec);
+    const query = arrayQuery({ name: 'deliveries_insert', text: insertSql, values });
+    const { rows } = await client.query<{ id: string }>(query);
     const inserted = new Set(rows.map(({ id }) => id));
     return items.map(({ id }) => inserted.has(id));
   }
@@ -136,7 +134,8 @@ export class PostgresDeliveries extends Deliveries {
     items: readonly Settlement[],
   ): Promise<void[]> {
     // Unnamed, as the claim is.
-    await client.query(settleSql, settleColumns(items, this.codec, new Date()));
+    const values = settleColumns(items, this.codec, new Date());
+    await client.query(arrayQuery({ text: settleSql, values }));
     return items.map(() => undefined);
   }
 }
