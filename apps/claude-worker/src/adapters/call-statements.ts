@@ -112,23 +112,34 @@ WHERE state = 'DISPATCHED' AND owner = $1::text
   AND tenant || '/' || call_id <> ALL($2::text[])
   AND dispatched_at < now() - $3 * interval '1 ms'`;
 
+/** What a batch of settlements needs beyond the rows themselves: most need nothing more. */
+export interface SettleNeeds {
+  /** Some attempts are closed without ending their calls. */
+  readonly attempts: boolean;
+  /** Some calls are turns of sessions. */
+  readonly sessions: boolean;
+  readonly deadLetters: boolean;
+}
+
 /**
- * Settles attempts, whatever their ends are. S2, S3. An end that was written `before`, with only
- * the answer lost, is the same end: its usage is in its completion and not late.
+ * Settles attempts, whatever their ends are. S2, S3. A batch is a statement without the parts that
+ * it has no rows for: each part would read all of the batch again.
  *
  * The fence is written so that only the primary key serves it: by `calls_owner`, which a plan for
  * any values prefers, each row would look at all that its owner holds (500 × 1,000: 0.4 s).
  */
-export const settleCalls = `
-WITH input AS (
-  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[],
-    $7::int[], $8::int[], $9::float8[], $10::float8[], $11::text[], $12::text[], $13::int[],
-    $14::text[], $15::text[], $16::jsonb[], $17::text[], $18::text[], $19::jsonb[], $20::bytea[],
-    $21::bytea[], $22::text[], $23::int[], $24::bytea[])
-    AS i (tenant, call_id, owner, attempt, state, next_attempt, failures, redispatches, delay_ms,
-      ended_ms, outcome, code, http_status, request_id, model, usage, completion_type, message_id,
-      headers, completion, message, session_id, session_seq, turn)
-), settled AS (
+export function settleCalls(needs: SettleNeeds): string {
+  const parts = [
+    settled,
+    told,
+    ...(needs.attempts ? [closed] : []),
+    ...(needs.deadLetters ? [dead] : []),
+    ...(needs.sessions ? [conversation, turns] : []),
+  ];
+  return `WITH ${parts.join(', ')} SELECT tenant, call_id FROM settled`;
+}
+
+const settled = `settled AS (
   UPDATE worker.calls c
   SET state = i.state, owner = NULL, attempt = i.next_attempt, failures = i.failures,
     redispatches = i.redispatches,
@@ -137,54 +148,76 @@ WITH input AS (
     http_status = i.http_status, request_id = i.request_id, code = i.code,
     completion_type = i.completion_type, completion = i.completion,
     finished_at = CASE WHEN i.completion IS NOT NULL THEN to_timestamp(i.ended_ms / 1000) END
-  FROM input i
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[],
+    $7::int[], $8::int[], $9::float8[], $10::float8[], $11::text[], $12::text[], $13::int[],
+    $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::bytea[], $19::bytea[],
+    $20::text[], $21::int[], $22::bytea[])
+    AS i (tenant, call_id, owner, attempt, state, next_attempt, failures, redispatches, delay_ms,
+      ended_ms, outcome, code, http_status, request_id, completion_type, message_id,
+      headers, completion, message, session_id, session_seq, turn)
   WHERE c.tenant = i.tenant AND c.call_id = i.call_id
     AND (c.state, c.owner, c.attempt) IS NOT DISTINCT FROM ('DISPATCHED', i.owner, i.attempt)
-  RETURNING c.tenant, c.call_id, c.dispatched_at
-), closed AS (
+  RETURNING c.tenant, c.call_id, c.dispatched_at, i.attempt AS number, i.ended_ms, i.outcome,
+    i.code, i.http_status, i.request_id, i.message_id, i.headers,
+    i.completion IS NOT NULL AS ended, coalesce(i.message, i.completion) AS message,
+    i.session_id, i.session_seq, i.turn
+)`;
+
+const told = `told AS (
+  INSERT INTO worker.outbox (id, topic, key, headers, value)
+  SELECT message_id, $23::text, call_id, headers, message FROM settled WHERE ended
+  ON CONFLICT (id) DO NOTHING
+)`;
+
+const closed = `closed AS (
   INSERT INTO worker.attempts (tenant, call_id, number, outcome, code, http_status, request_id,
     started_at, ended_at)
-  SELECT tenant, call_id, i.attempt, i.outcome, i.code, i.http_status, i.request_id,
-    s.dispatched_at, greatest(to_timestamp(i.ended_ms / 1000), s.dispatched_at)
-  FROM settled s JOIN input i USING (tenant, call_id)
-  WHERE i.completion IS NULL AND i.outcome IS NOT NULL
-), told AS (
-  INSERT INTO worker.outbox (id, topic, key, headers, value)
-  SELECT i.message_id, $25::text, call_id, i.headers, coalesce(i.message, i.completion)
-  FROM settled s JOIN input i USING (tenant, call_id)
-  WHERE i.completion IS NOT NULL
-  ON CONFLICT (id) DO NOTHING
-), dead AS (
+  SELECT tenant, call_id, number, outcome, code, http_status, request_id,
+    dispatched_at, greatest(to_timestamp(ended_ms / 1000), dispatched_at)
+  FROM settled WHERE NOT ended AND outcome IS NOT NULL
+)`;
+
+const dead = `dead AS (
   INSERT INTO worker.outbox (id, topic, key, headers, value)
   SELECT d.id, d.topic, d.key, d.headers, d.value
-  FROM unnest($26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::jsonb[],
-    $32::bytea[]) AS d (tenant, call_id, id, topic, key, headers, value)
+  FROM unnest($24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::jsonb[],
+    $30::bytea[]) AS d (tenant, call_id, id, topic, key, headers, value)
   JOIN settled s USING (tenant, call_id)
   ON CONFLICT (id) DO NOTHING
-), conversation AS (
+)`;
+
+const conversation = `conversation AS (
   INSERT INTO worker.sessions AS known (tenant, session_id, last_seq)
-  SELECT i.tenant, i.session_id, max(i.session_seq)
-  FROM settled s JOIN input i USING (tenant, call_id)
-  WHERE i.completion IS NOT NULL AND i.session_id IS NOT NULL
-  GROUP BY i.tenant, i.session_id
-  ORDER BY i.tenant, i.session_id
+  SELECT tenant, session_id, max(session_seq) FROM settled
+  WHERE ended AND session_id IS NOT NULL
+  GROUP BY tenant, session_id
+  ORDER BY tenant, session_id
   ON CONFLICT (tenant, session_id)
   DO UPDATE SET last_seq = greatest(known.last_seq, excluded.last_seq)
-), turns AS (
+)`;
+
+const turns = `turns AS (
   INSERT INTO worker.session_turns (tenant, session_id, seq, messages)
-  SELECT tenant, i.session_id, i.session_seq, i.turn
-  FROM settled s JOIN input i USING (tenant, call_id)
-  WHERE i.turn IS NOT NULL
+  SELECT tenant, session_id, session_seq, turn FROM settled WHERE turn IS NOT NULL
   ON CONFLICT DO NOTHING
-), unsettled AS (
+)`;
+
+/**
+ * What became of settlements that found no row of theirs. An end that was written before, with only
+ * the answer lost, is the same end: its usage is in its completion. What is left was lost with its
+ * lease, and its spend is noted.
+ */
+export const noteUnsettled = `
+WITH unsettled AS (
   SELECT i.*, EXISTS (
       SELECT FROM worker.calls c
       WHERE c.tenant = i.tenant AND c.call_id = i.call_id
         AND c.state = i.state AND c.attempt = i.attempt
         AND c.request_id IS NOT DISTINCT FROM i.request_id
         AND c.finished_at = to_timestamp(i.ended_ms / 1000)) AS before
-  FROM input i LEFT JOIN settled s USING (tenant, call_id)
-  WHERE s.call_id IS NULL
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::float8[], $7::int[],
+    $8::text[], $9::text[], $10::jsonb[])
+    AS i (tenant, call_id, owner, attempt, state, ended_ms, http_status, request_id, model, usage)
 ), late AS (
   INSERT INTO worker.late_usage (tenant, call_id, attempt, owner, http_status, request_id, model,
     usage)
@@ -192,8 +225,6 @@ WITH input AS (
   FROM unsettled
   WHERE usage IS NOT NULL AND NOT before
 )
-SELECT tenant, call_id FROM settled
-UNION ALL
 SELECT tenant, call_id FROM unsettled WHERE before`;
 
 /** The conversation before a turn, unless it is longer than may be sent. */

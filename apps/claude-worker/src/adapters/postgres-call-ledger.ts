@@ -178,19 +178,36 @@ export class PostgresCallLedger extends CallLedger {
     client: PoolClient,
     entries: readonly LedgerEntry[],
   ): Promise<('settled' | 'lost')[]> {
-    const query = arrayQuery({
-      name: 'worker_settle_calls',
-      text: sql.settleCalls,
-      values: [
-        ...attemptColumns(entries),
-        ...this.#endColumns(entries),
-        topics.jobsFinished.name,
-        ...deadLetterColumns(entries),
-      ],
-    });
-    const { rows } = await client.query<CallIdRow>(query);
+    const needs = needsOf(entries);
+    const { rows } = await client.query<CallIdRow>(
+      arrayQuery({
+        name: `worker_settle_calls_${Object.values(needs).map(Number).join('')}`,
+        text: sql.settleCalls(needs),
+        values: [
+          ...attemptColumns(entries),
+          ...this.#endColumns(entries),
+          topics.jobsFinished.name,
+          ...(needs.deadLetters ? deadLetterColumns(entries) : []),
+        ],
+      }),
+    );
     const settled = new Set(rows.map((row) => callKey(row.tenant, row.call_id)));
+    const unsettled = entries.filter(({ call }) => !settled.has(call.id));
+    for (const id of await this.#settledBefore(client, unsettled)) settled.add(id);
     return entries.map(({ call }) => (settled.has(call.id) ? 'settled' : 'lost'));
+  }
+
+  /** @returns the calls whose end stands there already; of the others the spend is noted. */
+  async #settledBefore(
+    client: PoolClient,
+    unsettled: readonly LedgerEntry[],
+  ): Promise<string[]> {
+    if (unsettled.length === 0) return [];
+    const values = unsettledColumns(unsettled);
+    const { rows } = await client.query<CallIdRow>(
+      arrayQuery({ text: sql.noteUnsettled, values }),
+    );
+    return rows.map((row) => callKey(row.tenant, row.call_id));
   }
 
   #endColumns(entries: readonly LedgerEntry[]): unknown[] {
@@ -311,9 +328,31 @@ function attemptColumns(entries: readonly LedgerEntry[]): unknown[] {
     entries.map(({ attempt }) => attempt?.code ?? null),
     entries.map(({ attempt }) => attempt?.source.httpStatus ?? null),
     entries.map(({ attempt }) => attempt?.source.requestId ?? null),
+  ];
+}
+
+function unsettledColumns(entries: readonly LedgerEntry[]): unknown[] {
+  return [
+    entries.map(({ call }) => call.tenant),
+    entries.map(({ call }) => call.callId),
+    entries.map(({ call }) => call.owner),
+    entries.map(({ call }) => call.attempt),
+    entries.map(({ next }) => stateOf(next)),
+    entries.map(({ endedAtMs }) => endedAtMs),
+    entries.map(({ attempt }) => attempt?.source.httpStatus ?? null),
+    entries.map(({ attempt }) => attempt?.source.requestId ?? null),
     entries.map(({ model }) => model),
     entries.map(({ usage }) => (usage === null ? null : JSON.stringify(usage))),
   ];
+}
+
+function needsOf(entries: readonly LedgerEntry[]): sql.SettleNeeds {
+  const ends = entries.flatMap(({ next }) => (next.kind === 'ended' ? [next] : []));
+  return {
+    attempts: ends.length < entries.length,
+    sessions: entries.some(({ call }) => call.session !== null),
+    deadLetters: ends.some(({ deadLetter }) => deadLetter !== null),
+  };
 }
 
 function deadLetterColumns(entries: readonly LedgerEntry[]): unknown[] {
