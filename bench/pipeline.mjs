@@ -5,24 +5,36 @@
  * What is counted: jobs/s from the first publish to the last webhook; at 20 jobs/s the time from a
  * job's publish to its webhook with a model that answers at once; CPU seconds of every process.
  */
-import { fork } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-
-import kafkajs from 'kafkajs';
-
-import { freePorts, startStack } from '../tools/stack.mjs';
+import { openBench } from './bench-stack.mjs';
 import { cpuSeconds } from './cpu-time.mjs';
+import { eventLoopDelays, resetEventLoopDelays } from './event-loop.mjs';
 import { figure, percentile, printTable, round } from './figures.mjs';
+import { httpAcknowledgements } from './http-ack.mjs';
+import { addedToFirstToken, memoryOfOpenStreams } from './streams.mjs';
 
 const topic = 'jobs.submitted.v1';
 /** Records in one produce request of the submitter. */
 const batchSize = 500;
 const submitter = '(submitter)';
 /** The warm-up lets the compilers of V8 and the JVM settle: a service runs for days. */
-const fullSize = { jobs: 2000, paced: 400, runs: 3, warmUp: 3000 };
-const shortSize = { jobs: 300, paced: 60, runs: 1, warmUp: 100 };
+const fullSize = {
+  jobs: 5000,
+  paced: 400,
+  runs: 3,
+  warmUp: 3000,
+  requests: 2000,
+  firstTokens: 60,
+  streams: 2000,
+};
+const shortSize = {
+  jobs: 300,
+  paced: 60,
+  runs: 1,
+  warmUp: 100,
+  requests: 200,
+  firstTokens: 10,
+  streams: 100,
+};
 /** A run that has not ended by then is void. */
 const runMsMax = 180_000;
 
@@ -38,8 +50,13 @@ export async function benchPipeline({ short, cpuProf }) {
     await bench.setModelMs(0);
     await throughput(bench, size.warmUp, 'warm-up');
     const slow = await repeated(bench, { ...size, modelMs: 500 });
+    await resetEventLoopDelays(bench.stack);
     const fast = await repeated(bench, { ...size, modelMs: 0 });
+    const delays = await eventLoopDelays(bench.stack);
     const latencies = await addedLatency(bench, size.paced);
+    const acks = await httpAcknowledgements(bench, size.requests);
+    const firstTokens = await addedToFirstToken(bench, size.firstTokens);
+    const streams = await memoryOfOpenStreams(bench, size.streams);
     printCpu([...slow, ...fast]);
     return [
       figure('pipeline/throughput-500ms', slow.map((run) => run.jobsPerSecond)),
@@ -47,75 +64,20 @@ export async function benchPipeline({ short, cpuProf }) {
       figure('pipeline/added-latency-p50', [percentile(latencies, 50)], `n = ${latencies.length}`),
       figure('pipeline/added-latency-p99', [percentile(latencies, 99)], `n = ${latencies.length}`),
       figure('pipeline/cpu-per-1000-jobs', fast.map((run) => run.cpuOfOurs), 'at 0 ms'),
+      figure('pipeline/http-ack-p99', [percentile(acks, 99)], `200/s, n = ${acks.length}`),
+      figure('pipeline/first-token-p50', [percentile(firstTokens, 50)], 'over a direct call'),
+      figure(
+        'pipeline/stream-memory',
+        streams.kibEach === null ? [] : [streams.kibEach],
+        `${streams.open} open on one process, ${streams.ended} of them saw the end`,
+      ),
+      ...delays.map(({ service, p99Ms }) =>
+        figure(`pipeline/event-loop-p99-${service}`, [p99Ms], 'during the runs at 0 ms'),
+      ),
     ];
   } finally {
     await bench.close();
   }
-}
-
-async function openBench(cpuProf) {
-  const home = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
-  const model = await startHelper('model-server.mjs', ['0', '0']);
-  const receiver = await startHelper('receiver.mjs', ['0']);
-  console.log('  starting a stack for the bench …');
-  const stack = await startStack({
-    home,
-    ports: await freePorts(),
-    claude: { apiKey: 'bench', baseUrl: `http://127.0.0.1:${model.port}` },
-    receiver: false,
-    serviceEnv: {
-      ingest: profiled(cpuProf),
-      'claude-worker': { ...profiled(cpuProf), MAX_IN_FLIGHT: '1000' },
-      'webhook-dispatcher': profiled(cpuProf),
-    },
-  });
-  const kafka = new kafkajs.Kafka({
-    clientId: 'bench-submitter',
-    brokers: [stack.kafkaBroker],
-    logLevel: kafkajs.logLevel.ERROR,
-  });
-  const producer = kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
-  await producer.connect();
-  return {
-    stack,
-    receiver,
-    model,
-    producer,
-    setModelMs: (ms) => fetch(`http://127.0.0.1:${model.port}/bench/model-ms/${ms}`),
-    async close() {
-      await producer.disconnect();
-      await stack.stop();
-      model.child.disconnect();
-      receiver.child.disconnect();
-      rmSync(home, { recursive: true, force: true });
-    },
-  };
-}
-
-/** Makes a service write a CPU profile into a folder when it ends. */
-function profiled(cpuProf) {
-  if (cpuProf === undefined) return {};
-  const preload = new URL('cpu-profile.mjs', import.meta.url).href;
-  return { NODE_OPTIONS: `--import=${preload}`, MILLRACE_BENCH_CPU_PROF: resolve(cpuProf) };
-}
-
-async function startHelper(file, args) {
-  const child = fork(new URL(file, import.meta.url), args, { execArgv: [] });
-  const { port } = await answerOf(child);
-  return { child, port, pid: child.pid, ask: (question) => ask(child, question) };
-}
-
-function answerOf(child) {
-  return new Promise((resolve, reject) => {
-    child.once('message', resolve);
-    child.once('exit', (code) => reject(new Error(`a helper of the bench ended with ${code}`)));
-  });
-}
-
-function ask(child, question) {
-  const answer = new Promise((resolve) => child.once('message', resolve));
-  child.send(question);
-  return answer;
 }
 
 async function repeated(bench, { jobs, runs, modelMs }) {
