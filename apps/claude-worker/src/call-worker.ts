@@ -19,6 +19,8 @@ const lookEveryMs = 10_000;
 /** Of `stopMs`, for what was aborted to be settled and for messages to leave. */
 const stopReserveMsMax = 1_500;
 const stopReserveShare = 1 / 4;
+/** Of that reserve, for settling; the rest is for the messages. */
+const settleShare = 2 / 3;
 
 type Publish = (messages: readonly OutgoingMessage[]) => Promise<void>;
 
@@ -116,8 +118,9 @@ export class CallWorker {
   async stop(): Promise<void> {
     clearInterval(this.#lookTimer);
     const { stopMs } = this.#options;
-    const deadlineMs = stopMs - Math.min(stopReserveMsMax, stopMs * stopReserveShare);
-    await this.queue.stop({ deadlineMs });
+    const reserveMs = Math.min(stopReserveMsMax, stopMs * stopReserveShare);
+    const settleMs = reserveMs * settleShare;
+    await this.queue.stop({ deadlineMs: stopMs - reserveMs, settleMs });
     this.#running.stop();
     await this.#deltas.stop();
     await this.ledger.close();

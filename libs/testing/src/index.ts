@@ -2,3 +2,4 @@ export * from './kafka-reader.ts';
 export * from './kafka-topics.ts';
 export * from './test-database.ts';
 export * from './fake-claude-server.ts';
+export * from './postgres-proxy.ts';

@@ -549,6 +549,17 @@ describe('WorkQueue', () => {
       await until(allDone);
     });
 
+    it('takes no longer than it was given, although a run does not end', async () => {
+      await insert(['a']);
+      const { queue } = queueOf({ run: () => new Promise(() => undefined) });
+      await queue.start();
+      await until(() => queue.inFlight === 1);
+      const beganAtMs = performance.now();
+      await queue.stop({ deadlineMs: 50, settleMs: 100 });
+      expect(performance.now() - beganAtMs).toBeLessThan(1_000);
+      expect(await leases()).toBe(0);
+    });
+
     it('leaves what does not end to be reaped at once', async () => {
       await insert(['a']);
       let hang = true;

@@ -18,7 +18,7 @@ const heartbeatEveryMsDefault = 1_000;
 /** A safety net only: due rows have their timer, new ones wake the queue. */
 const pollEveryMsDefault = 1_000;
 /** After the deadline of a stop, for runs that were aborted to be settled. */
-const settleGraceMs = 2_000;
+const settleMsDefault = 2_000;
 /**
  * Until rows that this process was given without hearing of it are put back. An answer comes
  * within 20 s of its statement or never (the pool's limit of a query). Who looks then waits up to
@@ -158,9 +158,10 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
 
   /**
    * Claims nothing from now on, waits for what runs, aborts the rest at the deadline
-   * (WorkStopped), settles it and signs off.
+   * (WorkStopped), settles it and signs off. Settling takes `settleMs` at most: callers that must
+   * end in time give less than they have left after the deadline.
    */
-  async stop(options: { deadlineMs: number }): Promise<void> {
+  async stop(options: { deadlineMs: number; settleMs?: number }): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#cancelClaimTimer();
@@ -169,7 +170,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     await endsBy(this.#claiming, deadlineAtMs);
     await this.#drained(deadlineAtMs);
     this.#tenure?.abortAll(new WorkStopped());
-    const graceEndsAtMs = performance.now() + settleGraceMs;
+    const graceEndsAtMs = performance.now() + (options.settleMs ?? settleMsDefault);
     await endsBy(this.#claiming, graceEndsAtMs);
     await this.#drained(graceEndsAtMs);
     await endsBy(this.#reaping, graceEndsAtMs);
