@@ -1,28 +1,26 @@
 /** Creates the topics of the topic table, and the dead letter topics beside them. */
-import { deadLetterTopicOf, topicList } from '@millrace/contracts';
+import { deadLetterTopicList, topicList } from '@millrace/contracts';
 import { Kafka, logLevel } from 'kafkajs';
 
-/** A dead letter is looked at by people, days later. */
-const deadLetterRetentionMs = 30 * 86_400_000;
 /** A dead letter is the whole record, as large as the broker allows, and our headers. */
 const deadLetterBytesMax = 1_310_720;
 
 /** @param {string} broker @returns {Promise<number>} how many topics there are now */
 export async function createTopics(broker) {
-  const wanted = topicList.flatMap((topic) => [
-    describe(topic.name, topic.partitions, {
-      'cleanup.policy': topic.cleanup,
-      'retention.ms': String(topic.retentionMs),
-    }),
-    ...(topic.deadLetters
-      ? [
-          describe(deadLetterTopicOf(topic.name), topic.partitions, {
-            'retention.ms': String(deadLetterRetentionMs),
-            'max.message.bytes': String(deadLetterBytesMax),
-          }),
-        ]
-      : []),
-  ]);
+  const wanted = [
+    ...topicList.map((topic) =>
+      describe(topic.name, topic.partitions, {
+        'cleanup.policy': topic.cleanup,
+        'retention.ms': String(topic.retentionMs),
+      }),
+    ),
+    ...deadLetterTopicList.map((topic) =>
+      describe(topic.name, topic.partitions, {
+        'retention.ms': String(topic.retentionMs),
+        'max.message.bytes': String(deadLetterBytesMax),
+      }),
+    ),
+  ];
   const kafka = new Kafka({ brokers: [broker], clientId: 'stack', logLevel: logLevel.NOTHING });
   const admin = kafka.admin();
   await admin.connect();

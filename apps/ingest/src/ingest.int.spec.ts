@@ -23,6 +23,7 @@ import {
 } from '@millrace/testing';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { Kafka, logLevel, type Producer } from 'kafkajs';
 
 import { BlobPurge } from './blob-purge.ts';
@@ -30,6 +31,7 @@ import { KafkaTails } from './adapters/kafka-tails.ts';
 import { ingestEnvironment } from './config.ts';
 import { hashApiKey } from './core/api-key.ts';
 import { httpOptions } from './http-options.ts';
+import { DeadLettersConsumer } from './dead-letters.consumer.ts';
 import { IngestModule } from './ingest.module.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 
@@ -165,6 +167,19 @@ const requestsOf = (id: string) =>
 
 const deadLettersOf = (code: string) =>
   deadLetters.messages.filter(({ headers }) => headers['dlq-reason'] === code);
+
+/** The dead letter of this reason whose value reads so, once it is indexed. */
+function letterWith(code: string, data: string): Promise<Json> {
+  return until(async () => {
+    const { body } = await call('GET', `/v1/dead-letters?topic=jobs.submitted.v1&code=${code}`);
+    const page: { data: { id: string }[] } = body;
+    for (const { id } of page.data) {
+      const letter = await call('GET', `/v1/dead-letters/${id}`);
+      if (letter.body.value?.data === data) return letter.body;
+    }
+    return undefined;
+  });
+}
 
 async function submitRecord(
   value: string | Buffer | null,
@@ -625,6 +640,39 @@ describe('jobs.submitted.v1', () => {
     const [letter] = deadLettersOf('payload_too_large');
     expect(letter!.value!.equals(value)).toBe(true);
     expect(letter!.headers).toMatchObject({ 'dlq-service': 'ingest' });
+  });
+
+  it('lists dead letters, newest first, and shows one whole to its tenant alone', async () => {
+    const value = Buffer.from([0x7b, 0xff, 0xfe]);
+    await submitRecord(value, { 'x-upstream': 'mine' });
+    await submitRecord('no json for the list');
+    const found = await letterWith('malformed_json', 'no json for the list');
+    expect(found).toMatchObject({ topic: 'jobs.submitted.v1', service: 'ingest' });
+    const binary = await letterWith('not_utf8', value.toString('base64'));
+    expect(binary.value.encoding).toBe('base64');
+    expect(binary.headers).toEqual({ 'x-upstream': 'mine' });
+
+    const { body: first } = await call('GET', '/v1/dead-letters?limit=1');
+    const next = `/v1/dead-letters?limit=1&cursor=${first.next_cursor}`;
+    const { body: second } = await call('GET', next);
+    expect(second.data[0].id).not.toBe(first.data[0].id);
+    expect(second.data[0].at <= first.data[0].at).toBe(true);
+    expect((await call('GET', `/v1/dead-letters/${found.id}`, { key: otherKey })).status).toBe(404);
+    expect((await call('GET', '/v1/dead-letters/dl_nothing')).status).toBe(404);
+    expect((await call('GET', '/v1/dead-letters', { key: otherKey })).body.data).toEqual([]);
+  });
+
+  it('indexes a dead letter once, however often it is read', async () => {
+    const consumer = app.get(DeadLettersConsumer, { strict: false });
+    const record = {
+      ...{ clusterId: 'c', topic: 'claude.requested.v1.dlq', partition: 0, offset: '1' },
+      ...{ key: null, value: Buffer.from('{}'), timestampMs: 1_000, context: ROOT_CONTEXT },
+      headers: { 'dlq-topic': 'claude.requested.v1', 'dlq-reason': 'twice', ce_tenant: 'default' },
+    };
+    await consumer.requested([record, record]);
+    await consumer.requested([record]);
+    const { body } = await call('GET', '/v1/dead-letters?code=twice');
+    expect(body.data).toHaveLength(1);
   });
 
   it.each([

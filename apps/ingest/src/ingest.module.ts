@@ -16,6 +16,7 @@ import { APP_FILTER } from '@nestjs/core';
 import { BlobBodies } from './adapters/blob-bodies.ts';
 import { KafkaTails } from './adapters/kafka-tails.ts';
 import { PoolClosing } from './adapters/pool-closing.ts';
+import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
 import { PostgresApiKeys, PostgresTenants } from './adapters/postgres-tenants.ts';
 import { SystemClock } from './adapters/system-clock.ts';
@@ -23,6 +24,8 @@ import { ApiKeyAuth } from './api-key-auth.ts';
 import { BlobPurge } from './blob-purge.ts';
 import { ClaudeInfo } from './claude-info.ts';
 import type { IngestConfig } from './config.ts';
+import { DeadLettersConsumer } from './dead-letters.consumer.ts';
+import { DeadLettersController } from './dead-letters.controller.ts';
 import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
 import { DocumentsController } from './documents.controller.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
@@ -38,6 +41,7 @@ import {
   Announcements,
   ApiKeys,
   Clock,
+  DeadLetters,
   IntakePolicy,
   Jobs,
   LargeBodies,
@@ -91,6 +95,8 @@ export class IngestModule
         KafkaIntakeConsumer,
         FinishedJobsConsumer,
         ProgressedJobsConsumer,
+        DeadLettersController,
+        DeadLettersConsumer,
       ],
       providers: [...adapters(config), ...shells, { provide: APP_FILTER, useClass: ProblemFilter }],
     };
@@ -161,6 +167,11 @@ function databaseAdapters(config: IngestConfig): Provider[] {
         new PostgresJobs({ pool, codec, bodies }),
     },
     { provide: Jobs, useExisting: PostgresJobs },
+    {
+      provide: DeadLetters,
+      inject: [ingestPool, PayloadCodec],
+      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresDeadLetters(pool, codec),
+    },
     {
       provide: ApiKeys,
       inject: [ingestPool],

@@ -1,4 +1,6 @@
 import type {
+  DeadLetterSummary,
+  DeadLetterView,
   JobId,
   JobType,
   JobView,
@@ -8,6 +10,8 @@ import type {
   TerminalStatus,
 } from '@millrace/contracts';
 
+import type { DeadLetterQuery } from './core/dead-letter-query.ts';
+import type { IndexedLetter } from './core/dead-letter.ts';
 import type { IntakeRules } from './core/judge-submission.ts';
 import type { ListQuery } from './core/list-cursor.ts';
 import type { NewJob } from './core/new-job.ts';
@@ -74,6 +78,15 @@ export abstract class Jobs {
   abstract find(name: JobName): Promise<JobView | null>;
   /** A page and one more, which says that there is a next page. */
   abstract list(tenant: TenantId, query: ListQuery): Promise<JobView[]>;
+}
+
+/** What lies in the dead letter topics. */
+export abstract class DeadLetters {
+  /** Idempotent by id. */
+  abstract index(letters: readonly IndexedLetter[]): Promise<void>;
+  /** A page and one more, which says that there is a next page. */
+  abstract list(tenant: TenantId, query: DeadLetterQuery): Promise<DeadLetterSummary[]>;
+  abstract find(tenant: TenantId, id: string): Promise<DeadLetterView | null>;
 }
 
 /** Bodies too large for an event. */

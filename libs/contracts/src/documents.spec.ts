@@ -51,6 +51,8 @@ describe('the OpenAPI document', () => {
       '/metrics',
       '/openapi.json',
       '/readyz',
+      '/v1/dead-letters',
+      '/v1/dead-letters/{id}',
       '/v1/jobs',
       '/v1/jobs/{id}',
       '/v1/jobs/{id}/events',

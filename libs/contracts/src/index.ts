@@ -1,4 +1,5 @@
 export * from './asyncapi.ts';
+export * from './dead-letters.ts';
 export * from './errors.ts';
 export * from './headers.ts';
 export * from './ids.ts';

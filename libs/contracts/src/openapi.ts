@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 
+import { deadLetterListSchema, deadLetterViewSchema } from './dead-letters.ts';
 import { errorCodes, problemSchema } from './errors.ts';
 import { httpHeaders, traceHeaders, webhookHeaders } from './headers.ts';
 import {
@@ -33,8 +34,8 @@ export function openApiDocument(): JsonObject {
     },
     servers: [{ url: '/', description: 'The service that gave this document.' }],
     security: [{ bearer: [] }, { apiKey: [] }],
-    tags: [{ name: 'jobs' }, { name: 'operations' }],
-    paths: { ...jobPaths(), ...operationPaths() },
+    tags: [{ name: 'jobs' }, { name: 'dead letters' }, { name: 'operations' }],
+    paths: { ...jobPaths(), ...deadLetterPaths(), ...operationPaths() },
     webhooks: { jobFinished: callbackWebhook() },
     components: {
       securitySchemes: {
@@ -234,6 +235,43 @@ function streamJob(): JsonObject {
         content: eventStream('`data: {"token": "…"}` for each piece, at last `data: [DONE]`.'),
       },
       ...submissionProblems,
+    },
+  };
+}
+
+function deadLetterPaths(): JsonObject {
+  const query = (name: string, schema: JsonObject): JsonObject => ({ name, in: 'query', schema });
+  const tags = ['dead letters'];
+  const limit = { minimum: 1, maximum: jobListLimitMax, default: jobListLimitDefault };
+  return {
+    '/v1/dead-letters': {
+      get: {
+        operationId: 'listDeadLetters',
+        tags,
+        summary: 'Records of this tenant that nobody could use, newest first',
+        parameters: [
+          query('topic', { type: 'string' }),
+          query('code', { type: 'string', description: 'The reason.' }),
+          query('cursor', { type: 'string', description: '`next_cursor` of the page before.' }),
+          query('limit', { type: 'integer', ...limit }),
+        ],
+        responses: {
+          200: { description: 'A page of them.', content: jsonContent(deadLetterListSchema) },
+          ...problems('BadRequest', 'Unauthorized', 'Forbidden', 'Internal'),
+        },
+      },
+    },
+    '/v1/dead-letters/{id}': {
+      parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }],
+      get: {
+        operationId: 'getDeadLetter',
+        tags,
+        summary: 'A dead letter whole: headers, key and value of the record, and the reason',
+        responses: {
+          200: { description: 'The dead letter.', content: jsonContent(deadLetterViewSchema) },
+          ...readProblems,
+        },
+      },
     },
   };
 }

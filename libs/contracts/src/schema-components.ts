@@ -1,5 +1,11 @@
 import { z } from 'zod';
 
+import {
+  bytesViewSchema,
+  deadLetterListSchema,
+  deadLetterSummarySchema,
+  deadLetterViewSchema,
+} from './dead-letters.ts';
 import { problemSchema } from './errors.ts';
 import {
   claudeDeltaSchema,
@@ -43,6 +49,10 @@ const httpSchemas = [
   attemptSchema,
   usageSchema,
   callbackBodySchema,
+  bytesViewSchema,
+  deadLetterSummarySchema,
+  deadLetterViewSchema,
+  deadLetterListSchema,
 ];
 
 const eventSchemas = [

@@ -30,6 +30,8 @@ export interface Topic {
 }
 
 const dayMs = 86_400_000;
+/** A dead letter is looked at by people, days later. */
+const deadLetterRetentionMs = 30 * dayMs;
 /** Partitions of the local stack: 3 consumed concurrently cost half of what 12 do. */
 const partitionsDefault = 3;
 
@@ -145,3 +147,25 @@ export function findTopic(name: string): Topic | undefined {
 export function deadLetterTopicOf(topic: string): string {
   return `${topic}.dlq`;
 }
+
+/** The dead letter topic of a row as a row of its own: ingest indexes what lies in it. */
+export function deadLettersOf(topic: Topic): Topic {
+  return {
+    name: deadLetterTopicOf(topic.name),
+    summary: `Records of ${topic.name} that nobody could use.`,
+    direction: topic.direction,
+    key: topic.key,
+    types: {},
+    producers: topic.consumers.filter((consumer) => consumer !== 'subscriber'),
+    consumers: ['ingest'],
+    partitions: topic.partitions,
+    retentionMs: deadLetterRetentionMs,
+    cleanup: 'delete',
+    deadLetters: false,
+  };
+}
+
+/** Every dead letter topic that stands beside a row of the table. */
+export const deadLetterTopicList: readonly Topic[] = topicList
+  .filter(({ deadLetters }) => deadLetters)
+  .map(deadLettersOf);

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { PayloadCodec, ServiceName, Topic } from '@millrace/contracts';
-import { topicList } from '@millrace/contracts';
+import { deadLetterTopicList, topicList } from '@millrace/contracts';
 import { names } from '@millrace/runtime';
 import type { Gauge, Health, Logger, Metrics } from '@millrace/runtime';
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
@@ -269,7 +269,8 @@ export class StepsStrategy
 }
 
 function topicsOf(service: ServiceName): readonly Topic[] {
-  return topicList.filter((topic) => topic.consumers.includes(service));
+  const all = [...topicList, ...deadLetterTopicList];
+  return all.filter((topic) => topic.consumers.includes(service));
 }
 
 function isOneOf(topic: Topic, topics: readonly Topic[]): boolean {

@@ -1,0 +1,43 @@
+import type { DeadLetterList, DeadLetterView } from '@millrace/contracts';
+import { Controller, Get, Param, Req } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+
+import { deadLetterQuerySchema } from './core/dead-letter-query.ts';
+import { encodeCursor } from './core/list-cursor.ts';
+import { parseInput } from './core/parse-body.ts';
+import { ProblemError } from './core/problem.ts';
+import { DeadLetters } from './ports.ts';
+import { RequestFacts } from './request-facts.ts';
+
+const idPattern = /^dl_[0-9a-f]{32}$/;
+
+/** `/v1/dead-letters`: the records of this tenant that nobody could use. */
+@Controller('v1/dead-letters')
+export class DeadLettersController {
+  constructor(
+    private readonly letters: DeadLetters,
+    private readonly requests: RequestFacts,
+  ) {}
+
+  @Get()
+  async list(@Req() request: FastifyRequest): Promise<DeadLetterList> {
+    const query = parseInput(deadLetterQuerySchema, request.query);
+    const found = await this.letters.list(this.requests.tenantOf(request), query);
+    const data = found.slice(0, query.limit);
+    const last = found.length > query.limit ? data.at(-1) : undefined;
+    const cursor =
+      last === undefined
+        ? null
+        : encodeCursor({ createdAtMs: Date.parse(last.at), id: last.id });
+    return { data, next_cursor: cursor };
+  }
+
+  /** Another tenant's letter is not there, as one that never was. */
+  @Get(':id')
+  async get(@Req() request: FastifyRequest, @Param('id') id: string): Promise<DeadLetterView> {
+    const tenant = this.requests.tenantOf(request);
+    const letter = idPattern.test(id) ? await this.letters.find(tenant, id) : null;
+    if (letter === null) throw new ProblemError('not_found', 'there is no dead letter of this id');
+    return letter;
+  }
+}
