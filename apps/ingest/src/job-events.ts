@@ -4,12 +4,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 
 import {
   changeFrame,
-  endEventId,
   endFrame,
   openedFrames,
   runningFrame,
   snapshotFrame,
 } from './core/job-event-frames.ts';
+import { ProblemError } from './core/problem.ts';
+import { parseResumePoint } from './core/resume-point.ts';
 import { JobFollower } from './job-follower.ts';
 import type { JobName } from './ports.ts';
 import { SseConnections } from './sse-connections.ts';
@@ -31,7 +32,11 @@ export class JobEvents {
 
   open({ request, reply, name, view }: OpenedJob): void {
     // A client that has the last event comes back by itself; 204 tells it that this was all.
-    if (request.headers['last-event-id'] === endEventId(view.id)) {
+    const from = parseResumePoint(view.id, lastEventIdOf(request));
+    if (from.kind === 'malformed') {
+      throw new ProblemError('invalid_request', 'the last event id is not one of this job');
+    }
+    if (from.kind === 'end') {
       void reply.status(204).send();
       return;
     }
@@ -39,7 +44,8 @@ export class JobEvents {
     reply.hijack();
     const connection = this.connections.accept(reply.raw);
     connection.write(openedFrames(view));
-    const stop = this.follower.follow(name, view, {
+    const after = from.kind === 'after' ? from.place : undefined;
+    const stop = this.follower.follow({ name, view, after }, {
       snapshot: (live) => connection.write(snapshotFrame(view.id, live)),
       changed: (change) => connection.write(changeFrame(view.id, change)),
       running: () => connection.write(runningFrame(view)),
@@ -53,4 +59,14 @@ export class JobEvents {
       this.connections.forget(connection);
     });
   }
+}
+
+/** A client that connects again by itself keeps its first URL: so the header goes first. */
+function lastEventIdOf({ headers, query }: FastifyRequest): string | undefined {
+  const header = headers['last-event-id'];
+  if (typeof header === 'string' && header !== '') return header;
+  if (typeof query !== 'object' || query === null || !('starting_after' in query)) return undefined;
+  const { starting_after: after } = query;
+  // Given twice it is an array: that is no place.
+  return typeof after === 'string' ? after : 'malformed';
 }

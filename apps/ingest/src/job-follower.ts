@@ -5,7 +5,15 @@ import { Logger } from '@millrace/runtime';
 import { Injectable } from '@nestjs/common';
 
 import { finishedView } from './core/job-view.ts';
-import { addResult, type LiveChange, type LiveText } from './core/live-text.ts';
+import {
+  showChange,
+  showResult,
+  wholeText,
+  type LiveChange,
+  type LiveText,
+  type ShownStep,
+  type TextPlace,
+} from './core/live-text.ts';
 import { LiveJobs, type JobWatch } from './live-jobs.ts';
 import { Jobs, type JobName } from './ports.ts';
 
@@ -15,10 +23,17 @@ const rowLookEveryMs = 50;
 /** How often a row is looked at in case its event was missed. */
 const lookEveryMs = 60_000;
 
+/** What is followed, and from where: a job's row as it was read, and the text that is known. */
+export interface Followed {
+  readonly name: JobName;
+  readonly view: JobView;
+  readonly after?: TextPlace | undefined;
+}
+
 /** Where a followed job is shown. Nothing is called after `ended`. */
 export interface JobStage {
   /** The text so far, for one who comes late. Before any change, and at most once. */
-  snapshot(live: LiveText): void;
+  snapshot(live: Omit<LiveText, 'isWhole'>): void;
   changed(change: LiveChange): void;
   running(): void;
   /** The job has ended, and all of its text was shown. */
@@ -37,9 +52,9 @@ export class JobFollower {
     private readonly log: Logger,
   ) {}
 
-  /** @param view the job's row as it was read. @returns how to stop following. */
-  follow(name: JobName, view: JobView, stage: JobStage): () => void {
-    const following = new Following(view, stage);
+  /** @returns how to stop following. */
+  follow({ name, view, after }: Followed, stage: JobStage): () => void {
+    const following = new Following(view, stage, after);
     if (isTerminal(view.status)) {
       following.replay(view);
       return () => undefined;
@@ -74,36 +89,36 @@ export class JobFollower {
 class Following {
   readonly stopped = new AbortController();
   private watch: JobWatch | undefined;
-  private shown: LiveText | undefined;
   private isRunning: boolean;
 
   constructor(
     private readonly view: JobView,
     private readonly stage: JobStage,
+    private place: TextPlace | undefined,
   ) {
     this.isRunning = view.status !== 'queued';
   }
 
   begin(watch: JobWatch): void {
     this.watch = watch;
-    this.shown = watch.live;
-    if (watch.live !== undefined && watch.live.text !== '') this.stage.snapshot(watch.live);
+    if (watch.live === undefined) return;
+    const { turn, attempt, text } = watch.live;
+    if (this.place !== undefined) this.show(showChange(this.place, wholeText(watch.live)));
+    else if (text !== '') this.late({ turn, attempt, text });
   }
 
-  /** A job that had ended before: its text as a snapshot, and its end. */
+  /** A job that had ended before: what of its text is missing, and its end. */
   replay(view: JobView): void {
-    const { live } = addResult(undefined, view);
-    if (live.text !== '') this.stage.snapshot(live);
+    const text = view.result ?? '';
+    if (this.place !== undefined) this.show(showResult(this.place, view));
+    else if (text !== '') this.late({ turn: 1, attempt: view.attempts?.at(-1)?.number ?? 1, text });
     this.stage.ended(view);
   }
 
   changed(changes: readonly LiveChange[]): void {
     if (this.stopped.signal.aborted) return;
     this.running();
-    for (const change of changes) {
-      this.shown = shownAfter(this.shown, change);
-      this.stage.changed(change);
-    }
+    for (const change of changes) this.show(showChange(this.place, change));
   }
 
   running(): void {
@@ -119,8 +134,9 @@ class Following {
 
   end(view: JobView): void {
     if (this.stopped.signal.aborted) return;
-    const { changes } = addResult(this.shown, view);
-    if (changes.length > 0) this.changed(changes);
+    const step = showResult(this.place, view);
+    if (step.changes.length > 0) this.running();
+    this.show(step);
     this.stop();
     this.stage.ended(view);
   }
@@ -129,10 +145,14 @@ class Following {
     this.stopped.abort();
     this.watch?.stop();
   }
-}
 
-function shownAfter(shown: LiveText | undefined, change: LiveChange): LiveText {
-  const { turn, attempt } = change;
-  if (change.kind === 'restarted') return { turn, attempt, text: '', isWhole: true };
-  return { turn, attempt, text: (shown?.text ?? '') + change.text, isWhole: true };
+  private late(live: Omit<LiveText, 'isWhole'>): void {
+    this.place = { ...live, end: live.text.length };
+    this.stage.snapshot(live);
+  }
+
+  private show({ place, changes }: ShownStep): void {
+    this.place = place;
+    for (const change of changes) this.stage.changed(change);
+  }
 }

@@ -46,7 +46,7 @@ export class StreamController {
 
   private show(reply: FastifyReply, name: JobName, view: JobView): void {
     const connection = this.connections.accept(reply.raw, { [httpHeaders.jobId]: view.id });
-    const stop = this.follower.follow(name, view, {
+    const stop = this.follower.follow({ name, view }, {
       snapshot: (live) => connection.write(tokenFrame(live.text)),
       changed: (change) => connection.write(tokenChangeFrame(change)),
       running: () => undefined,

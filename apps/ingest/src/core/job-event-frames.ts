@@ -1,17 +1,10 @@
 import { assertNever, type JobId, type JobView } from '@millrace/contracts';
 
-import type { LiveChange, LiveText } from './live-text.ts';
+import type { LiveChange, LiveText, TextPlace } from './live-text.ts';
 import { sseFrame, sseRetry } from './sse-frame.ts';
 
 /** Milliseconds after which a client connects again. */
 const retryMs = 2_000;
-
-/** A place in a job's text: `end` is the offset within that attempt's text. */
-export interface TextPlace {
-  readonly turn: number;
-  readonly attempt: number;
-  readonly end: number;
-}
 
 /** The id of an event of `GET /v1/jobs/{id}/events`: where a client that comes back goes on. */
 export function eventId(job: JobId, place: TextPlace): string {
@@ -30,7 +23,7 @@ export function openedFrames(view: JobView): string {
 }
 
 /** The text so far, for a client that comes late. */
-export function snapshotFrame(job: JobId, live: LiveText): string {
+export function snapshotFrame(job: JobId, live: Omit<LiveText, 'isWhole'>): string {
   const id = eventId(job, { ...live, end: live.text.length });
   return sseFrame({ event: 'snapshot', id, data: { text: live.text } });
 }

@@ -1,7 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
-import { addDelta, addResult, type LiveText, type TextPiece } from './live-text.ts';
+import {
+  addDelta,
+  showChange,
+  showResult,
+  wholeText,
+  type LiveChange,
+  type LiveText,
+  type TextPiece,
+  type TextPlace,
+} from './live-text.ts';
 
 const piece = (start: number, text: string, attempt = 1): TextPiece => ({
   turn: 1,
@@ -53,7 +62,7 @@ describe('the text of an attempt', () => {
   it('shows nothing after a gap until the result fills it', () => {
     const { live, changes } = play([piece(0, 'ab'), piece(5, 'f')]);
     expect(changes).toHaveLength(1);
-    const end = addResult(live, { result: 'abcdef', attempts: [{ number: 1 }] });
+    const end = showResult({ turn: 1, attempt: 1, end: live?.text.length ?? 0 }, { result: 'abcdef', attempts: [{ number: 1 }] });
     expect(end.changes).toEqual([
       { kind: 'added', turn: 1, attempt: 1, text: 'cdef', end: 6 },
     ]);
@@ -63,21 +72,84 @@ describe('the text of an attempt', () => {
 describe('the end of a job', () => {
   it.each([
     ['nothing was shown', undefined, ['ab']],
-    ['all was shown', { turn: 1, attempt: 1, text: 'ab', isWhole: true }, []],
-    ['half was shown', { turn: 1, attempt: 1, text: 'a', isWhole: true }, ['b']],
-  ])('adds what is missing when %s', (_what, live, texts) => {
-    const { changes } = addResult(live, { result: 'ab', attempts: [{ number: 1 }] });
+    ['all was shown', { turn: 1, attempt: 1, end: 2 }, []],
+    ['half was shown', { turn: 1, attempt: 1, end: 1 }, ['b']],
+  ])('adds what is missing when %s', (_what, place, texts) => {
+    const { changes } = showResult(place, { result: 'ab', attempts: [{ number: 1 }] });
     expect(changes.map((change) => (change.kind === 'added' ? change.text : ''))).toEqual(texts);
   });
 
   it('begins again when the last attempt was never shown', () => {
-    const live = { turn: 1, attempt: 1, text: 'ax', isWhole: true };
-    const { changes } = addResult(live, { result: 'ab', attempts: [{ number: 1 }, { number: 2 }] });
+    const place = { turn: 1, attempt: 1, end: 2 };
+    const { changes } = showResult(place, { result: 'ab', attempts: [{ number: 1 }, { number: 2 }] });
     expect(changes.map(({ kind }) => kind)).toEqual(['restarted', 'added']);
   });
 
   it('adds nothing when the job failed', () => {
-    const live = { turn: 1, attempt: 1, text: 'ax', isWhole: true };
-    expect(addResult(live, { attempts: [] }).changes).toEqual([]);
+    const place = { turn: 1, attempt: 1, end: 2 };
+    expect(showResult(place, { attempts: [] }).changes).toEqual([]);
+  });
+});
+
+/** A client: the text of its newest attempt, and where it is. Throws on a gap or a repeat. */
+class Reader {
+  text = '';
+  place: TextPlace | undefined;
+
+  take(changes: readonly LiveChange[]): void {
+    for (const change of changes) {
+      if (change.kind === 'restarted') {
+        expect(change.attempt).toBeGreaterThan(this.place?.attempt ?? 0);
+        this.text = '';
+      } else {
+        expect(change.end - change.text.length).toBe(this.text.length);
+        this.text += change.text;
+      }
+      this.place = { turn: 1, attempt: change.attempt, end: this.text.length };
+    }
+  }
+}
+
+/** What one replica tells a reader that connects when `before` pieces have come to it. */
+function connect(reader: Reader, o: { pieces: readonly TextPiece[]; before: number }): void {
+  let live = play(o.pieces.slice(0, o.before)).live;
+  const show = (change: LiveChange): void => reader.take(showChange(reader.place, change).changes);
+  if (live !== undefined) show(wholeText(live));
+  for (const each of o.pieces.slice(o.before)) {
+    const step = addDelta(live, each);
+    live = step.live;
+    step.changes.forEach(show);
+  }
+}
+
+describe('a stream that is cut and resumed', () => {
+  const texts = fc.array(fc.string({ minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 4 });
+  const connections = fc.array(fc.record({ upTo: fc.nat(40), before: fc.nat(40) }), {
+    maxLength: 6,
+  });
+
+  it('gives the result without gap or repeat, at whatever replica and however far that is', () => {
+    fc.assert(
+      fc.property(texts, fc.integer({ min: 1, max: 5 }), connections, (attempts, size, cuts) => {
+        const pieces = attempts.flatMap((text, index) => {
+          const starts = Array.from({ length: Math.ceil(text.length / size) }, (_, n) => n * size);
+          const told = starts.map((at) => piece(at, text.slice(at, at + size), index + 1));
+          // Every piece comes again, and the attempt before says its last once more.
+          return told.flatMap((each) => [each, ...told.slice(0, 1), each]);
+        });
+        const reader = new Reader();
+        // Each replica has its own lag: it may know less than the reader already has.
+        for (const { upTo, before } of cuts) {
+          connect(reader, { pieces: pieces.slice(0, upTo), before: Math.min(before, upTo) });
+        }
+        const ended = {
+          result: attempts.at(-1),
+          attempts: attempts.map((_, index) => ({ number: index + 1 })),
+        };
+        reader.take(showResult(reader.place, ended).changes);
+        expect(reader.text).toBe(attempts.at(-1));
+        expect(showResult(reader.place, ended).changes).toEqual([]);
+      }),
+    );
   });
 });

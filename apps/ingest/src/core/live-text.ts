@@ -33,6 +33,49 @@ export interface LiveStep {
   readonly changes: readonly LiveChange[];
 }
 
+/** A place in a job's text: `end` is the offset within that attempt's text. */
+export interface TextPlace {
+  readonly turn: number;
+  readonly attempt: number;
+  readonly end: number;
+}
+
+export interface ShownStep {
+  readonly place: TextPlace | undefined;
+  readonly changes: readonly LiveChange[];
+}
+
+/**
+ * What of a change a listener has not had yet who has the text up to `place`. A listener may be
+ * ahead of what is known here: then nothing is told until the text has reached its place.
+ */
+export function showChange(place: TextPlace | undefined, change: LiveChange): ShownStep {
+  const { turn, attempt } = change;
+  const order = place === undefined ? 0 : turn - place.turn || attempt - place.attempt;
+  if (order < 0) return { place, changes: [] };
+  const isNew = place === undefined || order > 0;
+  if (change.kind === 'restarted') {
+    return isNew ? { place: { turn, attempt, end: 0 }, changes: [change] } : { place, changes: [] };
+  }
+  const known = isNew ? 0 : place.end;
+  const start = change.end - change.text.length;
+  if (start > known) return { place, changes: [] };
+  const text = change.text.slice(known - start);
+  const end = known + text.length;
+  return {
+    place: { turn, attempt, end },
+    changes: [
+      ...(order > 0 ? [{ kind: 'restarted', turn, attempt } as const] : []),
+      ...(text === '' ? [] : [{ kind: 'added', turn, attempt, text, end } as const]),
+    ],
+  };
+}
+
+/** A whole text as one change, for a listener who may have a part of it. */
+export function wholeText({ turn, attempt, text }: Omit<LiveText, 'isWhole'>): LiveChange {
+  return { kind: 'added', turn, attempt, text, end: text.length };
+}
+
 /** Takes one delta in. `live` is undefined for a job that nothing is known of. */
 export function addDelta(live: LiveText | undefined, delta: TextPiece): LiveStep {
   const { turn, attempt } = delta;
@@ -56,12 +99,11 @@ export interface EndedText {
  * What the end still adds to the text that was shown: deltas and results travel by different
  * topics, and the result may come first. Pieces may have gone missing, but the result is whole.
  */
-export function addResult(live: LiveText | undefined, ended: EndedText): LiveStep {
-  const attempt = ended.attempts?.at(-1)?.number ?? live?.attempt ?? 1;
-  const shown = live ?? { turn: 1, attempt, text: '', isWhole: true };
-  if (ended.result === undefined) return { live: shown, changes: [] };
-  const piece = { turn: shown.turn, attempt, start: 0, text: ended.result };
-  return addDelta({ ...shown, isWhole: true }, piece);
+export function showResult(place: TextPlace | undefined, ended: EndedText): ShownStep {
+  if (ended.result === undefined) return { place, changes: [] };
+  const turn = place?.turn ?? 1;
+  const attempt = ended.attempts?.at(-1)?.number ?? place?.attempt ?? 1;
+  return showChange(place, wholeText({ turn, attempt, text: ended.result }));
 }
 
 function append(
