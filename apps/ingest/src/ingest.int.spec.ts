@@ -927,6 +927,41 @@ describe('GET /v1/jobs/{id}/events', () => {
     expect(again.status).toBe(204);
   });
 
+  it('gives who comes back the rest, while the job runs and after its end', async () => {
+    await post({ job_id: 'live-4', prompt: 'p' });
+    const first = await listen('live-4');
+    await delta('live-4', 0, 'Hello');
+    await first.next(3);
+    const behind = await listen('live-4', { 'last-event-id': 'live-4:1.1.2' });
+    const ahead = await listen('live-4', { 'last-event-id': 'live-4:1.1.7' });
+    await Promise.all([behind.next(2), ahead.next(1)]);
+    await delta('live-4', 5, ' the');
+    await Promise.all([behind.next(4), ahead.next(3)]);
+    await finish('live-4');
+    await Promise.all([first.ended, behind.ended, ahead.ended]);
+    const textsOf = (stream: StreamReader) =>
+      stream.frames.filter(({ event }) => event === 'delta').map(({ data }) => data.text);
+    expect(textsOf(behind)).toEqual(['llo', ' the', 're']);
+    expect(textsOf(ahead)).toEqual(['he', 're']);
+    await jobBecomes('live-4', 'succeeded');
+    const after = await listen('live-4', { 'last-event-id': 'live-4:1.1.9' });
+    await after.ended;
+    expect(after.frames.map(({ event, id }) => [event, id])).toEqual([
+      ['stream.opened', undefined],
+      ['delta', 'live-4:1.1.11'],
+      ['job.succeeded', 'live-4:end'],
+    ]);
+  });
+
+  it('takes the place from the query too, and refuses one of another job', async () => {
+    const done = await call('GET', '/v1/jobs/live-2/events?starting_after=live-2:end');
+    expect(done.status).toBe(204);
+    for (const id of ['live-1:1.1.5', 'live-2:1.1.x', 'live-2']) {
+      const refused = await call('GET', `/v1/jobs/live-2/events?starting_after=${id}`);
+      expect([refused.status, refused.body.code]).toEqual([400, 'invalid_request']);
+    }
+  });
+
   it('goes on when one of two listeners leaves', async () => {
     await post({ job_id: 'live-3', prompt: 'p' });
     const leaving = new AbortController();

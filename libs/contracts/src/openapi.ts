@@ -56,6 +56,16 @@ const jobIdParameter = {
   schema: { type: 'string', maxLength: jobIdLengthMax, pattern: '^[A-Za-z0-9._:-]+$' },
 } satisfies JsonObject;
 
+/** The same place twice: clients that connect again by themselves send the header. */
+const resumeParameters: JsonObject[] = [
+  { name: 'Last-Event-ID', in: 'header' },
+  { name: 'starting_after', in: 'query' },
+].map((parameter) => ({
+  ...parameter,
+  description: 'The id of the last event that came: the stream goes on right after it.',
+  schema: { type: 'string' },
+}));
+
 const idempotencyKeyParameter: JsonObject = {
   name: httpHeaders.idempotencyKey,
   in: 'header',
@@ -152,6 +162,7 @@ function jobPaths(): JsonObject {
         operationId: 'followJob',
         tags: ['jobs'],
         summary: 'Follow a job as server-sent events until it ends',
+        parameters: resumeParameters,
         responses: {
           200: {
             description: 'Events of the job, the last one terminal.',

@@ -62,7 +62,8 @@ describe('the text of an attempt', () => {
   it('shows nothing after a gap until the result fills it', () => {
     const { live, changes } = play([piece(0, 'ab'), piece(5, 'f')]);
     expect(changes).toHaveLength(1);
-    const end = showResult({ turn: 1, attempt: 1, end: live?.text.length ?? 0 }, { result: 'abcdef', attempts: [{ number: 1 }] });
+    const place = { turn: 1, attempt: 1, end: live?.text.length ?? 0 };
+    const end = showResult(place, { result: 'abcdef', attempts: [{ number: 1 }] });
     expect(end.changes).toEqual([
       { kind: 'added', turn: 1, attempt: 1, text: 'cdef', end: 6 },
     ]);
@@ -81,7 +82,8 @@ describe('the end of a job', () => {
 
   it('begins again when the last attempt was never shown', () => {
     const place = { turn: 1, attempt: 1, end: 2 };
-    const { changes } = showResult(place, { result: 'ab', attempts: [{ number: 1 }, { number: 2 }] });
+    const ended = { result: 'ab', attempts: [{ number: 1 }, { number: 2 }] };
+    const { changes } = showResult(place, ended);
     expect(changes.map(({ kind }) => kind)).toEqual(['restarted', 'added']);
   });
 
@@ -123,7 +125,8 @@ function connect(reader: Reader, o: { pieces: readonly TextPiece[]; before: numb
 }
 
 describe('a stream that is cut and resumed', () => {
-  const texts = fc.array(fc.string({ minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 4 });
+  const answer = fc.string({ minLength: 1, maxLength: 30 });
+  const texts = fc.array(answer, { minLength: 1, maxLength: 4 });
   const connections = fc.array(fc.record({ upTo: fc.nat(40), before: fc.nat(40) }), {
     maxLength: 6,
   });
