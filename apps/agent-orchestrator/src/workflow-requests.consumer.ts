@@ -1,8 +1,21 @@
-import { PayloadCodec, topics, type WorkflowRequested } from '@millrace/contracts';
+import {
+  PayloadCodec,
+  topics,
+  type WorkflowCancelRequested,
+  type WorkflowRequested,
+} from '@millrace/contracts';
 import { eventMessage, Step, type EventRecord, type StepResult } from '@millrace/kafka';
 import { Controller } from '@nestjs/common';
 
 import { decide } from './core/decide.ts';
+
+type Requested = EventRecord<WorkflowRequested>;
+
+function isRequest(
+  record: Requested | EventRecord<WorkflowCancelRequested>,
+): record is Requested {
+  return record.type === 'millrace.workflow.requested.v1';
+}
 
 /**
  * Answers each requested workflow. There is nothing to load or to commit yet: the input log is the
@@ -14,12 +27,13 @@ export class WorkflowRequestsConsumer {
 
   @Step(topics.workflowsRequested)
   async handle(
-    records: readonly EventRecord<WorkflowRequested>[],
-  ): Promise<StepResult<EventRecord<WorkflowRequested>>> {
-    return { publish: records.map((record) => this.answer(record)) };
+    records: readonly (Requested | EventRecord<WorkflowCancelRequested>)[],
+  ): Promise<StepResult<Requested>> {
+    // Each job ends by its request alone, at once: a cancel comes too late, or finds it ended.
+    return { publish: records.filter(isRequest).map((record) => this.answer(record)) };
   }
 
-  private answer({ data, timestampMs, context }: EventRecord<WorkflowRequested>) {
+  private answer({ data, timestampMs, context }: Requested) {
     const requestedAt = new Date(timestampMs);
     const { eventId, finished } = decide(data, requestedAt);
     return eventMessage({

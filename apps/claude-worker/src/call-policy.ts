@@ -29,7 +29,13 @@ import { type Deadlines, isStreamed, totalMsOf } from './core/deadlines.ts';
 import { observationOf } from './core/gate.ts';
 import { isEnding, messageOf } from './core/job-finished.ts';
 import { turnMessages, withHistory } from './core/session-history.ts';
-import { settleCall, settleInterrupted, type SettleLimits } from './core/settle-call.ts';
+import {
+  cancelledUnsent,
+  settleCall,
+  settleInterrupted,
+  type Settlement,
+  type SettleLimits,
+} from './core/settle-call.ts';
 import type { DeltaTeller } from './delta-teller.ts';
 import type { BlobStore, CallLedger, ClaudeApi, LedgerEntry } from './ports.ts';
 import type { RunningCall, RunningCalls } from './running-calls.ts';
@@ -126,6 +132,10 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   }
 
   async run(call: Call, signal: AbortSignal): Promise<CallOutcome> {
+    if (call.cancelRequested) {
+      this.#options.gate.observe(call.id, { kind: 'nothing' });
+      return this.#withoutRun(call, cancelledUnsent, call.dispatchedAtMs);
+    }
     const { gate, limits, running, telemetry } = this.#options;
     const beganAtMs = performance.now();
     const traced = telemetry.begin(call);
@@ -200,18 +210,31 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     return this.#options.ledger.releaseUnheld(options);
   }
 
+  /** Ends calls that waited, and were given to this process to be cancelled. */
+  async endCancelled(calls: readonly Call[]): Promise<void> {
+    await Promise.all(
+      calls.map((call) => this.#end(call, cancelledUnsent, call.dispatchedAtMs)),
+    );
+  }
+
   async reap(deadOwners: string[]): Promise<number> {
-    const { completions, ledger, limits, telemetry } = this.#options;
+    const { ledger, limits } = this.#options;
     const calls = await ledger.heldBy(deadOwners, reapRowsMax);
-    const writes = calls.map(async (call) => {
-      const settlement = settleInterrupted(call, limits);
-      const context = telemetry.parentOf(call);
-      const settled = { call, settlement, endedAtMs: Date.now(), context, turn: null };
-      await this.#write(await completions.entryOf(settled), context);
-    });
-    await Promise.all(writes);
+    await Promise.all(
+      calls.map((call) => this.#end(call, settleInterrupted(call, limits), Date.now())),
+    );
     const rest = calls.length === reapRowsMax ? await this.reap(deadOwners) : 0;
     return calls.length + rest;
+  }
+
+  #withoutRun(call: Call, settlement: Settlement, endedAtMs: number): CallOutcome {
+    const context = this.#options.telemetry.parentOf(call);
+    return { call, settlement, endedAtMs, context, turn: null, entry: null };
+  }
+
+  async #end(call: Call, settlement: Settlement, endedAtMs: number): Promise<void> {
+    const settled = this.#withoutRun(call, settlement, endedAtMs);
+    await this.#write(await this.#options.completions.entryOf(settled), settled.context);
   }
 
   /** Reads what a call sends: its parameters, after the conversation so far. */

@@ -1,5 +1,6 @@
 import {
   assertNever,
+  type ClaudeCancelRequested,
   type ClaudeRequested,
   type OutgoingMessage,
   topics,
@@ -10,21 +11,40 @@ import { injectTrace } from '@millrace/runtime';
 import { Controller } from '@nestjs/common';
 
 import { CallWorker } from './call-worker.ts';
-import { type CallRequest, callKey, firstAttempt } from './core/call.ts';
+import {
+  type CallCancel,
+  callKey,
+  type CallName,
+  type CallRequest,
+  firstAttempt,
+} from './core/call.ts';
 import type { Inserted } from './ports.ts';
 
 type Record = EventRecord<ClaudeRequested>;
+type CancelRecord = EventRecord<ClaudeCancelRequested>;
 
 /**
  * Takes requests in: one batched insert, at once as ours where a slot is free. It waits for no
  * call. A request that comes again changes nothing; what has ended is told again.
+ *
+ * Cancels come by the same topic and key. Requests of a batch go first, so that a cancel finds the
+ * row that it follows; one that really comes first leaves a row that is never run.
  */
 @Controller()
 export class ClaudeRequestsConsumer {
   constructor(private readonly worker: CallWorker) {}
 
   @Step(topics.claudeRequested)
-  async handle(records: readonly Record[]): Promise<StepResult<Record>> {
+  async handle(
+    records: readonly (Record | CancelRecord)[],
+  ): Promise<StepResult<Record | CancelRecord>> {
+    const requested = await this.#take(records.filter(isRequest));
+    const cancelled = await this.#cancel(records.filter(isCancel));
+    return { ...requested, publish: [...(requested.publish ?? []), ...cancelled] };
+  }
+
+  async #take(records: readonly Record[]): Promise<StepResult<Record>> {
+    if (records.length === 0) return {};
     const requests = records.map(requestOf);
     const results = await this.#insert(requests);
     const existed: number[] = [];
@@ -39,6 +59,18 @@ export class ClaudeRequestsConsumer {
       publish: [...told, ...failed.map(({ message }) => message)],
       deadLetters: failed.map(({ letter }) => letter),
     };
+  }
+
+  /** @returns the ends of calls that had ended before. */
+  async #cancel(records: readonly CancelRecord[]): Promise<OutgoingMessage[]> {
+    if (records.length === 0) return [];
+    const { ledger, policy, queue } = this.worker;
+    const byId = new Map(records.map((record) => [idOf(record), record]));
+    const waited = await ledger.requestCancel([...byId.values()].map(cancelOf), queue.owner);
+    await policy.endCancelled(waited);
+    queue.wake();
+    for (const { id } of waited) byId.delete(id);
+    return this.#tellAgain([...byId.values()].map((record) => [cancelOf(record), record]));
   }
 
   /** @throws when Postgres is away; what was inserted as ours is started nevertheless. */
@@ -78,9 +110,9 @@ export class ClaudeRequestsConsumer {
 
   /** Completions of calls that had ended before their request came again. */
   async #tellAgain(
-    pairs: readonly (readonly [CallRequest | undefined, Record | undefined])[],
+    pairs: readonly (readonly [CallName | undefined, Told | undefined])[],
   ): Promise<OutgoingMessage[]> {
-    const again = new Map<string, readonly [CallRequest, Record]>();
+    const again = new Map<string, readonly [CallName, Told]>();
     for (const [request, record] of pairs) {
       if (request !== undefined && record !== undefined) again.set(request.id, [request, record]);
     }
@@ -113,20 +145,44 @@ export class ClaudeRequestsConsumer {
   }
 }
 
+/** The record that makes a call's end be told again. */
+type Told = Pick<Record, 'context'>;
+
+const requestedType = 'millrace.claude.requested.v1';
+
+function isRequest(record: Record | CancelRecord): record is Record {
+  return record.type === requestedType;
+}
+
+function isCancel(record: Record | CancelRecord): record is CancelRecord {
+  return record.type !== requestedType;
+}
+
+function idOf({ data }: CancelRecord): string {
+  return callKey(data.tenant, data.call_id);
+}
+
 function requestOf(record: Record): CallRequest {
   const { data } = record;
-  const { call_id: callId, session_id: sessionId, session_seq: seq, tenant } = data;
+  return {
+    ...cancelOf(record),
+    lane: data.lane,
+    stream: data.stream,
+    params: data.params ?? null,
+    paramsRef: data.params_ref ?? null,
+  };
+}
+
+/** What a request and its cancel have in common. */
+function cancelOf(record: Record | CancelRecord): CallCancel {
+  const { call_id: callId, session_id: sessionId, session_seq: seq, tenant, reply } = record.data;
   const trace = injectTrace(record.context);
   return {
     id: callKey(tenant, callId),
     tenant,
     callId,
-    lane: data.lane,
     session: sessionId === undefined || seq === undefined ? null : { sessionId, seq },
-    stream: data.stream,
-    params: data.params ?? null,
-    paramsRef: data.params_ref ?? null,
-    reply: data.reply,
+    reply,
     origin: {
       topic: record.topic,
       partition: record.partition,

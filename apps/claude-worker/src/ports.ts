@@ -1,7 +1,14 @@
 import type { OutgoingMessage, Usage } from '@millrace/contracts';
 import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
-import type { Call, CallParams, CallRequest, SessionTurn } from './core/call.ts';
+import type {
+  Call,
+  CallCancel,
+  CallName,
+  CallParams,
+  CallRequest,
+  SessionTurn,
+} from './core/call.ts';
 import type { ClaudeAnswer, CutReason } from './core/claude-answer.ts';
 import type { ClosedAttempt } from './core/settle-call.ts';
 
@@ -91,7 +98,7 @@ export abstract class CallLedger {
     calls: readonly NewCall[],
     owner: string,
   ): Promise<PromiseSettledResult<Inserted>[]>;
-  abstract findExisting(calls: readonly CallRequest[]): Promise<ExistingCall[]>;
+  abstract findExisting(calls: readonly CallName[]): Promise<ExistingCall[]>;
   abstract claim(options: { owner: string; limit: number }): Promise<Claimed<Call>>;
   /**
    * `settled`: also when it was written before and only the answer had been lost. `lost`: the
@@ -101,6 +108,11 @@ export abstract class CallLedger {
   /** Calls that these processes hold. */
   abstract heldBy(owners: readonly string[], limit: number): Promise<Call[]>;
   abstract cancelRequested(owner: string): Promise<string[]>;
+  /**
+   * Asks for calls to be cancelled, known or not yet known. What runs hears of it by its heartbeat.
+   * @returns those that waited: they are `owner`'s now, to be ended without being sent.
+   */
+  abstract requestCancel(cancels: readonly CallCancel[], owner: string): Promise<Call[]>;
   /** Puts back, unsent, what `owner` has held in the table for `ageMs` but does not know of. */
   abstract releaseUnheld(options: ReleaseUnheld): Promise<number>;
   /** The conversation before a turn, oldest message first. */

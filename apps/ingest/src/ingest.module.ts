@@ -30,6 +30,8 @@ import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
 import { DocumentsController } from './documents.controller.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { HttpEdge } from './http-edge.ts';
+import { JobCancel } from './job-cancel.ts';
+import { JobCancelController } from './job-cancel.controller.ts';
 import { JobEvents } from './job-events.ts';
 import { JobFollower } from './job-follower.ts';
 import { JobIntake } from './job-intake.ts';
@@ -90,6 +92,7 @@ export class IngestModule
       imports: [kafka],
       controllers: [
         JobsController,
+        JobCancelController,
         StreamController,
         DocumentsController,
         KafkaIntakeConsumer,
@@ -129,6 +132,7 @@ const shells: Provider[] = [
   BlobPurge,
   DefaultTenant,
   HttpEdge,
+  JobCancel,
   JobEvents,
   JobFollower,
   JobIntake,

@@ -76,6 +76,10 @@ export abstract class Jobs {
   abstract finish(ends: readonly JobEnd[]): Promise<PromiseSettledResult<EndResult>[]>;
   abstract start(started: readonly JobName[]): Promise<PromiseSettledResult<void>[]>;
   abstract find(name: JobName): Promise<JobView | null>;
+  /** The row with what it published first. */
+  abstract findStanding(name: JobName): Promise<StandingJobRow | null>;
+  /** Puts a message that tells of a job into the outbox. */
+  abstract announce(message: OutgoingMessage): Promise<void>;
   /** A page and one more, which says that there is a next page. */
   abstract list(tenant: TenantId, query: ListQuery): Promise<JobView[]>;
 }

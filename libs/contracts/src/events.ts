@@ -63,6 +63,33 @@ export const workflowRequestedSchema = z
   .meta({ id: 'WorkflowRequested' });
 export type WorkflowRequested = z.infer<typeof workflowRequestedSchema>;
 
+/**
+ * `millrace.claude.cancel-requested.v1`: on the request's own topic and key. It may come before
+ * its request, so it carries all that the end of a call tells which was never run.
+ */
+export const claudeCancelRequestedSchema = z
+  .object({
+    tenant: tenantIdSchema,
+    call_id: jobIdSchema,
+    session_id: sessionIdSchema.optional(),
+    /** Place in the session's order; given together with `session_id`. */
+    session_seq: z.int().positive().optional(),
+    reply: replySchema,
+  })
+  .meta({ id: 'ClaudeCancelRequested' });
+export type ClaudeCancelRequested = z.infer<typeof claudeCancelRequestedSchema>;
+
+/** `millrace.workflow.cancel-requested.v1`: on the request's own topic and key. */
+export const workflowCancelRequestedSchema = z
+  .object({
+    tenant: tenantIdSchema,
+    job_id: jobIdSchema,
+    type: jobTypeSchema,
+    reply: replySchema,
+  })
+  .meta({ id: 'WorkflowCancelRequested' });
+export type WorkflowCancelRequested = z.infer<typeof workflowCancelRequestedSchema>;
+
 /** `millrace.job.{succeeded,failed,cancelled,expired}.v1`: the one terminal event of a job. */
 export const jobFinishedSchema = z
   .object({

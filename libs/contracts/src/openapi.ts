@@ -156,6 +156,20 @@ function jobPaths(): JsonObject {
         },
       },
     },
+    '/v1/jobs/{id}/cancel': {
+      parameters: [{ $ref: '#/components/parameters/JobId' }],
+      post: {
+        operationId: 'cancelJob',
+        tags: ['jobs'],
+        summary: 'Ask for a job to be cancelled; asking again changes nothing',
+        description: 'It ends as its runner says: `cancelled`, or what came first.',
+        responses: {
+          202: { description: 'The job as it stands.', content: jsonContent(jobViewSchema) },
+          ...readProblems,
+          ...problems('Unavailable'),
+        },
+      },
+    },
     '/v1/jobs/{id}/events': {
       parameters: [{ $ref: '#/components/parameters/JobId' }],
       get: {

@@ -1,11 +1,13 @@
 import type { z } from 'zod';
 
 import {
+  claudeCancelRequestedSchema,
   claudeDeltaSchema,
   claudeRequestedSchema,
   jobFinishedSchema,
   jobProgressedSchema,
   tenantChangedSchema,
+  workflowCancelRequestedSchema,
   workflowRequestedSchema,
 } from './events.ts';
 import { jobSubmissionSchema } from './jobs.ts';
@@ -82,10 +84,13 @@ export const topics = {
   },
   claudeRequested: {
     name: 'claude.requested.v1',
-    summary: 'One model call to be made.',
+    summary: 'One model call to be made, or to be cancelled.',
     direction: 'internal',
     key: 'tenant and session id, or tenant and job id',
-    types: { 'millrace.claude.requested.v1': claudeRequestedSchema },
+    types: {
+      'millrace.claude.requested.v1': claudeRequestedSchema,
+      'millrace.claude.cancel-requested.v1': claudeCancelRequestedSchema,
+    },
     producers: ['ingest'],
     consumers: ['claude-worker'],
     partitions: partitionsDefault,
@@ -108,10 +113,13 @@ export const topics = {
   },
   workflowsRequested: {
     name: 'workflows.requested.v1',
-    summary: 'Agent and document jobs to be run.',
+    summary: 'Agent and document jobs to be run, or to be cancelled.',
     direction: 'internal',
     key: 'tenant and job id',
-    types: { 'millrace.workflow.requested.v1': workflowRequestedSchema },
+    types: {
+      'millrace.workflow.requested.v1': workflowRequestedSchema,
+      'millrace.workflow.cancel-requested.v1': workflowCancelRequestedSchema,
+    },
     producers: ['ingest'],
     consumers: ['agent-orchestrator'],
     partitions: partitionsDefault,

@@ -28,6 +28,7 @@ const callRowSchema = z.object({
   attempt: z.int(),
   failures: z.int(),
   redispatches: z.int(),
+  cancel_requested: z.boolean(),
   created_at: z.date(),
   dispatched_at: z.date(),
   closed_attempts: z
@@ -86,6 +87,7 @@ export function callOfRow(codec: PayloadCodec, row: unknown): Call {
     attempt: read.attempt,
     failures: read.failures,
     redispatches: read.redispatches,
+    cancelRequested: read.cancel_requested,
     createdAtMs: read.created_at.getTime(),
     dispatchedAtMs: read.dispatched_at.getTime(),
     closedAttempts: (read.closed_attempts ?? []).map(closedAttempt),

@@ -55,7 +55,7 @@ WHERE (tenant, call_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`;
 const callColumns = `
   c.tenant, c.call_id, c.lane, c.session_id, c.session_seq, c.stream, c.params, c.params_ref,
   c.reply, c.origin, c.traceparent, c.tracestate, c.owner, c.attempt, c.failures,
-  c.redispatches, c.created_at, c.dispatched_at,
+  c.redispatches, c.cancel_requested, c.created_at, c.dispatched_at,
   CASE WHEN c.attempt > 1 THEN (
     SELECT json_agg(json_build_object('number', a.number, 'outcome', a.outcome, 'code', a.code,
       'http_status', a.http_status, 'request_id', a.request_id,
@@ -100,6 +100,45 @@ LIMIT $2::int`;
 export const callsToCancel = `
 SELECT tenant, call_id FROM worker.calls
 WHERE state = 'DISPATCHED' AND owner = $1::text AND cancel_requested`;
+
+/** Rows of calls whose cancel came before their request: they end without ever being run. */
+export const insertTombstones = `
+INSERT INTO worker.calls (tenant, call_id, lane, session_id, session_seq, stream, reply, origin,
+  traceparent, tracestate, state, cancel_requested)
+SELECT tenant, call_id, 1, session_id, session_seq, false, reply, origin, traceparent, tracestate,
+  'QUEUED', true
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::bytea[], $6::bytea[], $7::text[],
+  $8::text[])
+  AS i (tenant, call_id, session_id, session_seq, reply, origin, traceparent, tracestate)
+ORDER BY tenant, call_id
+ON CONFLICT (tenant, call_id) DO NOTHING`;
+
+/**
+ * Asks for calls to be cancelled. Their runs hear of it by the heartbeat. Those that wait are taken
+ * by this process, to be ended by it at once; turns of sessions stay until the turns before them
+ * have ended, so that the numbers of a session end in order. S4
+ */
+export const requestCancel = `
+WITH asked AS (
+  SELECT c.tenant, c.call_id, c.state = 'QUEUED' AND c.session_id IS NULL AS taken
+  FROM worker.calls c JOIN unnest($1::text[], $2::text[]) AS i (tenant, call_id)
+    USING (tenant, call_id)
+  WHERE c.state IN ('QUEUED', 'DISPATCHED')
+  ORDER BY c.tenant, c.call_id
+  FOR NO KEY UPDATE OF c
+), flagged AS (
+  UPDATE worker.calls c
+  SET cancel_requested = true,
+    not_before = CASE WHEN c.state = 'QUEUED' THEN now() ELSE c.not_before END,
+    state = CASE WHEN asked.taken THEN 'DISPATCHED' ELSE c.state END,
+    owner = CASE WHEN asked.taken THEN $3::text ELSE c.owner END,
+    attempt = c.attempt + asked.taken::int,
+    dispatched_at = CASE WHEN asked.taken THEN now() ELSE c.dispatched_at END
+  FROM asked
+  WHERE c.tenant = asked.tenant AND c.call_id = asked.call_id
+  RETURNING asked.taken, ${callColumns}
+)
+SELECT * FROM flagged WHERE taken`;
 
 /**
  * Puts back what a statement gave this process whose answer never arrived: nothing of it was

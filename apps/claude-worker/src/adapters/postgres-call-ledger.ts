@@ -9,7 +9,15 @@ import {
 import type { Claimed, ReleaseUnheld } from '@millrace/work';
 import { z } from 'zod';
 
-import { type Call, callKey, type CallRequest, laneRank, type SessionTurn } from '../core/call.ts';
+import {
+  type Call,
+  type CallCancel,
+  callKey,
+  type CallName,
+  type CallRequest,
+  laneRank,
+  type SessionTurn,
+} from '../core/call.ts';
 import { sessionBytesMax } from '../core/session-history.ts';
 import {
   CallLedger,
@@ -62,7 +70,7 @@ export class PostgresCallLedger extends CallLedger {
     return this.#inserts.submitAll(calls.map((call) => ({ ...call, owner })));
   }
 
-  async findExisting(calls: readonly CallRequest[]): Promise<ExistingCall[]> {
+  async findExisting(calls: readonly CallName[]): Promise<ExistingCall[]> {
     // Without a name: a plan that was kept from when the table was small scans all of it.
     const { rows } = await this.#pool.query<ExistingRow>(sql.findExistingCalls, [
       calls.map(({ tenant }) => tenant),
@@ -98,6 +106,30 @@ export class PostgresCallLedger extends CallLedger {
   async cancelRequested(owner: string): Promise<string[]> {
     const { rows } = await this.#pool.query<CallIdRow>(sql.callsToCancel, [owner]);
     return rows.map(({ tenant, call_id: callId }) => callKey(tenant, callId));
+  }
+
+  async requestCancel(cancels: readonly CallCancel[], owner: string): Promise<Call[]> {
+    const encode = (tenant: string, body: unknown): Buffer =>
+      encodeBody(this.#codec, tenant, body);
+    const names = [
+      cancels.map(({ tenant }) => tenant),
+      cancels.map(({ callId }) => callId),
+    ];
+    const tombstones = [
+      ...names,
+      cancels.map(({ session }) => session?.sessionId ?? null),
+      cancels.map(({ session }) => session?.seq ?? null),
+      cancels.map(({ tenant, reply }) => encode(tenant, reply)),
+      cancels.map(({ tenant, origin }) => encode(tenant, origin)),
+      cancels.map(({ traceparent }) => traceparent),
+      cancels.map(({ tracestate }) => tracestate),
+    ];
+    await this.#pool.query(arrayQuery({ text: sql.insertTombstones, values: tombstones }));
+    // A statement of its own: the insert's snapshot does not see a row that just beat it.
+    const { rows } = await this.#pool.query(
+      arrayQuery({ text: sql.requestCancel, values: [...names, owner] }),
+    );
+    return rows.map((row) => callOfRow(this.#codec, row));
   }
 
   async releaseUnheld({ owner, held, ageMs }: ReleaseUnheld): Promise<number> {

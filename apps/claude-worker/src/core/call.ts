@@ -37,6 +37,13 @@ export interface CallRequest {
   readonly tracestate: string | null;
 }
 
+/** What a call is found by. */
+export type CallName = Pick<CallRequest, 'id' | 'tenant' | 'callId'>;
+
+/** A wish to end a call, with what the end tells when it comes before the call's request. */
+export type CallCancel = CallName &
+  Pick<CallRequest, 'session' | 'reply' | 'origin' | 'traceparent' | 'tracestate'>;
+
 /** A claimed call: one attempt of it is about to be sent, or was. */
 export interface Call extends CallRequest {
   /** The process that this attempt belongs to: with `attempt` the fence of its settlement. */
@@ -44,6 +51,8 @@ export interface Call extends CallRequest {
   readonly attempt: number;
   readonly failures: number;
   readonly redispatches: number;
+  /** Someone asked for it to be cancelled before this attempt began: nothing is sent. */
+  readonly cancelRequested: boolean;
   readonly createdAtMs: number;
   readonly dispatchedAtMs: number;
   /** Attempts before this one, oldest first. */
@@ -58,6 +67,7 @@ export function firstAttempt(request: CallRequest, owner: string, atMs: number):
     attempt: 1,
     failures: 0,
     redispatches: 0,
+    cancelRequested: false,
     createdAtMs: atMs,
     dispatchedAtMs: atMs,
     closedAttempts: [],

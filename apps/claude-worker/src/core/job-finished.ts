@@ -116,7 +116,7 @@ function errorFields(ending: Ending): Pick<JobFinished, 'error'> {
     case 'failed':
       return { error: { code: ending.code, detail: ending.detail } };
     case 'cancelled':
-      return { error: { code: 'cancelled', detail: 'the job was cancelled while it ran' } };
+      return { error: { code: 'cancelled', detail: 'the job was cancelled' } };
     default:
       return assertNever(ending);
   }

@@ -42,7 +42,8 @@ export type Settlement =
       readonly attempt: ClosedAttempt | null;
       readonly deadLetter: boolean;
     }
-  | { readonly kind: 'cancelled'; readonly attempt: ClosedAttempt }
+  /** `attempt` is null when nothing was sent. */
+  | { readonly kind: 'cancelled'; readonly attempt: ClosedAttempt | null }
   | {
       readonly kind: 'again';
       readonly delayMs: number;
@@ -119,8 +120,14 @@ function settleOwnEnd(input: SettleInput, by: 'stop' | 'lease_lost' | 'cancel'):
   return settleInterrupted(call, limits);
 }
 
+/** A call that someone had asked to be cancelled before this attempt was sent. */
+export const cancelledUnsent: Settlement = { kind: 'cancelled', attempt: null };
+
 /** A call whose process went away: nobody knows whether its attempt was paid. */
 export function settleInterrupted(call: Call, limits: SettleLimits): Settlement {
+  if (call.cancelRequested) {
+    return { kind: 'cancelled', attempt: closed('unknown', 'cancelled', noSource) };
+  }
   const attempt = closed('unknown', 'interrupted', noSource);
   if (call.redispatches < limits.redispatchMax) {
     return { kind: 'again', delayMs: 0, counts: 'redispatch', attempt };

@@ -42,7 +42,7 @@ FROM standing LEFT JOIN ingest.session_turns AS turns
 
 /** The rows that hold these ids or idempotency keys. */
 export async function findStandingJobs(
-  client: PoolClient,
+  client: Pick<PoolClient, 'query'>,
   named: readonly JobNames[],
 ): Promise<StandingRow[]> {
   // Not a named statement: a plan made while the table was small would scan it when it is large.

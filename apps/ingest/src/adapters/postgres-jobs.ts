@@ -135,6 +135,17 @@ export class PostgresJobs extends Jobs {
     return jobView({ ...record, answerJson: await this.#wholeAnswer(tenant, record.answerJson) });
   }
 
+  async findStanding({ tenant, id }: JobName): Promise<StandingJobRow | null> {
+    const names = [{ tenant, id, idempotencyKey: null }];
+    const [row] = await findStandingJobs(this.#pool, names);
+    return row === undefined ? null : this.#standing(row);
+  }
+
+  async announce(message: OutgoingMessage): Promise<void> {
+    const values = outboxColumns([message]);
+    await this.#pool.query(arrayQuery({ text: outboxInsertSql('ingest', 1), values }));
+  }
+
   async list(tenant: TenantId, query: ListQuery): Promise<JobView[]> {
     const rows = await listJobs(this.#pool, tenant, query);
     return rows.map((row) => jobView(this.#record(tenant, row)));
