@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
+  type ClaudeCancelRequested,
   claudeDeltaSchema,
   type ClaudeRequested,
   claudeRequestedSchema,
@@ -163,6 +164,28 @@ async function submit(requests: readonly ClaudeRequested[]): Promise<void> {
   );
 }
 
+/** Asks for calls to be cancelled, as ingest does: by the topic and key of their requests. */
+async function cancel(requests: readonly ClaudeRequested[]): Promise<void> {
+  await publisher.publish(
+    requests.map((request) => {
+      const { tenant, call_id, session_id, session_seq, reply } = request;
+      return eventMessage<ClaudeCancelRequested>({
+        topic: topics.claudeRequested,
+        type: 'millrace.claude.cancel-requested.v1',
+        id: `${tenant}:${call_id}:cancel-requested`,
+        source: 'ingest',
+        subject: call_id,
+        key: `${tenant}/${session_id ?? call_id}`,
+        time: new Date(),
+        tenant,
+        data: { tenant, call_id, session_id, session_seq, reply },
+        codec,
+        context: ROOT_CONTEXT,
+      });
+    }),
+  );
+}
+
 /** Completions by job, as far as they were looked at: thousands are waited for at once. */
 const completions = new Map<string, ReadMessage[]>();
 let completionsSeen = 0;
@@ -319,6 +342,105 @@ describe('a message job', () => {
     const told = () => progress.messages.map(({ key }) => key?.toString());
     await progress.waitFor(() => told().includes(slow.call_id));
     expect(told()).not.toContain(quick.call_id);
+  });
+});
+
+describe('a cancel', () => {
+  const cancelled = { status: 'cancelled', error: { code: 'cancelled' } };
+  const slow: FakeAnswer = { kind: 'message', afterMs: 10_000 };
+
+  it('ends a call that waits, which is then never sent', async () => {
+    await startWorker({ MAX_IN_FLIGHT: '1' });
+    claude.answerWith(({ prompt }) => (prompt === first.call_id ? slow : { kind: 'message' }));
+    const first = job();
+    const waiting = job();
+    await submit([first]);
+    await until(() => requestsOf(first).length === 1);
+    await submit([waiting]);
+    const queued = () => rows("SELECT FROM worker.calls WHERE state = 'QUEUED'");
+    await until(async () => (await queued()).length > 0);
+    await cancel([waiting]);
+    await cancel([waiting]);
+    expect(await end(waiting)).toMatchObject({ ...cancelled, attempts: [] });
+    await cancel([first]);
+    expect(await end(first)).toMatchObject(cancelled);
+    expect(requestsOf(waiting)).toHaveLength(0);
+  });
+
+  it('stops a call that runs; its attempt may have been paid', async () => {
+    await startWorker();
+    claude.answerWith(() => slow);
+    const request = job();
+    await submit([request]);
+    await until(() => requestsOf(request).length === 1);
+    await cancel([request]);
+    expect(await end(request)).toMatchObject({
+      ...cancelled,
+      attempts: [{ number: 1, outcome: 'unknown', code: 'cancelled' }],
+    });
+    await until(() => claude.inFlight === 0);
+  });
+
+  it('that comes before its request ends it, and nothing is paid', async () => {
+    await startWorker();
+    const request = job();
+    await cancel([request]);
+    expect(await end(request)).toMatchObject({
+      ...cancelled,
+      callback: { url: 'http://127.0.0.1/hook' },
+    });
+    const told = completionsOf(request).length;
+    await submit([request, request]);
+    await finished.waitFor(() => completionsOf(request).length > told);
+    expect(new Set(completionsOf(request).map(({ value }) => String(value))).size).toBe(1);
+    expect(requestsOf(request)).toHaveLength(0);
+  });
+
+  it('that comes too late has the end told again, whatever it was', async () => {
+    await startWorker();
+    const request = job();
+    expect(await run(request)).toMatchObject({ status: 'succeeded' });
+    const told = completionsOf(request).length;
+    await cancel([request]);
+    await finished.waitFor(() => completionsOf(request).length > told);
+    expect(new Set(completionsOf(request).map(({ value }) => String(value))).size).toBe(1);
+  });
+
+  it('of a turn waits for the turns before it, and lets the next one go', async () => {
+    await startWorker();
+    claude.answerWith(({ prompt }) =>
+      prompt === turns[0]?.call_id ? { kind: 'message', afterMs: 700 } : { kind: 'message' },
+    );
+    const turns = [1, 2, 3].map((seq) => job({ session_id: 'cancelled-turn', session_seq: seq }));
+    const [first = job(), second = job(), third = job()] = turns;
+    await submit(turns);
+    await until(() => requestsOf(first).length === 1);
+    await cancel([second]);
+    expect(await end(third)).toMatchObject({ status: 'succeeded' });
+    expect(await end(second)).toMatchObject(cancelled);
+    expect(requestsOf(second)).toHaveLength(0);
+    const [sent] = requestsOf(third);
+    const prompts = JSON.stringify(sent?.body['messages']);
+    expect(prompts).toContain(first.call_id);
+    expect(prompts).not.toContain(`"${second.call_id}"`);
+  });
+
+  it('races with 100 answers: each call has one end, and its row says the same', async () => {
+    await startWorker();
+    const requests = Array.from({ length: 100 }, () => job());
+    claude.answerWith(() => ({ kind: 'message', afterMs: Math.random() * 20 }));
+    await Promise.all([submit(requests), cancel(requests)]);
+    await cancel(requests);
+    const ends = await Promise.all(requests.map((request) => end(request)));
+    await until(async () => (await rows('SELECT FROM worker.outbox')).length === 0);
+    for (const [i, request] of requests.entries()) {
+      expect(new Set(completionsOf(request).map(({ value }) => String(value))).size).toBe(1);
+      const [row] = await rows('SELECT completion_type FROM worker.calls WHERE call_id = $1', [
+        request.call_id,
+      ]);
+      expect(row).toEqual({ completion_type: `millrace.job.${ends[i]?.status}.v1` });
+      expect(requestsOf(request).length).toBeLessThanOrEqual(1);
+    }
   });
 });
 

@@ -1,7 +1,6 @@
 import {
   assertNever,
   replySchema,
-  topics,
   type ClaudeCancelRequested,
   type JobId,
   type JobType,
@@ -41,7 +40,8 @@ export function cancelRequestOf(job: CancellableJob): CancelRequest {
   const id = `${tenant}:${job_id}:cancel-requested`;
   switch (type) {
     case 'message': {
-      const turn = sessionId === null ? {} : { session_id: sessionId, session_seq: seq ?? undefined };
+      const turn =
+        sessionId === null ? {} : { session_id: sessionId, session_seq: seq ?? undefined };
       const route = { topic, key, id, type: 'millrace.claude.cancel-requested.v1' };
       return { route, data: { tenant, call_id: job_id, ...turn, reply } };
     }
