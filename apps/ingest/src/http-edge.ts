@@ -49,6 +49,7 @@ export class HttpEdge implements OnModuleInit {
       this.requests.begin(request, withTrace(startSpan(request)));
       if (route === undefined) throw new ProblemError('not_found', errorCodes.not_found.title);
       this.requests.authenticated(request, await this.auth.authenticate(request.headers));
+      refuseEncoded(request);
     });
     server.addHook('onResponse', async (request, reply) => this.end(request, reply));
     readOnlyJson(server);
@@ -69,6 +70,13 @@ export class HttpEdge implements OnModuleInit {
 
 function isPlain(route: string | undefined): boolean {
   return route !== undefined && plainRoutes.has(route);
+}
+
+/** Nothing is unpacked here: a few KB could become GBs. Refused before a byte of it is read. */
+function refuseEncoded(request: FastifyRequest): void {
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding.toLowerCase() === 'identity') return;
+  throw new ProblemError('unsupported_media_type', 'a body must come without Content-Encoding');
 }
 
 /** One parser, ours: strict UTF-8, bounded depth, no prototypes. Other types get a 415. */

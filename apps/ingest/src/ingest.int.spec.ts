@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
@@ -384,7 +385,8 @@ describe('POST /v1/jobs', () => {
 describe('bad input by HTTP', () => {
   const deep = '['.repeat(100) + ']'.repeat(100);
   const json = { 'content-type': 'application/json' };
-  const cases: [string, { raw: string; headers?: Record<string, string> }, number, string][] = [
+  type Given = { readonly raw: string | Buffer; readonly headers?: Record<string, string> };
+  const cases: [string, Given, number, string][] = [
     ['malformed JSON', { raw: '{"prompt":' }, 400, 'malformed_json'],
     ['an empty body', { raw: '', headers: json }, 400, 'malformed_json'],
     ['an unknown field', { raw: '{"prompt":"a","nope":1}' }, 400, 'invalid_request'],
@@ -402,6 +404,12 @@ describe('bad input by HTTP', () => {
     [
       'text',
       { raw: 'a', headers: { 'content-type': 'text/plain' } },
+      415,
+      'unsupported_media_type',
+    ],
+    [
+      'a packed body',
+      { raw: gzipSync('{"prompt":"a"}'), headers: { ...json, 'content-encoding': 'gzip' } },
       415,
       'unsupported_media_type',
     ],
