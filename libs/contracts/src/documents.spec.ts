@@ -55,6 +55,7 @@ describe('the OpenAPI document', () => {
       '/v1/dead-letters/{id}',
       '/v1/jobs',
       '/v1/jobs/{id}',
+      '/v1/jobs/{id}/cancel',
       '/v1/jobs/{id}/events',
       '/v1/stream',
     ]);

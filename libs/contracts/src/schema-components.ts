@@ -8,12 +8,14 @@ import {
 } from './dead-letters.ts';
 import { problemSchema } from './errors.ts';
 import {
+  claudeCancelRequestedSchema,
   claudeDeltaSchema,
   claudeRequestedSchema,
   jobFinishedSchema,
   jobProgressedSchema,
   replySchema,
   tenantChangedSchema,
+  workflowCancelRequestedSchema,
   workflowRequestedSchema,
 } from './events.ts';
 import {
@@ -58,10 +60,12 @@ const httpSchemas = [
 const eventSchemas = [
   jobSubmissionSchema,
   bareSubmissionSchema,
+  claudeCancelRequestedSchema,
   claudeRequestedSchema,
   claudeDeltaSchema,
   jobFinishedSchema,
   jobProgressedSchema,
+  workflowCancelRequestedSchema,
   workflowRequestedSchema,
   tenantChangedSchema,
   replySchema,
