@@ -37,7 +37,7 @@ import {
   type SettleLimits,
 } from './core/settle-call.ts';
 import type { DeltaTeller } from './delta-teller.ts';
-import type { BlobStore, CallLedger, ClaudeApi, LedgerEntry } from './ports.ts';
+import type { BlobStore, CallLedger, ClaudeApi, History, LedgerEntry } from './ports.ts';
 import type { RunningCall, RunningCalls } from './running-calls.ts';
 
 /** Until parameters that could not be read are tried again: Postgres is away. */
@@ -244,13 +244,9 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     if (!gate.letGo(call.id)) return { kind: 'unsent', retryInMs: gate.retryInMs };
     try {
       const own = call.params ?? (await this.#loadParams(call));
-      if (own === null) return unsendable('internal', 'the parameters have expired');
+      if (own === null) return withoutParams(call);
       if (call.session === null) return { kind: 'ready', params: own, own };
-      const history = await ledger.history(call.tenant, call.session);
-      if (history.kind === 'too_long') {
-        return unsendable('session_too_long', `the conversation has ${history.bytes} bytes`);
-      }
-      return { kind: 'ready', params: withHistory(own, history.messages), own };
+      return preparedTurn(own, await ledger.history(call.tenant, call.session));
     } catch (error) {
       log.warn({ job_id: call.callId, error }, 'the parameters of a call cannot be read now');
       return { kind: 'unsent', retryInMs: unreadableRetryMs };
@@ -337,7 +333,27 @@ function notAtOnce(entry: LedgerEntry): LedgerEntry {
   return { ...entry, next: { ...next, delayMs: Math.max(next.delayMs, requeueMsMin) } };
 }
 
-function unsendable(code: 'session_too_long' | 'internal', detail: string): Prepared {
+function preparedTurn(own: CallParams, history: History): Prepared {
+  switch (history.kind) {
+    case 'messages':
+      return { kind: 'ready', params: withHistory(own, history.messages), own };
+    case 'too_long':
+      return unsendable('session_too_long', `the conversation has ${history.bytes} bytes`);
+    case 'gap':
+      return unsendable('deadline_exceeded', 'the turn before it did not come in time');
+    default:
+      return assertNever(history);
+  }
+}
+
+function withoutParams({ paramsRef }: Call): Prepared {
+  if (paramsRef === null) return unsendable('bad_row', 'the database refused the call');
+  return unsendable('internal', 'the parameters have expired');
+}
+
+type Unsendable = Extract<ClaudeAnswer, { kind: 'unsendable' }>;
+
+function unsendable(code: Unsendable['code'], detail: string): Prepared {
   return { kind: 'unsendable', code, detail };
 }
 

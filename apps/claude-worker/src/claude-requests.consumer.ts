@@ -5,7 +5,7 @@ import {
   type OutgoingMessage,
   topics,
 } from '@millrace/contracts';
-import { type DeadLetterRequest, type EventRecord, Step, type StepResult } from '@millrace/kafka';
+import { type EventRecord, Step, type StepResult } from '@millrace/kafka';
 import { BadRowError } from '@millrace/postgres';
 import { injectTrace } from '@millrace/runtime';
 import { Controller } from '@nestjs/common';
@@ -54,11 +54,36 @@ export class ClaudeRequestsConsumer {
       else if (result.value.kind === 'existed') existed.push(i);
     });
     const told = await this.#tellAgain(existed.map((i) => [requests[i], records[i]]));
-    const failed = refused.flatMap((i) => this.#refuse(requests[i], records[i]));
+    const ends = await this.#keepRefused(refused.map((i) => [requests[i], records[i]]));
+    const detail = 'the database refused the call';
     return {
-      publish: [...told, ...failed.map(({ message }) => message)],
-      deadLetters: failed.map(({ letter }) => letter),
+      publish: [...told, ...ends],
+      deadLetters: refused.flatMap((i) => {
+        const record = records[i];
+        return record === undefined ? [] : [{ record, code: 'bad_row', detail }];
+      }),
     };
+  }
+
+  /**
+   * Requests that Postgres refuses are kept without what they ask: they end in the ledger like any
+   * other, and a session's turn in its turn, for which the next one waits.
+   * @returns what has to be told at once.
+   */
+  async #keepRefused(
+    pairs: readonly (readonly [CallRequest | undefined, Record | undefined])[],
+  ): Promise<OutgoingMessage[]> {
+    const { ledger, queue } = this.worker;
+    const kept = pairs.flatMap(([request, record]) =>
+      request === undefined || record === undefined ? [] : [{ request, record }],
+    );
+    const calls = kept.map(({ request }) => ({ request: hollow(request), claim: false }));
+    const results = await ledger.insert(calls, queue.owner);
+    this.#wakeOrThrow(results);
+    const existed = kept.filter((_, i) => isExisting(results[i]));
+    const told = await this.#tellAgain(existed.map(({ request, record }) => [request, record]));
+    const lost = kept.filter((_, i) => results[i]?.status === 'rejected');
+    return [...told, ...lost.map(({ request, record }) => this.#refuse(request, record))];
   }
 
   /** @returns the ends of calls that had ended before. */
@@ -133,16 +158,19 @@ export class ClaudeRequestsConsumer {
     });
   }
 
-  /** A request that Postgres refuses: the job fails and is told, the record is kept. */
-  #refuse(
-    request: CallRequest | undefined,
-    record: Record | undefined,
-  ): { message: OutgoingMessage; letter: DeadLetterRequest<Record> }[] {
-    if (request === undefined || record === undefined) return [];
-    const detail = 'the database refused the call';
-    const message = this.worker.completions.refused(request, detail, record);
-    return [{ message, letter: { record, code: 'bad_row', detail } }];
+  /** Not even its name can be kept: the job fails without a row. */
+  #refuse(request: CallRequest, record: Record): OutgoingMessage {
+    return this.worker.completions.refused(request, 'the database refused the call', record);
   }
+}
+
+function isExisting(result: PromiseSettledResult<Inserted> | undefined): boolean {
+  return result?.status === 'fulfilled' && result.value.kind === 'existed';
+}
+
+/** A request without anything that may have been refused. */
+function hollow(request: CallRequest): CallRequest {
+  return { ...request, params: null, paramsRef: null, traceparent: null, tracestate: null };
 }
 
 /** The record that makes a call's end be told again. */

@@ -210,6 +210,10 @@ async function run(request: ClaudeRequested) {
   return end(request);
 }
 
+function callIdOf({ call_id: id }: ClaudeRequested): string {
+  return id;
+}
+
 function requestsOf({ call_id: id }: ClaudeRequested): readonly FakeRequest[] {
   return claude.requests.filter(({ prompt }) => prompt === id);
 }
@@ -760,6 +764,79 @@ describe('a session', () => {
     const results = await Promise.all(turns.map((turn) => end(turn)));
     expect(results.map(({ status }) => status)).toEqual(['failed', 'succeeded']);
     expect(claude.requests.at(-1)?.body['messages']).toHaveLength(1);
+  });
+});
+
+describe('a turn whose predecessor has not come', () => {
+  const waiting = async ({ call_id: id }: ClaudeRequested): Promise<boolean> => {
+    const query = "SELECT FROM worker.calls WHERE call_id = $1 AND state = 'QUEUED'";
+    return (await rows(query, [id])).length > 0;
+  };
+
+  function talk(session: string, count: number): ClaudeRequested[] {
+    return Array.from({ length: count }, (_, i) =>
+      job({ session_id: session, session_seq: i + 1 }),
+    );
+  }
+
+  it('waits for it, however late it is', async () => {
+    await startWorker();
+    const [first = job(), second = job(), third = job()] = talk('late', 3);
+    await submit([third, second]);
+    await until(async () => (await waiting(second)) && (await waiting(third)));
+    // As if an intake had been without Kafka for an hour between the two.
+    await sql.query("UPDATE worker.calls SET created_at = now() - interval '1 hour'");
+    // The second attempt of this one comes by a claim, in whose order the turns stand before it.
+    const retried = job();
+    claude.answerWith(({ prompt }) =>
+      prompt === retried.call_id && requestsOf(retried).length === 1
+        ? { kind: 'error', status: 500 }
+        : { kind: 'message' },
+    );
+    expect(await run(retried)).toMatchObject({ status: 'succeeded' });
+    expect(requestsOf(second)).toEqual([]);
+    await submit([first]);
+    await Promise.all([first, second, third].map((turn) => end(turn)));
+    const sent = [first, second, third].flatMap((turn) => requestsOf(turn));
+    expect(sent.map(({ prompt }) => prompt)).toEqual([first, second, third].map(callIdOf));
+    expect(sent.map(({ body }) => body['messages'])).toMatchObject([
+      { length: 1 },
+      { length: 3 },
+      { length: 5 },
+    ]);
+  });
+
+  it('ends unsent after a day, and the session goes on; the late one still runs', async () => {
+    await startWorker();
+    const [first = job(), second = job(), third = job()] = talk('never', 3);
+    await submit([second]);
+    await until(() => waiting(second));
+    await sql.query("UPDATE worker.calls SET created_at = now() - interval '25 hours'");
+    expect(await end(second)).toMatchObject({
+      status: 'failed',
+      error: { code: 'deadline_exceeded' },
+      attempts: [],
+    });
+    expect(await run(third)).toMatchObject({ status: 'succeeded' });
+    expect(await run(first)).toMatchObject({ status: 'succeeded' });
+    expect(requestsOf(second)).toEqual([]);
+  });
+
+  it('does not wait for one that the database refused: that ends in its turn', async () => {
+    await startWorker();
+    claude.answerWith(() => ({ kind: 'message', afterMs: 200 }));
+    const bad = { params: { ...job().params, model: 'claude\u0000' } };
+    const [first = job(), second = job(), third = job()] = talk('refused', 3);
+    const refused = { ...second, ...bad };
+    await submit([refused, third]);
+    await submit([first]);
+    expect(await end(third)).toMatchObject({ status: 'succeeded' });
+    const failed = await end(refused);
+    expect(failed).toMatchObject({ status: 'failed', error: { code: 'bad_row' }, attempts: [] });
+    expect(failed.finished_at >= (await end(first)).finished_at).toBe(true);
+    await submit([refused]);
+    await finished.waitFor(() => completionsOf(refused).length > 1);
+    expect(new Set(completionsOf(refused).map(({ value }) => String(value))).size).toBe(1);
   });
 });
 

@@ -89,7 +89,9 @@ export type NextState =
 
 export type History =
   | { readonly kind: 'messages'; readonly messages: readonly unknown[] }
-  | { readonly kind: 'too_long'; readonly bytes: number };
+  | { readonly kind: 'too_long'; readonly bytes: number }
+  /** A turn before this one has not ended. */
+  | { readonly kind: 'gap' };
 
 /** The ledger of calls: every change is one statement, guarded by owner and attempt. */
 export abstract class CallLedger {

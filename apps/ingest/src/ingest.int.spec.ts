@@ -352,6 +352,17 @@ describe('POST /v1/jobs', () => {
     expect([...new Set(turns.map(([, seq]) => seq))].sort()).toEqual([1, 2, 3, 4]);
   });
 
+  it('numbers only messages: nobody waits for the turn of an agent', async () => {
+    const session_id = 'chat-mixed';
+    for (const [job_id, type] of [['mixed-1', 'message'], ['mixed-2', 'agent']] as const) {
+      expect((await post({ job_id, type, prompt: 'p', session_id })).status).toBe(202);
+    }
+    await post({ job_id: 'mixed-3', prompt: 'p', session_id });
+    await requested.waitFor(() => requestsOf('mixed-3').length > 0);
+    const [message] = requestsOf('mixed-3');
+    expect(JSON.parse(message!.value!.toString()).session_seq).toBe(2);
+  });
+
   it('carries large parameters by reference', async () => {
     const prompt = 'x'.repeat(inlineBodyBytesMax + 10);
     const { body } = await post({ prompt });

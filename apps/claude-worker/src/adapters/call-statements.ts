@@ -1,21 +1,23 @@
+import { callAgeMsMax } from '../core/settle-call.ts';
+
 /**
  * The statements of the ledger.
  *
  * S1 An attempt's row says DISPATCHED and is committed before anything is sent.
  * S2 Only the owner of the current attempt settles it: `owner` and `attempt` are the fence.
  * S3 The result, the completion's outbox row and the conversation's turn are one statement.
- * S4 One call of a session runs at a time, the earliest first.
+ * S4 One call of a session runs at a time, in the order of its turns. Their numbers are dense, so
+ *    a turn waits for the one before it, also when that has not come yet: its intake may have died
+ *    or been without Kafka. It comes, since its row is on disk. A row of `worker.sessions` must
+ *    therefore outlive the session's count at ingest.
  */
 
-/**
- * A turn waits this long for the one before it, which may still be on its way through Kafka when
- * two replicas published them. Turn numbers are dense, so without a gap nothing waits.
- */
-const sessionGapWait = `interval '5 seconds'`;
+/** How long S4 is waited for. Then a turn is claimed to be ended unsent: none waits for ever. */
+const turnWaitMax = `interval '${callAgeMsMax} ms'`;
 
-/** S4, for a call `c` whose earlier turns are in the table. */
-function isNextTurn(call: string): string {
-  return `(${call}.session_seq = 1 + coalesce((
+/** Whether all turns before a call's have ended. */
+function isInTurn(call: string): string {
+  return `(${call}.session_seq <= 1 + coalesce((
       SELECT s.last_seq FROM worker.sessions s
       WHERE s.tenant = ${call}.tenant AND s.session_id = ${call}.session_id), 0))`;
 }
@@ -23,7 +25,7 @@ function isNextTurn(call: string): string {
 /** Inserts calls: to this process where it has a slot for them, else to the queue. */
 export const insertCalls = `
 WITH input AS (
-  SELECT i.*, i.claim AND (i.session_id IS NULL OR (${isNextTurn('i')} AND NOT EXISTS (
+  SELECT i.*, i.claim AND (i.session_id IS NULL OR (${isInTurn('i')} AND NOT EXISTS (
       SELECT FROM worker.calls o
       WHERE o.tenant = i.tenant AND o.session_id = i.session_id
         AND o.state IN ('QUEUED', 'DISPATCHED')))) AS dispatched
@@ -76,7 +78,7 @@ WITH due AS (
         WHERE o.tenant = c.tenant AND o.session_id = c.session_id
           AND o.state IN ('QUEUED', 'DISPATCHED')
           AND (o.session_seq < c.session_seq OR o.state = 'DISPATCHED'))
-      AND (c.created_at < now() - ${sessionGapWait} OR ${isNextTurn('c')})))
+      AND (${isInTurn('c')} OR c.created_at < now() - ${turnWaitMax})))
   ORDER BY c.lane, c.created_at
   LIMIT $2::int
   FOR UPDATE OF c SKIP LOCKED
@@ -266,13 +268,14 @@ WITH unsettled AS (
 )
 SELECT tenant, call_id FROM unsettled WHERE before`;
 
-/** The conversation before a turn, unless it is longer than may be sent. */
+/** The conversation before a turn, unless it is too long to be sent, and its last turn. */
 export const sessionTurns = `
 WITH size AS (
   SELECT coalesce(sum(octet_length(messages)), 0)::float8 AS bytes
   FROM worker.session_turns WHERE tenant = $1::text AND session_id = $2::text AND seq < $3::int
 )
-SELECT size.bytes, t.messages
+SELECT size.bytes, t.messages, coalesce((SELECT s.last_seq FROM worker.sessions s
+  WHERE s.tenant = $1::text AND s.session_id = $2::text), 0) AS last_seq
 FROM size LEFT JOIN worker.session_turns t
   ON size.bytes <= $4::float8
   AND t.tenant = $1::text AND t.session_id = $2::text AND t.seq < $3::int

@@ -141,12 +141,13 @@ export class PostgresCallLedger extends CallLedger {
   }
 
   async history(tenant: string, turn: SessionTurn): Promise<History> {
-    const { rows } = await this.#pool.query<{ bytes: number; messages: Buffer | null }>({
+    const { rows } = await this.#pool.query<TurnRow>({
       name: 'worker_session_turns',
       text: sql.sessionTurns,
       values: [tenant, turn.sessionId, turn.seq, sessionBytesMax],
     });
-    const bytes = rows[0]?.bytes ?? 0;
+    const { bytes, last_seq: lastSeq } = rows[0] ?? { bytes: 0, last_seq: 0 };
+    if (lastSeq + 1 < turn.seq) return { kind: 'gap' };
     if (bytes > sessionBytesMax) return { kind: 'too_long', bytes };
     const messages = rows.map((row) =>
       row.messages === null ? [] : turnSchema.parse(decodeBody(this.#codec, tenant, row.messages)),
@@ -291,6 +292,12 @@ export class PostgresCallLedger extends CallLedger {
 }
 
 const turnSchema = z.array(z.unknown());
+
+interface TurnRow {
+  readonly bytes: number;
+  readonly messages: Buffer | null;
+  readonly last_seq: number;
+}
 
 interface CallIdRow {
   readonly tenant: string;

@@ -43,6 +43,6 @@ export type ClaudeAnswer =
   /** Nothing was sent and nothing can be: the stored call cannot be made. */
   | {
       readonly kind: 'unsendable';
-      readonly code: 'session_too_long' | 'internal';
+      readonly code: 'session_too_long' | 'deadline_exceeded' | 'bad_row' | 'internal';
       readonly detail: string;
     };

@@ -22,7 +22,8 @@ export interface InsertedRow {
 /**
  * Rows are inserted in the order given (by key), then the sessions in theirs: two batches that
  * meet on the same rows wait for each other and never in a circle. Only rows that were really
- * inserted count in their session, so its numbers have no gap.
+ * inserted count in their session, so its numbers have no gap; only messages do, as each turn waits
+ * for the one before it at the runner of messages.
  */
 const text = `
 WITH input AS (
@@ -38,6 +39,7 @@ WITH input AS (
     row_number() OVER (PARTITION BY tenant, session_id ORDER BY input.arrival)::int AS turn
   FROM inserted JOIN input USING (tenant, id, session_id)
   WHERE inserted.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
+    AND input.type = 'message'
 ), counted AS (
   INSERT INTO ingest.sessions AS session (tenant, id, last_seq)
   SELECT tenant, session_id, count(*) FROM turns
