@@ -10,7 +10,7 @@ import pg from 'pg';
 import { createTopics } from '../tools/stack/topics.mjs';
 
 /** The agent-orchestrator keeps no data yet, so it needs no password. */
-const roles = ['ingest', 'claude_worker', 'webhook_dispatcher'];
+const roles = ['ingest', 'ingest_api', 'claude_worker', 'webhook_dispatcher'];
 
 /** @param {string} name */
 function required(name) {

@@ -31,6 +31,7 @@ import { repoRoot } from './paths.mjs';
 import { installedNode } from './setup/install.mjs';
 import { startChild } from './stack/child.mjs';
 import {
+  databaseRoles,
   inheritedEnvironment,
   mainFileOf,
   serviceEnvironment,
@@ -224,9 +225,8 @@ async function startServers({ plan, supervisor, report }) {
 
 /** @param {Starting} starting */
 async function startServices({ plan, supervisor, report }) {
-  const roles = serviceNames.flatMap((name) => serviceTable[name].role ?? []);
   const secrets = {
-    rolePasswords: rolePasswordsOf(plan.home, roles),
+    rolePasswords: rolePasswordsOf(plan.home, databaseRoles),
     apiKey: apiKeyOf(plan.home),
     webhookSecret: webhookSecretOf(plan.home),
   };
@@ -265,8 +265,7 @@ async function startDatabase({ home, ports, inherited }, supervisor) {
     stopGraceMs: serverStopMs,
     start: (onBorn) => startPostgres({ ...options, onBorn }),
   });
-  const roles = serviceNames.flatMap((name) => serviceTable[name].role ?? []);
-  const rolePasswords = rolePasswordsOf(home, roles);
+  const rolePasswords = rolePasswordsOf(home, databaseRoles);
   const { prepareDatabase } = await import('./stack/database.mjs');
   return prepareDatabase({ ports, superuserPassword, rolePasswords });
 }

@@ -22,6 +22,8 @@ export function inheritedEnvironment(env) {
 /**
  * @typedef {import('@millrace/contracts').ServiceName} ServiceName
  *
+ * @typedef {{ port: import('./ports.mjs').PortName, role?: string, apiRole?: string }} ServicePlace
+ *
  * @typedef {object} ServiceEnvironmentOptions
  * @property {import('./ports.mjs').Ports} ports
  * @property {NodeJS.ProcessEnv} inherited
@@ -36,15 +38,24 @@ const loopbackCidrs = '127.0.0.0/8,::1/128';
 /** Services end within this; the whole stack has 15 s. */
 export const serviceStopMs = 6_000;
 
-/** @type {Record<ServiceName, { port: import('./ports.mjs').PortName, role?: string }>} */
+/**
+ * `role` does the work on batches, `apiRole` answers one tenant at a time.
+ * @type {Record<ServiceName, ServicePlace>}
+ */
 export const serviceTable = {
-  ingest: { port: 'http', role: 'ingest' },
+  ingest: { port: 'http', role: 'ingest', apiRole: 'ingest_api' },
   'claude-worker': { port: 'worker', role: 'claude_worker' },
   'agent-orchestrator': { port: 'orchestrator' },
   'webhook-dispatcher': { port: 'dispatcher', role: 'webhook_dispatcher' },
 };
 
 export const serviceNames = /** @type {ServiceName[]} */ (Object.keys(serviceTable));
+
+/** Every role that a service logs in with. */
+export const databaseRoles = Object.values(serviceTable).flatMap(({ role, apiRole }) => [
+  ...(role === undefined ? [] : [role]),
+  ...(apiRole === undefined ? [] : [apiRole]),
+]);
 
 /**
  * @param {ServiceName} service
@@ -80,10 +91,15 @@ export function databaseUrl({ role, password, ports }) {
  * @param {ServiceEnvironmentOptions} options
  * @returns {NodeJS.ProcessEnv}
  */
-function ownEnvironment(service, { ports, apiKey, webhookSecret, claude }) {
+function ownEnvironment(service, { ports, rolePasswords, apiKey, webhookSecret, claude }) {
   switch (service) {
     case 'ingest':
       return {
+        API_DATABASE_URL: databaseUrl({
+          role: 'ingest_api',
+          password: rolePasswords['ingest_api'] ?? '',
+          ports,
+        }),
         MILLRACE_DEFAULT_API_KEY: apiKey,
         MILLRACE_DEFAULT_WEBHOOK_SECRET: webhookSecret,
         MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,

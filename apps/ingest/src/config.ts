@@ -4,6 +4,8 @@ import { z } from 'zod';
 /** The environment of this service, parsed once. README.md lists it for people. */
 export const ingestEnvironment = z.object({
   ...serviceEnvironment,
+  /** Of the role `ingest_api`: what reads for one tenant, under row level security. */
+  API_DATABASE_URL: serviceEnvironment.DATABASE_URL,
   /** Key of the tenant `default`, made at start: `mr_` and the base64url of 32 random bytes. */
   MILLRACE_DEFAULT_API_KEY: z
     .string()

@@ -58,6 +58,7 @@ async function boot(): Promise<NestFastifyApplication> {
     KAFKA_BROKERS: testTopics.brokers.join(','),
     HTTP_PORT: '1',
     DATABASE_URL: database.url('ingest'),
+    API_DATABASE_URL: database.url('ingest_api'),
     MILLRACE_DEFAULT_API_KEY: key,
     MILLRACE_DEFAULT_WEBHOOK_SECRET: secret,
     MILLRACE_EGRESS_ALLOWED_CIDRS: '127.0.0.0/8',
@@ -542,7 +543,7 @@ describe('while Postgres is away', () => {
     await admin.query(`ALTER DATABASE ${name} CONNECTION LIMIT ${limit}`);
     await admin.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-       WHERE datname = $1 AND usename = 'ingest'`,
+       WHERE datname = $1 AND usename IN ('ingest', 'ingest_api')`,
       [name],
     );
   };

@@ -1,7 +1,7 @@
 import { PayloadCodec, topics } from '@millrace/contracts';
 import { checkUrl } from '@millrace/egress';
 import { KafkaModule, Publisher } from '@millrace/kafka';
-import { Blobs, Outbox, createPool, type Pool } from '@millrace/postgres';
+import { Blobs, Outbox, TenantDatabase, createPool, type Pool } from '@millrace/postgres';
 import { Health, Logger } from '@millrace/runtime';
 import {
   Module,
@@ -59,8 +59,13 @@ import { SubmissionCounter } from './submission-counter.ts';
 /** Connections of one process: five group commits, reads of the API, the outbox. */
 const poolConnectionsMax = 12;
 
+/** Connections that answer one tenant at a time: a read holds one for about a millisecond. */
+const apiConnectionsMax = 6;
+
 /** The pool under a token of its own, as its type is an interface. */
 export const ingestPool = Symbol('ingest pool');
+/** The same of the role `ingest_api`. */
+const apiPool = Symbol('ingest API pool');
 
 export interface IngestModuleOptions {
   /** Before every topic and group: for specs that share a broker. */
@@ -155,26 +160,43 @@ function databaseAdapters(config: IngestConfig): Provider[] {
       useFactory: (health: Health) => createWatchedPool(config, health),
     },
     {
+      provide: apiPool,
+      useFactory: () =>
+        createPool({
+          url: config.API_DATABASE_URL,
+          max: apiConnectionsMax,
+          applicationName: 'ingest-api',
+          pipeline: true,
+        }),
+    },
+    {
+      provide: TenantDatabase,
+      inject: [apiPool],
+      useFactory: (pool: Pool) => new TenantDatabase(pool),
+    },
+    {
       provide: PoolClosing,
-      inject: [ingestPool],
-      useFactory: (pool: Pool) => new PoolClosing(pool),
+      inject: [ingestPool, apiPool],
+      useFactory: (...pools: Pool[]) => new PoolClosing(pools),
     },
     {
       provide: LargeBodies,
-      inject: [ingestPool, PayloadCodec],
-      useFactory: (pool: Pool, codec: PayloadCodec) => new BlobBodies(new Blobs(pool), codec),
+      inject: [ingestPool, TenantDatabase, PayloadCodec],
+      useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
+        new BlobBodies({ blobs: new Blobs(pool), own, codec }),
     },
     {
       provide: PostgresJobs,
-      inject: [ingestPool, PayloadCodec, LargeBodies],
-      useFactory: (pool: Pool, codec: PayloadCodec, bodies: LargeBodies) =>
-        new PostgresJobs({ pool, codec, bodies }),
+      inject: [ingestPool, TenantDatabase, PayloadCodec, LargeBodies],
+      useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec, bodies: LargeBodies) =>
+        new PostgresJobs({ pool, own, codec, bodies }),
     },
     { provide: Jobs, useExisting: PostgresJobs },
     {
       provide: DeadLetters,
-      inject: [ingestPool, PayloadCodec],
-      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresDeadLetters(pool, codec),
+      inject: [ingestPool, TenantDatabase, PayloadCodec],
+      useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
+        new PostgresDeadLetters({ pool, own, codec }),
     },
     {
       provide: ApiKeys,

@@ -41,6 +41,7 @@ async function boot(): Promise<NestFastifyApplication> {
     KAFKA_BROKERS: testTopics.brokers.join(','),
     HTTP_PORT: '1',
     DATABASE_URL: proxy.url,
+    API_DATABASE_URL: database.url('ingest_api'),
     MILLRACE_DEFAULT_API_KEY: key,
     MILLRACE_DEFAULT_WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
     MILLRACE_CLAUDE_STAND_IN: 'true',
@@ -123,12 +124,14 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
 }
 
 /** Whether all connections that ingest may open (12) wait for a lock. */
-async function waitsForLocks(): Promise<boolean> {
+/** Connections of a role that wait for a lock. */
+async function lockWaiters(role: string): Promise<number> {
   const { rowCount } = await admin.query(
     `SELECT FROM pg_stat_activity WHERE datname = current_database()
-     AND usename = 'ingest' AND wait_event_type = 'Lock'`,
+     AND usename = $1 AND wait_event_type = 'Lock'`,
+    [role],
   );
-  return rowCount !== null && rowCount >= 12;
+  return rowCount ?? 0;
 }
 
 describe('a commit whose answer is lost', () => {
@@ -189,10 +192,13 @@ describe('a pool without a free connection', () => {
     let hanging: Promise<Response>[] = [];
     try {
       await blocker.query('BEGIN');
-      await blocker.query('LOCK TABLE ingest.jobs IN ACCESS EXCLUSIVE MODE');
-      const headers = { authorization: `Bearer ${key}` };
-      hanging = Array.from({ length: 60 }, () => fetch(`${base}/v1/jobs`, { headers }));
-      await until(waitsForLocks);
+      // Every key that is not known yet is looked up over the pool that takes jobs in.
+      await blocker.query('LOCK TABLE ingest.api_keys IN ACCESS EXCLUSIVE MODE');
+      hanging = Array.from({ length: 60 }, (_, i) => {
+        const authorization = `Bearer mr_unknown-key-of-these-specs-${i}`;
+        return fetch(`${base}/v1/jobs`, { headers: { authorization } });
+      });
+      await until(async () => (await lockWaiters('ingest')) >= 12);
       const beganAtMs = performance.now();
       const answer = await post({ job_id: 'hung', prompt: 'a' });
       expect([answer.status, answer.body.code]).toEqual([503, 'not_durable']);
@@ -205,6 +211,26 @@ describe('a pool without a free connection', () => {
     }
     expect(await idsLike('hung')).toEqual([]);
     expect((await post({ job_id: 'hung', prompt: 'a' })).status).toBe(202);
+  });
+});
+
+describe('reads that hang', () => {
+  it('hold up no job: they have connections of their own', async () => {
+    await post({ prompt: 'proves the key' });
+    const blocker = await admin.connect();
+    let hanging: Promise<Response>[] = [];
+    try {
+      await blocker.query('BEGIN');
+      await blocker.query('LOCK TABLE ingest.dead_letters IN ACCESS EXCLUSIVE MODE');
+      const headers = { authorization: `Bearer ${key}` };
+      hanging = Array.from({ length: 60 }, () => fetch(`${base}/v1/dead-letters`, { headers }));
+      await until(async () => (await lockWaiters('ingest_api')) >= 6);
+      expect((await post({ prompt: 'is taken in' })).status).toBe(202);
+    } finally {
+      await blocker.query('ROLLBACK');
+      blocker.release();
+      await Promise.all(hanging);
+    }
   });
 });
 

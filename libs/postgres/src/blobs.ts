@@ -1,5 +1,7 @@
 import type { Pool } from 'pg';
 
+import type { TenantDatabase } from './tenant-database.ts';
+
 /** Rows deleted per statement by a purge: some 64 MiB, a fraction of a second. */
 const purgeChunksMax = 64;
 
@@ -50,4 +52,21 @@ export class Blobs {
       if (count < purgeChunksMax) return deleted;
     }
   }
+}
+
+/**
+ * A body for whoever asks as the tenant: the function that is called takes the tenant from the
+ * transaction and from nowhere else. Null when there is none, and when it has expired.
+ */
+export async function readOwnBlob(
+  database: TenantDatabase,
+  tenant: string,
+  id: string,
+): Promise<Buffer | null> {
+  const { rows } = await database.query<{ bytes: Buffer | null }>(tenant, {
+    name: 'blobs_get_own',
+    text: 'SELECT blobs.get_own($1::text) AS bytes',
+    values: [id],
+  });
+  return rows[0]?.bytes ?? null;
 }

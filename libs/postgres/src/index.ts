@@ -8,3 +8,4 @@ export * from './migrate.ts';
 export * from './outbox.ts';
 export * from './outbox-rows.ts';
 export { createPool, databaseNow, inTransaction, type PoolOptions } from './pool.ts';
+export * from './tenant-database.ts';

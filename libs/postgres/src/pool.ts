@@ -20,6 +20,8 @@ export interface PoolOptions {
   readonly max: number;
   /** Shown in `pg_stat_activity`. */
   readonly applicationName: string;
+  /** Statements are sent without waiting for the one before: `TenantDatabase` needs it. */
+  readonly pipeline?: boolean;
 }
 
 /**
@@ -32,6 +34,7 @@ export function createPool(options: PoolOptions): Pool {
     max: options.max,
     application_name: options.applicationName,
     keepAlive: true,
+    pipeline: options.pipeline ?? false,
     connectionTimeoutMillis: connectMsMax,
     idleTimeoutMillis: idleConnectionMsMax,
     statement_timeout: statementMsMax,

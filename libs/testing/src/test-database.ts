@@ -7,7 +7,16 @@ import pg from 'pg';
 const migrationsDirectory = join(import.meta.dirname, '../../../deploy/migrations');
 /** Any number does, as long as every spec's process takes the same one. */
 const creationLock = 7_100_001;
-const roles = ['ingest', 'claude_worker', 'agent_orchestrator', 'webhook_dispatcher'] as const;
+const roles = [
+  'ingest',
+  'claude_worker',
+  'agent_orchestrator',
+  'webhook_dispatcher',
+  'ingest_api',
+  'claude_worker_api',
+  'agent_orchestrator_api',
+  'webhook_dispatcher_api',
+] as const;
 export type DatabaseRole = (typeof roles)[number];
 
 export interface TestDatabase {

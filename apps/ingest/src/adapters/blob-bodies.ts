@@ -1,5 +1,5 @@
 import type { PayloadCodec, TenantId } from '@millrace/contracts';
-import type { Blobs } from '@millrace/postgres';
+import { readOwnBlob, type Blobs, type TenantDatabase } from '@millrace/postgres';
 
 import { LargeBodies } from '../ports.ts';
 
@@ -9,12 +9,14 @@ const ttlSeconds = 31 * 86_400;
 /** Large bodies in the shared schema `blobs`, written and read through the payload codec. */
 export class BlobBodies extends LargeBodies {
   readonly #blobs: Blobs;
+  readonly #own: TenantDatabase;
   readonly #codec: PayloadCodec;
 
-  constructor(blobs: Blobs, codec: PayloadCodec) {
+  constructor(o: { blobs: Blobs; own: TenantDatabase; codec: PayloadCodec }) {
     super();
-    this.#blobs = blobs;
-    this.#codec = codec;
+    this.#blobs = o.blobs;
+    this.#own = o.own;
+    this.#codec = o.codec;
   }
 
   async keep(tenant: TenantId, id: string, body: string): Promise<void> {
@@ -23,7 +25,7 @@ export class BlobBodies extends LargeBodies {
   }
 
   async read(tenant: TenantId, id: string): Promise<string | null> {
-    const bytes = await this.#blobs.get(tenant, id);
+    const bytes = await readOwnBlob(this.#own, tenant, id);
     if (bytes === null) return null;
     return this.#codec.decode(bytes, { tenant, medium: 'blob' }).toString('utf8');
   }

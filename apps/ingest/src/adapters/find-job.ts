@@ -1,4 +1,4 @@
-import type { Pool } from '@millrace/postgres';
+import type { TenantDatabase } from '@millrace/postgres';
 
 /** A job's row without the event that it published. */
 export interface JobRow {
@@ -21,7 +21,14 @@ SELECT id, type, status, lane, session_id, model, created_at, finished_at, trace
   outcome, answer
 FROM ingest.jobs WHERE tenant = $1 AND id = $2`;
 
-export async function findJob(pool: Pool, tenant: string, id: string): Promise<JobRow | null> {
-  const { rows } = await pool.query<JobRow>({ name: 'find_job', text, values: [tenant, id] });
+/** The row of the tenant's job, or null. */
+
+export async function findJob(
+  own: TenantDatabase,
+  tenant: string,
+  id: string,
+): Promise<JobRow | null> {
+  const query = { name: 'find_job', text, values: [tenant, id] };
+  const { rows } = await own.query<JobRow>(tenant, query);
   return rows[0] ?? null;
 }

@@ -40,16 +40,22 @@ SELECT standing.*, turns.seq
 FROM standing LEFT JOIN ingest.session_turns AS turns
   ON turns.tenant = standing.tenant AND turns.job_id = standing.id`;
 
-/** The rows that hold these ids or idempotency keys. */
+/** The statement for the rows that hold these ids or idempotency keys. */
+export function standingJobsQuery(named: readonly JobNames[]) {
+  const values = [
+    named.map(({ tenant }) => tenant),
+    named.map(({ id }) => id),
+    named.map(({ idempotencyKey }) => idempotencyKey),
+  ];
+  // Not a named statement: a plan made while the table was small would scan it when it is large.
+  return { text, values };
+}
+
+/** The rows themselves, of many tenants. */
 export async function findStandingJobs(
   client: Pick<PoolClient, 'query'>,
   named: readonly JobNames[],
 ): Promise<StandingRow[]> {
-  // Not a named statement: a plan made while the table was small would scan it when it is large.
-  const { rows } = await client.query<StandingRow>(text, [
-    named.map(({ tenant }) => tenant),
-    named.map(({ id }) => id),
-    named.map(({ idempotencyKey }) => idempotencyKey),
-  ]);
+  const { rows } = await client.query<StandingRow>(standingJobsQuery(named));
   return rows;
 }

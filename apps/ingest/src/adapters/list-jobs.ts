@@ -1,4 +1,4 @@
-import type { Pool } from '@millrace/postgres';
+import type { TenantDatabase } from '@millrace/postgres';
 
 import type { ListQuery } from '../core/list-cursor.ts';
 import type { JobRow } from './find-job.ts';
@@ -17,9 +17,13 @@ ORDER BY created_at DESC, id DESC
 LIMIT $7`;
 
 /** One page and one row more, which says that there is a next page. */
-export async function listJobs(pool: Pool, tenant: string, query: ListQuery): Promise<JobRow[]> {
+export async function listJobs(
+  own: TenantDatabase,
+  tenant: string,
+  query: ListQuery,
+): Promise<JobRow[]> {
   const { cursor } = query;
-  const { rows } = await pool.query<JobRow>(text, [
+  const values = [
     tenant,
     query.status ?? null,
     query.type ?? null,
@@ -27,6 +31,7 @@ export async function listJobs(pool: Pool, tenant: string, query: ListQuery): Pr
     cursor === undefined ? null : new Date(cursor.createdAtMs).toISOString(),
     cursor?.id ?? null,
     query.limit + 1,
-  ]);
+  ];
+  const { rows } = await own.query<JobRow>(tenant, { text, values });
   return rows;
 }

@@ -1,10 +1,10 @@
 import type { Pool } from '@millrace/postgres';
 
-/** Ends the pool when nothing uses it any more. */
+/** Ends the pools when nothing uses them any more. */
 export class PoolClosing {
-  constructor(private readonly pool: Pool) {}
+  constructor(private readonly pools: readonly Pool[]) {}
 
   async close(): Promise<void> {
-    await this.pool.end();
+    await Promise.all(this.pools.map((pool) => pool.end()));
   }
 }

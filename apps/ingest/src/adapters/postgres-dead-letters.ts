@@ -5,7 +5,7 @@ import {
   type PayloadCodec,
   type TenantId,
 } from '@millrace/contracts';
-import type { Pool } from '@millrace/postgres';
+import type { Pool, TenantDatabase } from '@millrace/postgres';
 import { z } from 'zod';
 
 import type { DeadLetterQuery } from '../core/dead-letter-query.ts';
@@ -59,12 +59,14 @@ const headersSchema = z.array(z.tuple([z.string(), z.string()]));
 
 export class PostgresDeadLetters extends DeadLetters {
   readonly #pool: Pool;
+  readonly #own: TenantDatabase;
   readonly #codec: PayloadCodec;
 
-  constructor(pool: Pool, codec: PayloadCodec) {
+  constructor(o: { pool: Pool; own: TenantDatabase; codec: PayloadCodec }) {
     super();
-    this.#pool = pool;
-    this.#codec = codec;
+    this.#pool = o.pool;
+    this.#own = o.own;
+    this.#codec = o.codec;
   }
 
   async index(letters: readonly IndexedLetter[]): Promise<void> {
@@ -86,19 +88,21 @@ export class PostgresDeadLetters extends DeadLetters {
 
   async list(tenant: TenantId, query: DeadLetterQuery): Promise<DeadLetterSummary[]> {
     const { cursor } = query;
-    const { rows } = await this.#pool.query<SummaryRow>(listText, [
+    const values = [
       tenant,
       query.topic ?? null,
       query.code ?? null,
       cursor === undefined ? null : new Date(cursor.createdAtMs).toISOString(),
       cursor?.id ?? null,
       query.limit + 1,
-    ]);
+    ];
+    const { rows } = await this.#own.query<SummaryRow>(tenant, { text: listText, values });
     return rows.map(summary);
   }
 
   async find(tenant: TenantId, id: string): Promise<DeadLetterView | null> {
-    const { rows } = await this.#pool.query<LetterRow>(findText, [tenant, id]);
+    const query = { text: findText, values: [tenant, id] };
+    const { rows } = await this.#own.query<LetterRow>(tenant, query);
     const row = rows[0];
     if (row === undefined) return null;
     const decode = (body: Buffer) => this.#codec.decode(body, { tenant, medium: 'table' });

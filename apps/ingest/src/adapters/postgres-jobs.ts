@@ -15,6 +15,7 @@ import {
   outboxInsertSql,
   type Pool,
   type PoolClient,
+  type TenantDatabase,
 } from '@millrace/postgres';
 
 import { answerSchema, jobView, textOf, type JobRecord } from '../core/job-view.ts';
@@ -31,7 +32,12 @@ import {
   type StandingJobRow,
 } from '../ports.ts';
 import { findJob, type JobRow } from './find-job.ts';
-import { findStandingJobs, type JobNames, type StandingRow } from './find-standing-jobs.ts';
+import {
+  findStandingJobs,
+  standingJobsQuery,
+  type JobNames,
+  type StandingRow,
+} from './find-standing-jobs.ts';
 import { finishJobs } from './finish-jobs.ts';
 import { insertJobsWithOutbox } from './insert-jobs-with-outbox.ts';
 import { insertJobs, type ArrivedJob, type InsertedRow } from './insert-jobs.ts';
@@ -44,6 +50,8 @@ interface Arriving extends ArrivedJob {
 
 export interface PostgresJobsOptions {
   readonly pool: Pool;
+  /** What is read for one tenant. */
+  readonly own: TenantDatabase;
   readonly codec: PayloadCodec;
   readonly bodies: LargeBodies;
 }
@@ -57,6 +65,7 @@ export interface PostgresJobsOptions {
  */
 export class PostgresJobs extends Jobs {
   readonly #pool: Pool;
+  readonly #own: TenantDatabase;
   readonly #codec: PayloadCodec;
   readonly #bodies: LargeBodies;
   readonly #announced: GroupCommit<Required<Arriving>, Insertion>;
@@ -66,9 +75,10 @@ export class PostgresJobs extends Jobs {
   readonly #starts: GroupCommit<JobName, void>;
   #arrivals = 0;
 
-  constructor({ pool, codec, bodies }: PostgresJobsOptions) {
+  constructor({ pool, own, codec, bodies }: PostgresJobsOptions) {
     super();
     this.#pool = pool;
+    this.#own = own;
     this.#codec = codec;
     this.#bodies = bodies;
     const keyed = { pool, keyOf: keyOfArriving, bytesOf: bytesOfArriving };
@@ -129,7 +139,7 @@ export class PostgresJobs extends Jobs {
   }
 
   async find({ tenant, id }: JobName): Promise<JobView | null> {
-    const row = await findJob(this.#pool, tenant, id);
+    const row = await findJob(this.#own, tenant, id);
     if (row === null) return null;
     const record = this.#record(tenant, row);
     return jobView({ ...record, answerJson: await this.#wholeAnswer(tenant, record.answerJson) });
@@ -137,7 +147,8 @@ export class PostgresJobs extends Jobs {
 
   async findStanding({ tenant, id }: JobName): Promise<StandingJobRow | null> {
     const names = [{ tenant, id, idempotencyKey: null }];
-    const [row] = await findStandingJobs(this.#pool, names);
+    const { rows } = await this.#own.query<StandingRow>(tenant, standingJobsQuery(names));
+    const [row] = rows;
     return row === undefined ? null : this.#standing(row);
   }
 
@@ -147,7 +158,7 @@ export class PostgresJobs extends Jobs {
   }
 
   async list(tenant: TenantId, query: ListQuery): Promise<JobView[]> {
-    const rows = await listJobs(this.#pool, tenant, query);
+    const rows = await listJobs(this.#own, tenant, query);
     return rows.map((row) => jobView(this.#record(tenant, row)));
   }
 
