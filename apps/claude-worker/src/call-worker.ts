@@ -1,5 +1,5 @@
 import type { OutgoingMessage, PayloadCodec } from '@millrace/contracts';
-import { Outbox, type Pool } from '@millrace/postgres';
+import { DayKeeper, Outbox, type Pool } from '@millrace/postgres';
 import { type Logger, type Metrics, names } from '@millrace/runtime';
 import { WorkQueue } from '@millrace/work';
 
@@ -53,6 +53,7 @@ export class CallWorker {
   readonly queue: WorkQueue<Call, CallOutcome>;
   readonly #options: CallWorkerOptions;
   readonly #outbox: Outbox;
+  readonly #days: DayKeeper;
   readonly #deltas: DeltaTeller;
   readonly #running: RunningCalls;
   #lookTimer: NodeJS.Timeout | undefined;
@@ -69,6 +70,12 @@ export class CallWorker {
       schema: 'worker',
       publish: options.publish,
       onError: (error) => log.warn({ error }, 'the outbox keeps messages for the next sweep'),
+    });
+    this.#days = new DayKeeper({
+      pool,
+      schema: 'worker',
+      onDropped: (dropped) => log.info(dropped, 'days were dropped'),
+      onError: (error) => log.warn({ error }, 'days are kept again in an hour'),
     });
     this.#deltas = new DeltaTeller({
       publish: options.publishProgress,
@@ -110,6 +117,7 @@ export class CallWorker {
   async start(): Promise<void> {
     this.#running.start();
     this.#outbox.start();
+    this.#days.start();
     await this.queue.start();
     this.#lookTimer = setInterval(() => void this.#look(), lookEveryMs);
     this.#showInFlight();
@@ -123,6 +131,7 @@ export class CallWorker {
     await this.queue.stop({ deadlineMs: stopMs - reserveMs, settleMs });
     this.#running.stop();
     await this.#deltas.stop();
+    await this.#days.stop();
     await this.ledger.close();
     await this.#outbox.stop();
   }

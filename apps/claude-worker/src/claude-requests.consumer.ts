@@ -2,6 +2,7 @@ import {
   assertNever,
   type ClaudeCancelRequested,
   type ClaudeRequested,
+  jobDayOf,
   type OutgoingMessage,
   topics,
 } from '@millrace/contracts';
@@ -209,6 +210,7 @@ function cancelOf(record: Record | CancelRecord): CallCancel {
     id: callKey(tenant, callId),
     tenant,
     callId,
+    day: jobDayOf(reply.created_at),
     session: sessionId === undefined || seq === undefined ? null : { sessionId, seq },
     reply,
     origin: {

@@ -70,6 +70,7 @@ export class DeltaTeller {
       job_id: call.callId,
       status: 'running',
       attempt: call.attempt,
+      created_at: call.reply.created_at,
       at: at.toISOString(),
     };
     const id = `${call.tenant}:${call.callId}:${call.attempt}:running`;

@@ -1,4 +1,4 @@
-import { topics, type JobFinished } from '@millrace/contracts';
+import { jobDayOf, topics, type JobFinished } from '@millrace/contracts';
 import { Step, type EventRecord, type StepResult } from '@millrace/kafka';
 import { BadRowError } from '@millrace/postgres';
 import { Logger, Metrics, names, type Counter, type Histogram } from '@millrace/runtime';
@@ -65,6 +65,7 @@ function endOf(finished: JobFinished): JobEnd {
   return {
     tenant: finished.tenant,
     id: finished.job_id,
+    day: jobDayOf(finished.created_at),
     status: finished.status,
     finishedAt: finished.finished_at,
     outcomeJson: JSON.stringify(outcome),

@@ -191,13 +191,24 @@ async function submitRecord(
   await producer.send({ topic, messages: [{ key: 'k', value, headers, partition: 0 }] });
 }
 
+/** A runner copies the time of acceptance from the request. */
+async function acceptanceOf(topic: Topic, jobId: string): Promise<{ created_at?: string }> {
+  if (topic === topics.claudeDeltas) return {};
+  const { rows } = await admin.query<{ created_at: Date }>(
+    `SELECT created_at FROM ingest.jobs WHERE tenant = 'default' AND id = $1`,
+    [jobId],
+  );
+  const [row] = rows;
+  return row === undefined ? {} : { created_at: row.created_at.toISOString() };
+}
+
 async function publish(
   topic: Topic,
   o: { type: string; id: string; key: string; data: object; times?: number },
 ): Promise<void> {
   const message = {
     key: o.key,
-    value: JSON.stringify(o.data),
+    value: JSON.stringify({ ...o.data, ...(await acceptanceOf(topic, o.key)) }),
     headers: {
       [cloudEventHeaders.id]: o.id,
       [cloudEventHeaders.source]: '/millrace/claude-worker',
@@ -759,7 +770,7 @@ describe('jobs.finished.v1 and jobs.progressed.v1', () => {
       stand_in: true,
     });
     const consumer = app.get(FinishedJobsConsumer);
-    const data = endOf(body.id, { status: 'failed' });
+    const data = endOf(body.id, { status: 'failed', created_at: body.created_at });
     const record = { topic: '', partition: 0, offset: '0', key: null, timestampMs: 0, id: '' };
     const context = {} as never;
     await consumer.end([{ ...record, type: '', headers: {}, data, context }]);

@@ -1,7 +1,14 @@
 import { PayloadCodec, topics } from '@millrace/contracts';
 import { checkUrl } from '@millrace/egress';
 import { KafkaModule, Publisher } from '@millrace/kafka';
-import { Blobs, Outbox, TenantDatabase, createPool, type Pool } from '@millrace/postgres';
+import {
+  Blobs,
+  DayKeeper,
+  Outbox,
+  TenantDatabase,
+  createPool,
+  type Pool,
+} from '@millrace/postgres';
 import { Health, Logger } from '@millrace/runtime';
 import {
   Module,
@@ -82,6 +89,7 @@ export class IngestModule
     private readonly outbox: Outbox,
     private readonly tails: KafkaTails,
     private readonly purge: BlobPurge,
+    private readonly days: DayKeeper,
     private readonly closing: PoolClosing,
     private readonly log: Logger,
   ) {}
@@ -114,6 +122,7 @@ export class IngestModule
   onApplicationBootstrap(): void {
     this.outbox.start();
     this.purge.start();
+    this.days.start();
     this.tails.start().catch((error: unknown) => {
       this.log.error({ error }, 'event streams will only show the ends of jobs');
     });
@@ -121,6 +130,7 @@ export class IngestModule
 
   async onModuleDestroy(): Promise<void> {
     this.purge.stop();
+    await this.days.stop();
     await this.tails.stop();
   }
 
@@ -173,6 +183,17 @@ function databaseAdapters(config: IngestConfig): Provider[] {
       provide: TenantDatabase,
       inject: [apiPool],
       useFactory: (pool: Pool) => new TenantDatabase(pool),
+    },
+    {
+      provide: DayKeeper,
+      inject: [ingestPool, Logger],
+      useFactory: (pool: Pool, log: Logger) =>
+        new DayKeeper({
+          pool,
+          schema: 'ingest',
+          onDropped: (dropped) => log.info(dropped, 'days were dropped'),
+          onError: (error) => log.warn({ error }, 'days are kept again in an hour'),
+        }),
     },
     {
       provide: PoolClosing,

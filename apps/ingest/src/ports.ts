@@ -22,6 +22,12 @@ export interface JobName {
   readonly id: JobId;
 }
 
+/** A job's name and the day that its rows are kept under, as its events tell it. */
+export interface JobPlace extends JobName {
+  /** `YYYY-MM-DD`. */
+  readonly day: string;
+}
+
 /** Makes the message of a job's first event, once the commit has given its place in a session. */
 export type Announce = (seq: number | null) => OutgoingMessage;
 
@@ -54,7 +60,7 @@ export type Insertion =
   | { readonly kind: 'standing'; readonly row: StandingJobRow };
 
 /** A job's end, as its terminal event tells it. Bodies are JSON texts; the store encodes them. */
-export interface JobEnd extends JobName {
+export interface JobEnd extends JobPlace {
   readonly status: TerminalStatus;
   readonly finishedAt: string;
   readonly outcomeJson: string;
@@ -74,7 +80,7 @@ export abstract class Jobs {
   /** The same for Kafka records, whose log is their outbox: one outcome per job. */
   abstract insertRecorded(jobs: readonly NewJob[]): Promise<PromiseSettledResult<Insertion>[]>;
   abstract finish(ends: readonly JobEnd[]): Promise<PromiseSettledResult<EndResult>[]>;
-  abstract start(started: readonly JobName[]): Promise<PromiseSettledResult<void>[]>;
+  abstract start(started: readonly JobPlace[]): Promise<PromiseSettledResult<void>[]>;
   abstract find(name: JobName): Promise<JobView | null>;
   /** The row with what it published first. */
   abstract findStanding(name: JobName): Promise<StandingJobRow | null>;

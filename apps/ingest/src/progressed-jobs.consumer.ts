@@ -1,4 +1,4 @@
-import { topics, type JobProgressed } from '@millrace/contracts';
+import { jobDayOf, topics, type JobProgressed } from '@millrace/contracts';
 import { Step, type EventRecord, type StepResult } from '@millrace/kafka';
 import { Controller } from '@nestjs/common';
 
@@ -13,7 +13,11 @@ export class ProgressedJobsConsumer {
 
   @Step(topics.jobsProgressed)
   async start(records: readonly ProgressedRecord[]): Promise<StepResult<ProgressedRecord>> {
-    const started = records.map(({ data }) => ({ tenant: data.tenant, id: data.job_id }));
+    const started = records.map(({ data }) => ({
+      tenant: data.tenant,
+      id: data.job_id,
+      day: jobDayOf(data.created_at),
+    }));
     for (const result of await this.jobs.start(started)) {
       if (result.status === 'rejected') throw result.reason;
     }

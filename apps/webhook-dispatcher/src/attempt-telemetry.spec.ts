@@ -14,6 +14,7 @@ import type { Attempt, Outcome } from './core/outcome.ts';
 const traceId = '0af7651916cd43dd8448eb211c80319c';
 const delivery: Delivery = {
   id: 'msg_1',
+  day: '2026-11-23',
   tenant: 'default',
   jobId: 'job-1',
   url: 'https://example.com/hook?token=hush',

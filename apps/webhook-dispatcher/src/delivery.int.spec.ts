@@ -409,10 +409,10 @@ describe('a delivery', () => {
 
   it.each([20, 1_500])('is claimed in turn beside %i of another origin', async (backlog) => {
     await pool.query(
-      `INSERT INTO dispatcher.deliveries (id, tenant, job_id, url, origin, body, state, not_before,
-         record_topic, record_partition, record_offset, record_headers)
-       SELECT origin || n, 't', 'j', 'u', origin, '', 'waiting', now() + later * interval '1 min',
-         'r', 0, 0, '{}'
+      `INSERT INTO dispatcher.deliveries (id, day, tenant, job_id, url, origin, body, state,
+         not_before, record_topic, record_partition, record_offset, record_headers)
+       SELECT origin || n, current_date, 't', 'j', 'u', origin, '', 'waiting',
+         now() + later * interval '1 min', 'r', 0, 0, '{}'
        FROM (VALUES ('long', $1::int, -1), ('full', 5, -1), ('later', 5, 1))
          AS lane (origin, rows, later), generate_series(1, rows) AS n`,
       [backlog],

@@ -1,5 +1,5 @@
 import type { EgressClient } from '@millrace/egress';
-import type { Outbox, Pool } from '@millrace/postgres';
+import type { DayKeeper, Outbox, Pool } from '@millrace/postgres';
 import { names, type Health, type Metrics } from '@millrace/runtime';
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 
@@ -10,6 +10,7 @@ export interface DispatcherParts {
   readonly pool: Pool;
   readonly queue: DeliveryQueue;
   readonly outbox: Outbox;
+  readonly days: DayKeeper;
   readonly deliveries: PostgresDeliveries;
   readonly courier: EgressClient;
   readonly health: Health;
@@ -32,20 +33,22 @@ export class DispatcherLife implements OnModuleInit, OnModuleDestroy {
   constructor(private readonly parts: DispatcherParts) {}
 
   async onModuleInit(): Promise<void> {
-    const { health, outbox, pool, queue } = this.parts;
+    const { days, health, outbox, pool, queue } = this.parts;
     health.addCheck('postgres', async () => void (await pool.query('SELECT')));
     health.addInfo('deliveries', () => ({ in_flight: queue.inFlight }));
     await queue.start();
     outbox.start();
+    days.start();
     this.measuring = setInterval(() => void this.measure(), measureEveryMs);
     this.measuring.unref();
   }
 
   async onModuleDestroy(): Promise<void> {
-    const { courier, deliveries, outbox, pool, queue, shutdownMs } = this.parts;
+    const { courier, days, deliveries, outbox, pool, queue, shutdownMs } = this.parts;
     clearInterval(this.measuring);
     await queue.stop({ deadlineMs: shutdownMs * drainShare });
     await outbox.stop();
+    await days.stop();
     await deliveries.close();
     await courier.close();
     await pool.end();

@@ -1,7 +1,7 @@
 import { PayloadCodec } from '@millrace/contracts';
 import { EgressClient } from '@millrace/egress';
 import { KafkaModule, Publisher } from '@millrace/kafka';
-import { createPool, Outbox, type Pool } from '@millrace/postgres';
+import { createPool, DayKeeper, Outbox, type Pool } from '@millrace/postgres';
 import { Health, Logger, Metrics } from '@millrace/runtime';
 import { WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
@@ -75,6 +75,17 @@ function stateProviders(config: Config): Provider[] {
           onError: (error) => log.warn({ error }, 'dead letters wait in the outbox'),
         }),
     },
+    {
+      provide: DayKeeper,
+      inject: [poolToken, Logger],
+      useFactory: (pool: Pool, log: Logger) =>
+        new DayKeeper({
+          pool,
+          schema: 'dispatcher',
+          onDropped: (dropped) => log.info(dropped, 'days were dropped'),
+          onError: (error) => log.warn({ error }, 'days are kept again in an hour'),
+        }),
+    },
   ];
 }
 
@@ -134,6 +145,7 @@ function lifeProvider(config: Config): Provider {
       poolToken,
       WorkQueue,
       Outbox,
+      DayKeeper,
       PostgresDeliveries,
       EgressClient,
       Health,
@@ -143,6 +155,7 @@ function lifeProvider(config: Config): Provider {
       pool: Pool,
       queue: DeliveryQueue,
       outbox: Outbox,
+      days: DayKeeper,
       deliveries: PostgresDeliveries,
       courier: EgressClient,
       health: Health,
@@ -152,6 +165,7 @@ function lifeProvider(config: Config): Provider {
         pool,
         queue,
         outbox,
+        days,
         deliveries,
         courier,
         health,

@@ -124,6 +124,7 @@ export const jobProgressedSchema = z
     job_id: jobIdSchema,
     status: z.literal('running'),
     attempt: z.int().positive(),
+    created_at: z.iso.datetime(),
     at: z.iso.datetime(),
   })
   .meta({ id: 'JobProgressed' });

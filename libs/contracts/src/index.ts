@@ -3,6 +3,7 @@ export * from './dead-letters.ts';
 export * from './errors.ts';
 export * from './headers.ts';
 export * from './ids.ts';
+export * from './job-day.ts';
 export * from './jobs.ts';
 export * from './events.ts';
 export * from './limits.ts';

@@ -3,6 +3,7 @@ export { arrayQuery, type ArrayQuery } from './array-query.ts';
 export * from './bad-row-error.ts';
 export * from './blobs.ts';
 export { isConnectionLost } from './connection-lost.ts';
+export * from './day-keeper.ts';
 export * from './group-commit.ts';
 export * from './migrate.ts';
 export * from './outbox.ts';

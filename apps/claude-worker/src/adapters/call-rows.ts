@@ -14,6 +14,7 @@ import { type Call, callKey, laneOfRank } from '../core/call.ts';
 const callRowSchema = z.object({
   tenant: tenantIdSchema,
   call_id: jobIdSchema,
+  day: z.string(),
   lane: z.int(),
   session_id: sessionIdSchema.nullable(),
   session_seq: z.int().nullable(),
@@ -74,6 +75,7 @@ export function callOfRow(codec: PayloadCodec, row: unknown): Call {
     id: callKey(tenant, callId),
     tenant,
     callId,
+    day: read.day,
     lane: laneOfRank(read.lane),
     session: sessionId === null || seq === null ? null : { sessionId, seq },
     stream: read.stream,

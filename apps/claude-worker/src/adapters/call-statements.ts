@@ -31,45 +31,47 @@ WITH input AS (
         AND o.state IN ('QUEUED', 'DISPATCHED')))) AS dispatched
   FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::int[], $6::boolean[],
     $7::text[], $8::bytea[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
-    $14::boolean[])
+    $14::date[], $15::boolean[])
     AS i (tenant, call_id, lane, session_id, session_seq, stream, model, params, params_ref,
-      reply, origin, traceparent, tracestate, claim)
+      reply, origin, traceparent, tracestate, day, claim)
 )
-INSERT INTO worker.calls (tenant, call_id, lane, session_id, session_seq, stream, model, params,
-  params_ref, reply, origin, traceparent, tracestate, state, owner, attempt, dispatched_at)
-SELECT tenant, call_id, lane, session_id, session_seq, stream, model, params, params_ref,
+INSERT INTO worker.calls (tenant, call_id, day, lane, session_id, session_seq, stream, model,
+  params, params_ref, reply, origin, traceparent, tracestate, state, owner, attempt, dispatched_at)
+SELECT tenant, call_id, day, lane, session_id, session_seq, stream, model, params, params_ref,
   reply, origin, traceparent, tracestate,
   CASE WHEN dispatched THEN 'DISPATCHED' ELSE 'QUEUED' END,
-  CASE WHEN dispatched THEN $15::text END,
+  CASE WHEN dispatched THEN $16::text END,
   dispatched::int,
   CASE WHEN dispatched THEN now() END
 FROM input
-ON CONFLICT (tenant, call_id) DO NOTHING
+ON CONFLICT (tenant, call_id, day) DO NOTHING
 RETURNING tenant, call_id, dispatched_at`;
 
 /** A statement of its own: the insert's snapshot does not see a row that just beat it. */
 export const findExistingCalls = `
 SELECT tenant, call_id, completion_type, completion, finished_at
 FROM worker.calls
-WHERE (tenant, call_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`;
+WHERE (tenant, call_id, day) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::date[]))
+  AND day BETWEEN $4::date AND $5::date`;
 
 /** All that a run needs of a row `c`. */
 const callColumns = `
-  c.tenant, c.call_id, c.lane, c.session_id, c.session_seq, c.stream, c.params, c.params_ref,
-  c.reply, c.origin, c.traceparent, c.tracestate, c.owner, c.attempt, c.failures,
+  c.tenant, c.call_id, c.day::text, c.lane, c.session_id, c.session_seq, c.stream, c.params,
+  c.params_ref, c.reply, c.origin, c.traceparent, c.tracestate, c.owner, c.attempt, c.failures,
   c.redispatches, c.cancel_requested, c.created_at, c.dispatched_at,
   CASE WHEN c.attempt > 1 THEN (
     SELECT json_agg(json_build_object('number', a.number, 'outcome', a.outcome, 'code', a.code,
       'http_status', a.http_status, 'request_id', a.request_id,
       'started_at_ms', extract(epoch FROM a.started_at) * 1000,
       'ended_at_ms', extract(epoch FROM a.ended_at) * 1000) ORDER BY a.number)
-    FROM worker.attempts a WHERE a.tenant = c.tenant AND a.call_id = c.call_id
+    FROM worker.attempts a
+    WHERE a.tenant = c.tenant AND a.call_id = c.call_id AND a.day = c.day
   ) END AS closed_attempts`;
 
 /** Takes what is due, by lane and age. S1, S4 */
 export const claimCalls = `
 WITH due AS (
-  SELECT c.tenant, c.call_id
+  SELECT c.tenant, c.call_id, c.day
   FROM worker.calls c
   WHERE c.state = 'QUEUED' AND c.not_before <= now()
     AND (c.session_id IS NULL OR (
@@ -86,7 +88,7 @@ WITH due AS (
 UPDATE worker.calls c
 SET state = 'DISPATCHED', owner = $1::text, attempt = c.attempt + 1, dispatched_at = now()
 FROM due
-WHERE c.tenant = due.tenant AND c.call_id = due.call_id
+WHERE c.tenant = due.tenant AND c.call_id = due.call_id AND c.day = due.day
 RETURNING ${callColumns}`;
 
 export const nextDue = `
@@ -105,15 +107,15 @@ WHERE state = 'DISPATCHED' AND owner = $1::text AND cancel_requested`;
 
 /** Rows of calls whose cancel came before their request: they end without ever being run. */
 export const insertTombstones = `
-INSERT INTO worker.calls (tenant, call_id, lane, session_id, session_seq, stream, reply, origin,
-  traceparent, tracestate, state, cancel_requested)
-SELECT tenant, call_id, 1, session_id, session_seq, false, reply, origin, traceparent, tracestate,
-  'QUEUED', true
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::bytea[], $6::bytea[], $7::text[],
-  $8::text[])
-  AS i (tenant, call_id, session_id, session_seq, reply, origin, traceparent, tracestate)
+INSERT INTO worker.calls (tenant, call_id, day, lane, session_id, session_seq, stream, reply,
+  origin, traceparent, tracestate, state, cancel_requested)
+SELECT tenant, call_id, day, 1, session_id, session_seq, false, reply, origin, traceparent,
+  tracestate, 'QUEUED', true
+FROM unnest($1::text[], $2::text[], $3::date[], $4::text[], $5::int[], $6::bytea[], $7::bytea[],
+  $8::text[], $9::text[])
+  AS i (tenant, call_id, day, session_id, session_seq, reply, origin, traceparent, tracestate)
 ORDER BY tenant, call_id
-ON CONFLICT (tenant, call_id) DO NOTHING`;
+ON CONFLICT (tenant, call_id, day) DO NOTHING`;
 
 /**
  * Asks for calls to be cancelled. Their runs hear of it by the heartbeat. Those that wait are taken
@@ -122,10 +124,11 @@ ON CONFLICT (tenant, call_id) DO NOTHING`;
  */
 export const requestCancel = `
 WITH asked AS (
-  SELECT c.tenant, c.call_id, c.state = 'QUEUED' AND c.session_id IS NULL AS taken
-  FROM worker.calls c JOIN unnest($1::text[], $2::text[]) AS i (tenant, call_id)
-    USING (tenant, call_id)
-  WHERE c.state IN ('QUEUED', 'DISPATCHED')
+  SELECT c.tenant, c.call_id, c.day, c.state = 'QUEUED' AND c.session_id IS NULL AS taken
+  FROM worker.calls c
+    JOIN unnest($1::text[], $2::text[], $3::date[]) AS i (tenant, call_id, day)
+    USING (tenant, call_id, day)
+  WHERE c.state IN ('QUEUED', 'DISPATCHED') AND c.day BETWEEN $4::date AND $5::date
   ORDER BY c.tenant, c.call_id
   FOR NO KEY UPDATE OF c
 ), flagged AS (
@@ -133,11 +136,12 @@ WITH asked AS (
   SET cancel_requested = true,
     not_before = CASE WHEN c.state = 'QUEUED' THEN now() ELSE c.not_before END,
     state = CASE WHEN asked.taken THEN 'DISPATCHED' ELSE c.state END,
-    owner = CASE WHEN asked.taken THEN $3::text ELSE c.owner END,
+    owner = CASE WHEN asked.taken THEN $6::text ELSE c.owner END,
     attempt = c.attempt + asked.taken::int,
     dispatched_at = CASE WHEN asked.taken THEN now() ELSE c.dispatched_at END
   FROM asked
-  WHERE c.tenant = asked.tenant AND c.call_id = asked.call_id
+  WHERE c.tenant = asked.tenant AND c.call_id = asked.call_id AND c.day = asked.day
+    AND c.day BETWEEN $4::date AND $5::date
   RETURNING asked.taken, ${callColumns}
 )
 SELECT * FROM flagged WHERE taken`;
@@ -192,13 +196,14 @@ const settled = `settled AS (
   FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[],
     $7::int[], $8::int[], $9::float8[], $10::float8[], $11::text[], $12::text[], $13::int[],
     $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::bytea[], $19::bytea[],
-    $20::text[], $21::int[], $22::bytea[])
+    $20::text[], $21::int[], $22::bytea[], $23::date[])
     AS i (tenant, call_id, owner, attempt, state, next_attempt, failures, redispatches, delay_ms,
       ended_ms, outcome, code, http_status, request_id, completion_type, message_id,
-      headers, completion, message, session_id, session_seq, turn)
-  WHERE c.tenant = i.tenant AND c.call_id = i.call_id
+      headers, completion, message, session_id, session_seq, turn, day)
+  WHERE c.tenant = i.tenant AND c.call_id = i.call_id AND c.day = i.day
+    AND c.day BETWEEN $24::date AND $25::date
     AND (c.state, c.owner, c.attempt) IS NOT DISTINCT FROM ('DISPATCHED', i.owner, i.attempt)
-  RETURNING c.tenant, c.call_id, c.dispatched_at, i.attempt AS number, i.ended_ms, i.outcome,
+  RETURNING c.tenant, c.call_id, c.day, c.dispatched_at, i.attempt AS number, i.ended_ms, i.outcome,
     i.code, i.http_status, i.request_id, i.message_id, i.headers,
     i.completion IS NOT NULL AS ended, coalesce(i.message, i.completion) AS message,
     i.session_id, i.session_seq, i.turn
@@ -206,14 +211,14 @@ const settled = `settled AS (
 
 const told = `told AS (
   INSERT INTO worker.outbox (id, topic, key, headers, value)
-  SELECT message_id, $23::text, call_id, headers, message FROM settled WHERE ended
+  SELECT message_id, $26::text, call_id, headers, message FROM settled WHERE ended
   ON CONFLICT (id) DO NOTHING
 )`;
 
 const closed = `closed AS (
-  INSERT INTO worker.attempts (tenant, call_id, number, outcome, code, http_status, request_id,
+  INSERT INTO worker.attempts (tenant, call_id, day, number, outcome, code, http_status, request_id,
     started_at, ended_at)
-  SELECT tenant, call_id, number, outcome, code, http_status, request_id,
+  SELECT tenant, call_id, day, number, outcome, code, http_status, request_id,
     dispatched_at, greatest(to_timestamp(ended_ms / 1000), dispatched_at)
   FROM settled WHERE NOT ended AND outcome IS NOT NULL
 )`;
@@ -221,8 +226,8 @@ const closed = `closed AS (
 const dead = `dead AS (
   INSERT INTO worker.outbox (id, topic, key, headers, value)
   SELECT d.id, d.topic, d.key, d.headers, d.value
-  FROM unnest($24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::jsonb[],
-    $30::bytea[]) AS d (tenant, call_id, id, topic, key, headers, value)
+  FROM unnest($27::text[], $28::text[], $29::text[], $30::text[], $31::text[], $32::jsonb[],
+    $33::bytea[]) AS d (tenant, call_id, id, topic, key, headers, value)
   JOIN settled s USING (tenant, call_id)
   ON CONFLICT (id) DO NOTHING
 )`;
@@ -252,13 +257,14 @@ export const noteUnsettled = `
 WITH unsettled AS (
   SELECT i.*, EXISTS (
       SELECT FROM worker.calls c
-      WHERE c.tenant = i.tenant AND c.call_id = i.call_id
+      WHERE c.tenant = i.tenant AND c.call_id = i.call_id AND c.day = i.day
         AND c.state = i.state AND c.attempt = i.attempt
         AND c.request_id IS NOT DISTINCT FROM i.request_id
         AND c.finished_at = to_timestamp(i.ended_ms / 1000)) AS before
   FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::float8[], $7::int[],
-    $8::text[], $9::text[], $10::jsonb[])
-    AS i (tenant, call_id, owner, attempt, state, ended_ms, http_status, request_id, model, usage)
+    $8::text[], $9::text[], $10::jsonb[], $11::date[])
+    AS i (tenant, call_id, owner, attempt, state, ended_ms, http_status, request_id, model, usage,
+      day)
 ), late AS (
   INSERT INTO worker.late_usage (tenant, call_id, attempt, owner, http_status, request_id, model,
     usage)

@@ -1,4 +1,10 @@
-import { assertNever, outgoingMessageId, PayloadCodec, topics } from '@millrace/contracts';
+import {
+  assertNever,
+  daysAround,
+  outgoingMessageId,
+  PayloadCodec,
+  topics,
+} from '@millrace/contracts';
 import {
   arrayQuery,
   GroupCommit,
@@ -75,6 +81,8 @@ export class PostgresCallLedger extends CallLedger {
     const { rows } = await this.#pool.query<ExistingRow>(sql.findExistingCalls, [
       calls.map(({ tenant }) => tenant),
       calls.map(({ callId }) => callId),
+      calls.map(({ day }) => day),
+      ...daysAround(calls.map(({ day }) => day)),
     ]);
     return rows.map((row) => this.#existing(row));
   }
@@ -111,9 +119,11 @@ export class PostgresCallLedger extends CallLedger {
   async requestCancel(cancels: readonly CallCancel[], owner: string): Promise<Call[]> {
     const encode = (tenant: string, body: unknown): Buffer =>
       encodeBody(this.#codec, tenant, body);
+    const days = cancels.map(({ day }) => day);
     const names = [
       cancels.map(({ tenant }) => tenant),
       cancels.map(({ callId }) => callId),
+      days,
     ];
     const tombstones = [
       ...names,
@@ -127,7 +137,7 @@ export class PostgresCallLedger extends CallLedger {
     await this.#pool.query(arrayQuery({ text: sql.insertTombstones, values: tombstones }));
     // A statement of its own: the insert's snapshot does not see a row that just beat it.
     const { rows } = await this.#pool.query(
-      arrayQuery({ text: sql.requestCancel, values: [...names, owner] }),
+      arrayQuery({ text: sql.requestCancel, values: [...names, ...daysAround(days), owner] }),
     );
     return rows.map((row) => callOfRow(this.#codec, row));
   }
@@ -204,6 +214,7 @@ export class PostgresCallLedger extends CallLedger {
       requests.map(({ tenant, origin }) => encode(tenant, origin)),
       requests.map(({ traceparent }) => traceparent),
       requests.map(({ tracestate }) => tracestate),
+      requests.map(({ day }) => day),
     ];
   }
 
@@ -212,6 +223,7 @@ export class PostgresCallLedger extends CallLedger {
     entries: readonly LedgerEntry[],
   ): Promise<('settled' | 'lost')[]> {
     const needs = needsOf(entries);
+    const days = entries.map(({ call }) => call.day);
     const { rows } = await client.query<CallIdRow>(
       arrayQuery({
         name: `worker_settle_calls_${Object.values(needs).map(Number).join('')}`,
@@ -219,6 +231,8 @@ export class PostgresCallLedger extends CallLedger {
         values: [
           ...attemptColumns(entries),
           ...this.#endColumns(entries),
+          days,
+          ...daysAround(days),
           topics.jobsFinished.name,
           ...(needs.deadLetters ? deadLetterColumns(entries) : []),
         ],
@@ -382,6 +396,7 @@ function unsettledColumns(entries: readonly LedgerEntry[]): unknown[] {
     entries.map(({ attempt }) => attempt?.source.requestId ?? null),
     entries.map(({ model }) => model),
     entries.map(({ usage }) => (usage === null ? null : JSON.stringify(usage))),
+    entries.map(({ call }) => call.day),
   ];
 }
 

@@ -24,6 +24,8 @@ export interface CallRequest {
   readonly id: string;
   readonly tenant: TenantId;
   readonly callId: JobId;
+  /** `YYYY-MM-DD`: the day that the job's rows are kept under. */
+  readonly day: string;
   readonly lane: Lane;
   readonly session: SessionTurn | null;
   readonly stream: boolean;
@@ -38,7 +40,7 @@ export interface CallRequest {
 }
 
 /** What a call is found by. */
-export type CallName = Pick<CallRequest, 'id' | 'tenant' | 'callId'>;
+export type CallName = Pick<CallRequest, 'id' | 'tenant' | 'callId' | 'day'>;
 
 /** A wish to end a call, with what the end tells when it comes before the call's request. */
 export type CallCancel = CallName &

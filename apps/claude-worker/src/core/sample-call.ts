@@ -7,6 +7,7 @@ export const sampleCallRequest: CallRequest = {
   id: 'default/job-1',
   tenant: tenantIdSchema.parse('default'),
   callId: jobIdSchema.parse('job-1'),
+  day: '2026-11-23',
   lane: 'standard',
   session: null,
   stream: false,

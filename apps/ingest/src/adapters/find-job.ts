@@ -17,9 +17,10 @@ export interface JobRow {
 }
 
 const text = `
-SELECT id, type, status, lane, session_id, model, created_at, finished_at, traceparent, metadata,
-  outcome, answer
-FROM ingest.jobs WHERE tenant = $1 AND id = $2`;
+SELECT jobs.id, type, status, lane, session_id, model, created_at, finished_at, traceparent,
+  metadata, outcome, answer
+FROM ingest.job_keys AS keys JOIN ingest.jobs USING (tenant, id, day)
+WHERE keys.tenant = $1 AND keys.id = $2`;
 
 /** The row of the tenant's job, or null. */
 

@@ -25,16 +25,20 @@ export interface JobNames {
   readonly idempotencyKey: string | null;
 }
 
-const fields = `tenant, jobs.id, jobs.idempotency_key, type, status, lane, jobs.session_id, model,
-  request_hash, refused, first_event, traceparent, created_at`;
+const fields = `jobs.tenant, jobs.id, jobs.idempotency_key, type, status, lane, jobs.session_id,
+  model, request_hash, refused, first_event, traceparent, created_at`;
 
 const text = `
 WITH input AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS input(tenant, id, idempotency_key)
 ), standing AS (
-  SELECT ${fields} FROM input JOIN ingest.jobs USING (tenant, id)
+  SELECT ${fields}
+  FROM input JOIN ingest.job_keys AS keys USING (tenant, id)
+    JOIN ingest.jobs USING (tenant, id, day)
   UNION ALL
-  SELECT ${fields} FROM input JOIN ingest.jobs USING (tenant, idempotency_key)
+  SELECT ${fields}
+  FROM input JOIN ingest.job_keys AS keys USING (tenant, idempotency_key)
+    JOIN ingest.jobs ON (jobs.tenant, jobs.id, jobs.day) = (keys.tenant, keys.id, keys.day)
 )
 SELECT standing.*, turns.seq
 FROM standing LEFT JOIN ingest.session_turns AS turns

@@ -1,4 +1,4 @@
-import type { PayloadCodec } from '@millrace/contracts';
+import { daysAround, type PayloadCodec } from '@millrace/contracts';
 import { arrayQuery, type PoolClient } from '@millrace/postgres';
 
 import type { EndResult, JobEnd } from '../ports.ts';
@@ -13,18 +13,20 @@ interface LockedRow {
 const text = `
 WITH input AS (
   SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[]
-  ) AS input(tenant, id, status, finished_at, outcome, answer)
+    $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::date[]
+  ) AS input(tenant, id, status, finished_at, outcome, answer, day)
 ), locked AS (
-  SELECT tenant, id, jobs.status FROM input JOIN ingest.jobs USING (tenant, id)
+  SELECT tenant, id, day, jobs.status FROM input JOIN ingest.jobs USING (tenant, id, day)
+  WHERE day BETWEEN $8::date AND $9::date
   ORDER BY tenant, id
   FOR NO KEY UPDATE OF jobs
 ), ended AS (
   UPDATE ingest.jobs SET
     status = input.status, finished_at = input.finished_at,
     outcome = input.outcome, answer = input.answer
-  FROM input JOIN locked USING (tenant, id)
-  WHERE jobs.tenant = input.tenant AND jobs.id = input.id
+  FROM input JOIN locked USING (tenant, id, day)
+  WHERE jobs.tenant = input.tenant AND jobs.id = input.id AND jobs.day = input.day
+    AND jobs.day BETWEEN $8::date AND $9::date
     AND locked.status NOT IN ('succeeded', 'failed', 'cancelled', 'expired')
   RETURNING jobs.tenant, jobs.id
 )
@@ -41,6 +43,7 @@ export async function finishJobs(
     json === null
       ? null
       : codec.encode(Buffer.from(json), { tenant: end.tenant, medium: 'table' });
+  const days = ends.map(({ day }) => day);
   // Not a named statement: a plan made while the table was small would scan it when it is large.
   const values = [
     ends.map(({ tenant }) => tenant),
@@ -49,6 +52,8 @@ export async function finishJobs(
     ends.map(({ finishedAt }) => finishedAt),
     ends.map((end) => body(end, end.outcomeJson)),
     ends.map((end) => body(end, end.answerJson)),
+    days,
+    ...daysAround(days),
   ];
   const { rows } = await client.query<LockedRow>(arrayQuery({ text, values }));
   const ended = new Map(rows.map((row) => [`${row.tenant}/${row.id}`, row.ended]));

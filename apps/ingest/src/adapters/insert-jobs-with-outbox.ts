@@ -3,7 +3,13 @@ import { arrayQuery, outboxColumns, type PoolClient } from '@millrace/postgres';
 
 import type { NewJob } from '../core/new-job.ts';
 import type { InsertedRow } from './insert-jobs.ts';
-import { jobColumnCount, jobColumnNames, jobColumnParameters, jobColumns } from './job-columns.ts';
+import {
+  insertedJobs,
+  jobColumnCount,
+  jobColumnNames,
+  jobColumnParameters,
+  jobColumns,
+} from './job-columns.ts';
 
 /** A job that belongs to no session, with the message that tells of it. */
 export interface AnnouncedJob {
@@ -23,12 +29,7 @@ const text = `
 WITH input AS (
   SELECT * FROM unnest(${jobColumnParameters}, ${messageParameters})
     AS input(${jobColumnNames}, message_id, topic, key, headers, value)
-), inserted AS (
-  INSERT INTO ingest.jobs (${jobColumnNames})
-  SELECT ${jobColumnNames} FROM input
-  ON CONFLICT DO NOTHING
-  RETURNING tenant, id, idempotency_key
-), announced AS (
+), ${insertedJobs}, announced AS (
   INSERT INTO ingest.outbox (id, topic, key, headers, value)
   SELECT message_id, topic, key, headers, value FROM input JOIN inserted USING (tenant, id)
   WHERE inserted.idempotency_key IS NOT DISTINCT FROM input.idempotency_key

@@ -2,7 +2,13 @@ import type { PayloadCodec } from '@millrace/contracts';
 import { arrayQuery, type PoolClient } from '@millrace/postgres';
 
 import type { NewJob } from '../core/new-job.ts';
-import { jobColumnCount, jobColumnNames, jobColumnParameters, jobColumns } from './job-columns.ts';
+import {
+  insertedJobs,
+  jobColumnCount,
+  jobColumnNames,
+  jobColumnParameters,
+  jobColumns,
+} from './job-columns.ts';
 
 /** A job to be inserted, and its place among those that arrived in this process. */
 export interface ArrivedJob {
@@ -29,13 +35,8 @@ const text = `
 WITH input AS (
   SELECT * FROM unnest(${jobColumnParameters}, $${jobColumnCount + 1}::float8[])
     AS input(${jobColumnNames}, arrival)
-), inserted AS (
-  INSERT INTO ingest.jobs (${jobColumnNames})
-  SELECT ${jobColumnNames} FROM input
-  ON CONFLICT DO NOTHING
-  RETURNING tenant, id, idempotency_key, session_id
-), turns AS (
-  SELECT tenant, id, session_id,
+), ${insertedJobs}, turns AS (
+  SELECT tenant, id, session_id, day,
     row_number() OVER (PARTITION BY tenant, session_id ORDER BY input.arrival)::int AS turn
   FROM inserted JOIN input USING (tenant, id, session_id)
   WHERE inserted.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
@@ -47,8 +48,8 @@ WITH input AS (
   ON CONFLICT (tenant, id) DO UPDATE SET last_seq = session.last_seq + excluded.last_seq
   RETURNING tenant, id, last_seq
 ), numbered AS (
-  INSERT INTO ingest.session_turns (tenant, job_id, session_id, seq)
-  SELECT turns.tenant, turns.id, turns.session_id,
+  INSERT INTO ingest.session_turns (tenant, job_id, session_id, day, seq)
+  SELECT turns.tenant, turns.id, turns.session_id, turns.day,
     counted.last_seq - count(*) OVER (PARTITION BY turns.tenant, turns.session_id)::int + turn
   FROM turns JOIN counted ON counted.tenant = turns.tenant AND counted.id = turns.session_id
   RETURNING tenant, job_id, seq

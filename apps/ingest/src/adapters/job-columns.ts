@@ -31,10 +31,30 @@ export const jobColumnCount = columns.length;
 /** Names of the columns, for an INSERT and for its SELECT. */
 export const jobColumnNames = columns.map(([name]) => name).join(', ');
 
+const inputColumnNames = columns.map(([name]) => `input.${name}`).join(', ');
+
 /** The parameters as a list for `unnest(…)`. */
 export const jobColumnParameters = columns
   .map(([, type], index) => `$${index + 1}::${type}[]`)
   .join(', ');
+
+/**
+ * The parts of a statement that take a job in, from a part `input` with the columns: the narrow row
+ * of keys decides, over all days, which jobs are new. The outer statement reads `inserted`.
+ */
+export const insertedJobs = `
+keyed AS (
+  INSERT INTO ingest.job_keys (tenant, id, idempotency_key, day)
+  SELECT tenant, id, idempotency_key, (created_at AT TIME ZONE 'UTC')::date FROM input
+  ON CONFLICT DO NOTHING
+  RETURNING tenant, id, idempotency_key, day
+), inserted AS (
+  INSERT INTO ingest.jobs (day, ${jobColumnNames})
+  SELECT keyed.day, ${inputColumnNames}
+  FROM keyed JOIN input USING (tenant, id)
+  WHERE keyed.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
+  RETURNING tenant, id, idempotency_key, session_id, day
+)`;
 
 /** The rows as parameters: one array per column, bodies encoded for the table. */
 export function jobColumns(jobs: readonly NewJob[], codec: PayloadCodec): unknown[][] {

@@ -27,6 +27,7 @@ import {
   type Insertion,
   type JobEnd,
   type JobName,
+  type JobPlace,
   type JobSubmissionRow,
   type LargeBodies,
   type StandingJobRow,
@@ -72,7 +73,7 @@ export class PostgresJobs extends Jobs {
   readonly #announcedTurns: GroupCommit<Required<Arriving>, Insertion>;
   readonly #recorded: GroupCommit<Arriving, Insertion>;
   readonly #ends: GroupCommit<JobEnd, EndResult>;
-  readonly #starts: GroupCommit<JobName, void>;
+  readonly #starts: GroupCommit<JobPlace, void>;
   #arrivals = 0;
 
   constructor({ pool, own, codec, bodies }: PostgresJobsOptions) {
@@ -108,7 +109,7 @@ export class PostgresJobs extends Jobs {
       bytesOf: (end) => end.outcomeJson.length + (end.answerJson?.length ?? 0),
       commit: (client, ends) => finishJobs(client, ends, codec),
     });
-    this.#starts = new GroupCommit<JobName, void>({
+    this.#starts = new GroupCommit<JobPlace, void>({
       name: 'starts of jobs',
       pool,
       keyOf: keyOfName,
@@ -134,7 +135,7 @@ export class PostgresJobs extends Jobs {
     return this.#ends.submitAll(ends);
   }
 
-  start(started: readonly JobName[]): Promise<PromiseSettledResult<void>[]> {
+  start(started: readonly JobPlace[]): Promise<PromiseSettledResult<void>[]> {
     return this.#starts.submitAll(started);
   }
 

@@ -41,27 +41,29 @@ export const claimSql = `
     LEFT JOIN unnest($3::text[], $4::text[], $5::int[]) AS busy (tenant, origin, room)
       USING (tenant, origin)
   ), due AS (
-    SELECT d.id, d.retry, d.not_before, room.slots, row_number() OVER (
+    SELECT d.id, d.day, d.retry, d.not_before, room.slots, row_number() OVER (
       PARTITION BY room.tenant, room.origin ORDER BY d.retry, d.not_before) AS place
     FROM room CROSS JOIN (VALUES (false), (true)) AS kind (retry) CROSS JOIN LATERAL (
-      SELECT id, retry, not_before FROM dispatcher.deliveries AS d
+      SELECT id, day, retry, not_before FROM dispatcher.deliveries AS d
       WHERE d.state = 'waiting' AND d.tenant = room.tenant AND d.origin = room.origin
         AND d.retry = kind.retry AND d.not_before <= now()
       ORDER BY d.not_before LIMIT room.slots) AS d
   ), picked AS (
-    SELECT id FROM due WHERE place <= slots ORDER BY retry, place, not_before LIMIT $2
+    SELECT id, day FROM due WHERE place <= slots ORDER BY retry, place, not_before LIMIT $2
   ), locked AS (
-    SELECT d.id FROM dispatcher.deliveries AS d
-    WHERE d.id = ANY (ARRAY (SELECT id FROM picked)) AND d.owner IS NULL AND d.ended_at IS NULL
-    ORDER BY d.id FOR UPDATE SKIP LOCKED
+    SELECT d.id, d.day FROM dispatcher.deliveries AS d JOIN picked USING (id, day)
+    WHERE d.owner IS NULL AND d.ended_at IS NULL
+    ORDER BY d.id FOR UPDATE OF d SKIP LOCKED
   )
   UPDATE dispatcher.deliveries AS d SET state = 'sending', owner = $1, not_before = now()
-  FROM locked WHERE d.id = locked.id
-  RETURNING d.id, d.tenant, d.job_id, d.url, d.origin, d.body, d.traceparent, d.tracestate,
-    d.attempts, d.created_at, d.record_topic, d.record_partition, d.record_offset::text`;
+  FROM locked WHERE d.id = locked.id AND d.day = locked.day
+  RETURNING d.id, d.day::text, d.tenant, d.job_id, d.url, d.origin, d.body, d.traceparent,
+    d.tracestate, d.attempts, d.created_at, d.record_topic, d.record_partition,
+    d.record_offset::text`;
 
 export interface DeliveryRow {
   readonly id: string;
+  readonly day: string;
   readonly tenant: string;
   readonly job_id: string;
   readonly url: string;
@@ -80,6 +82,7 @@ export interface DeliveryRow {
 export function deliveryOfRow(row: DeliveryRow, owner: string, codec: PayloadCodec): Delivery {
   return {
     id: row.id,
+    day: row.day,
     tenant: row.tenant,
     jobId: row.job_id,
     url: row.url,

@@ -4,18 +4,18 @@ import type { NewDelivery } from '../core/delivery.ts';
 
 /** A delivery that is there already stays as it is: its event was delivered to us twice. */
 export const insertSql = `
-  INSERT INTO dispatcher.deliveries (id, tenant, job_id, url, origin, body, traceparent, tracestate,
-    owner, state, record_topic, record_partition, record_offset, record_key, record_headers,
-    record_value)
-  SELECT id, tenant, job_id, url, origin, body, traceparent, tracestate,
+  INSERT INTO dispatcher.deliveries (id, day, tenant, job_id, url, origin, body, traceparent,
+    tracestate, owner, state, record_topic, record_partition, record_offset, record_key,
+    record_headers, record_value)
+  SELECT id, day, tenant, job_id, url, origin, body, traceparent, tracestate,
     owner, CASE WHEN owner IS NULL THEN 'waiting' ELSE 'sending' END, topic, partition, "offset",
     key, headers, value
   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
     $7::text[], $8::text[], $9::text[], $10::text[], $11::int[], $12::bigint[], $13::text[],
-    $14::jsonb[], $15::bytea[])
+    $14::jsonb[], $15::bytea[], $16::date[])
     AS new (id, tenant, job_id, url, origin, body, traceparent, tracestate, owner, topic,
-      partition, "offset", key, headers, value)
-  ON CONFLICT (id) DO NOTHING RETURNING id`;
+      partition, "offset", key, headers, value, day)
+  ON CONFLICT (id, day) DO NOTHING RETURNING id`;
 
 /** One array a column, in the order of the statement. */
 export function insertColumns(items: readonly NewDelivery[], codec: PayloadCodec): unknown[][] {
@@ -36,5 +36,6 @@ export function insertColumns(items: readonly NewDelivery[], codec: PayloadCodec
     items.map(({ record }) => JSON.stringify(record.headers)),
     // As it came from Kafka, codec and all: it goes back there, never anywhere else.
     items.map(({ record }) => record.value),
+    items.map(({ day }) => day),
   ];
 }

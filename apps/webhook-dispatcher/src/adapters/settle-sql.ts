@@ -1,4 +1,4 @@
-import { assertNever, deadLetterTopicOf, type PayloadCodec } from '@millrace/contracts';
+import { assertNever, daysAround, deadLetterTopicOf, type PayloadCodec } from '@millrace/contracts';
 
 import { deadLetterHeadersOf } from '../core/dead-letter-headers.ts';
 import type { Delivery } from '../core/delivery.ts';
@@ -18,9 +18,9 @@ export const settleSql = `
   WITH o AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::float8[],
       $6::text[], $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::int[], $12::bytea[],
-      $13::real[], $14::real[], $15::real[], $16::real[])
+      $13::real[], $14::real[], $15::real[], $16::real[], $17::date[])
       AS o (id, owner, state, counted, after_ms, code, dead_topic, dead_headers, outcome, class,
-        status, body_excerpt, dns_ms, connect_ms, first_byte_ms, total_ms)
+        status, body_excerpt, dns_ms, connect_ms, first_byte_ms, total_ms, day)
   ), settled AS (
     UPDATE dispatcher.deliveries AS d SET
       state = o.state,
@@ -30,13 +30,14 @@ export const settleSql = `
       code = o.code,
       ended_at = CASE WHEN o.state = 'waiting' THEN NULL ELSE now() END,
       record_value = CASE WHEN o.state = 'waiting' THEN d.record_value END
-    FROM o WHERE d.id = o.id AND d.owner = o.owner
-    RETURNING d.id, d.tenant, d.attempts, d.record_key, d.record_headers, old.record_value
+    FROM o WHERE d.id = o.id AND d.day = o.day AND d.owner = o.owner
+      AND d.day BETWEEN $18::date AND $19::date
+    RETURNING d.id, d.day, d.tenant, d.attempts, d.record_key, d.record_headers, old.record_value
   ), logged AS (
-    INSERT INTO dispatcher.delivery_attempts (delivery_id, number, tenant, outcome, class, status,
-      body_excerpt, dns_ms, connect_ms, first_byte_ms, total_ms, started_at)
-    SELECT s.id, s.attempts, s.tenant, o.outcome, o.class, o.status, o.body_excerpt, o.dns_ms,
-      o.connect_ms, o.first_byte_ms, o.total_ms, now() - o.total_ms * interval '1 ms'
+    INSERT INTO dispatcher.delivery_attempts (delivery_id, day, number, tenant, outcome, class,
+      status, body_excerpt, dns_ms, connect_ms, first_byte_ms, total_ms, started_at)
+    SELECT s.id, s.day, s.attempts, s.tenant, o.outcome, o.class, o.status, o.body_excerpt,
+      o.dns_ms, o.connect_ms, o.first_byte_ms, o.total_ms, now() - o.total_ms * interval '1 ms'
     FROM settled AS s JOIN o USING (id) WHERE o.counted
     ON CONFLICT DO NOTHING
   )
@@ -51,12 +52,13 @@ export function settleColumns(
   items: readonly Settlement[],
   codec: PayloadCodec,
   at: Date,
-): unknown[][] {
+): unknown[] {
   const rows = items.map((item) => ({ ...item, ...changeOf(item.outcome) }));
   const excerptOf = ({ delivery, attempt }: (typeof rows)[number]) => {
     const excerpt = attempt?.bodyExcerpt ?? null;
     return excerpt && codec.encode(excerpt, { tenant: delivery.tenant, medium: 'table' });
   };
+  const days = rows.map(({ delivery }) => delivery.day);
   return [
     rows.map(({ delivery }) => delivery.id),
     rows.map(({ delivery }) => delivery.owner),
@@ -74,6 +76,8 @@ export function settleColumns(
     rows.map(({ attempt }) => attempt?.timings.connectMs ?? null),
     rows.map(({ attempt }) => attempt?.timings.firstByteMs ?? null),
     rows.map(({ attempt }) => attempt?.timings.totalMs ?? 0),
+    days,
+    ...daysAround(days),
   ];
 }
 

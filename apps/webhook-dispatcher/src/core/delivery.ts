@@ -2,6 +2,8 @@
 export interface Delivery {
   /** The `webhook-id`. */
   readonly id: string;
+  /** `YYYY-MM-DD`: the day that the job's rows are kept under. */
+  readonly day: string;
   readonly tenant: string;
   readonly jobId: string;
   readonly url: string;

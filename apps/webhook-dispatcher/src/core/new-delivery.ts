@@ -1,4 +1,4 @@
-import type { JobFinished } from '@millrace/contracts';
+import { jobDayOf, type JobFinished } from '@millrace/contracts';
 
 import { callbackBodyOf } from './callback-body.ts';
 import { originOf, type NewDelivery, type OriginalRecord, type RecordPlace } from './delivery.ts';
@@ -25,6 +25,7 @@ export function newDelivery(
   if (job.callback === undefined) return null;
   return {
     id: webhookIdOf(eventId),
+    day: jobDayOf(job.created_at),
     tenant: job.tenant,
     jobId: job.job_id,
     url: job.callback.url,

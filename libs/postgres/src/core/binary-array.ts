@@ -8,6 +8,7 @@ const headerBytes = 20;
 const emptyHeaderBytes = 12;
 /** Milliseconds from 1970 to 2000, where Postgres's timestamps begin. */
 const postgresEpochMs = 946_684_800_000;
+const dayMs = 86_400_000;
 /** What `jsonb_recv` expects before the text. */
 const jsonbVersion = 1;
 
@@ -74,6 +75,13 @@ const codecs = {
   }),
   float8: fixed(701, 8, {
     write: (target, at, value) => void target.writeDoubleBE(Number(value), at),
+  }),
+  /** `YYYY-MM-DD`. */
+  date: fixed(1082, 4, {
+    holds: (value) => !Number.isNaN(epochMsOf(value)),
+    write: (target, at, value) => {
+      target.writeInt32BE(Math.floor((epochMsOf(value) - postgresEpochMs) / dayMs), at);
+    },
   }),
   timestamptz: fixed(1184, 8, {
     holds: (value) => !Number.isNaN(epochMsOf(value)),
