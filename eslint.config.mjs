@@ -12,7 +12,8 @@ import tseslint from 'typescript-eslint';
  * builds the graph first.
  */
 
-const specs = ['**/*.spec.ts'];
+/** Specs, and what they run. */
+const specs = ['**/*.spec.ts', '**/*.fixture.ts'];
 const core = ['{apps,libs}/*/src/core/**/*.ts'];
 const configs = ['**/config.ts'];
 

@@ -41,7 +41,7 @@ describe.each(projects)('%s', (path) => {
   const manifest = readManifest(path);
   const [group = '', name = ''] = path.split('/');
   const imports = findFiles(`${dirname(path)}/src/**/*.ts`)
-    .filter((file) => !file.endsWith('.spec.ts'))
+    .filter((file) => !/\.(?:spec|fixture)\.ts$/.test(file))
     .flatMap((file) =>
       [...readText(file).matchAll(/from '(@millrace\/[a-z-]+)'/g)].map(([, lib]) => lib ?? ''),
     );

@@ -38,9 +38,9 @@ export function portVariables(): Record<string, string> {
   return Object.fromEntries(ports.entries());
 }
 
-/** Sources of a service without its specs. */
+/** Sources of a service without its specs, and without what they run. */
 export function sourcesOf(service: Service): { path: string; text: string }[] {
   return findFiles(`apps/${service}/src/**/*.ts`)
-    .filter((path) => !path.endsWith('.spec.ts'))
+    .filter((path) => !/\.(?:spec|fixture)\.ts$/.test(path))
     .map((path) => ({ path, text: readText(path) }));
 }

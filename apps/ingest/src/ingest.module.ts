@@ -37,12 +37,14 @@ import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
 import { DocumentsController } from './documents.controller.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { HttpEdge } from './http-edge.ts';
+import { JobBatch } from './job-batch.ts';
 import { JobCancel } from './job-cancel.ts';
 import { JobCancelController } from './job-cancel.controller.ts';
 import { JobEvents } from './job-events.ts';
 import { JobFollower } from './job-follower.ts';
 import { JobIntake } from './job-intake.ts';
 import { JobPreparation } from './job-preparation.ts';
+import { JobsBatchController } from './jobs-batch.controller.ts';
 import { JobsController } from './jobs.controller.ts';
 import { KafkaIntakeConsumer } from './kafka-intake.consumer.ts';
 import { LiveJobs } from './live-jobs.ts';
@@ -105,6 +107,7 @@ export class IngestModule
       imports: [kafka],
       controllers: [
         JobsController,
+        JobsBatchController,
         JobCancelController,
         StreamController,
         DocumentsController,
@@ -147,6 +150,7 @@ const shells: Provider[] = [
   BlobPurge,
   DefaultTenant,
   HttpEdge,
+  JobBatch,
   JobCancel,
   JobEvents,
   JobFollower,

@@ -15,6 +15,15 @@ export function withTrace(context: Context): Context {
   });
 }
 
+/**
+ * The same place in the trace, but not the span: what belongs to one of many jobs must not be
+ * written on the span of their one request.
+ */
+export function sharedTrace(context: Context): Context {
+  const place = trace.getSpanContext(context);
+  return place === undefined ? context : trace.setSpanContext(context, place);
+}
+
 /** The `traceparent` that a job's row keeps. */
 export function traceparentOf(context: Context): string {
   return injectTrace(context)[traceHeaders.parent] ?? '';

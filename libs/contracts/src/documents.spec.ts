@@ -57,6 +57,7 @@ describe('the OpenAPI document', () => {
       '/v1/jobs/{id}',
       '/v1/jobs/{id}/cancel',
       '/v1/jobs/{id}/events',
+      '/v1/jobs:batch',
       '/v1/stream',
     ]);
     expect(Object.keys(Object(document['webhooks']))).toEqual(['jobFinished']);

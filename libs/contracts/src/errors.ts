@@ -48,6 +48,9 @@ export const errorCodeSchema = z.enum(
   Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]],
 );
 
+/** One thing wrong with a body, and where. */
+export const fieldErrorSchema = z.object({ path: z.string(), message: z.string() });
+
 /** RFC 9457 problem document, as every error of the HTTP API is answered. */
 export const problemSchema = z
   .object({
@@ -58,7 +61,7 @@ export const problemSchema = z
     code: errorCodeSchema,
     trace_id: z.string().optional(),
     instance: z.string().optional(),
-    errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+    errors: z.array(fieldErrorSchema).optional(),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof problemSchema>;

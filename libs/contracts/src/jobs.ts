@@ -1,8 +1,13 @@
 import { z } from 'zod';
 
-import { errorCodeSchema } from './errors.ts';
+import { errorCodeSchema, fieldErrorSchema } from './errors.ts';
 import { jobIdSchema, sessionIdSchema } from './ids.ts';
-import { callbackUrlLengthMax, metadataEntriesMax, metadataValueLengthMax } from './limits.ts';
+import {
+  callbackUrlLengthMax,
+  jobBatchMax,
+  metadataEntriesMax,
+  metadataValueLengthMax,
+} from './limits.ts';
 
 export const jobTypes = ['message', 'agent', 'document'] as const;
 export const jobTypeSchema = z.enum(jobTypes);
@@ -172,6 +177,47 @@ export const jobListSchema = z
   .object({ data: z.array(jobViewSchema), next_cursor: z.string().nullable() })
   .meta({ id: 'JobList' });
 export type JobList = z.infer<typeof jobListSchema>;
+
+/** `POST /v1/jobs:batch`: jobs that are taken together, and each is alone good or bad. */
+export const jobBatchSchema = z
+  .strictObject({ jobs: z.array(jobSubmissionSchema).min(1).max(jobBatchMax) })
+  .meta({ id: 'JobBatch' });
+export type JobBatch = z.input<typeof jobBatchSchema>;
+
+/** The same before its jobs are looked at: one that is malformed fails no other. */
+export const jobBatchEnvelopeSchema = jobBatchSchema.extend({
+  jobs: z.array(z.unknown()).min(1).max(jobBatchMax),
+});
+
+/** What became of one job of a batch; `index` is its place in the request. */
+export const jobBatchResultSchema = z
+  .union([
+    z.object({
+      index: z.int().nonnegative(),
+      status: z.literal(202),
+      job: jobViewSchema,
+      /** The job was accepted before this request. */
+      replayed: z.literal(true).optional(),
+    }),
+    z.object({
+      index: z.int().nonnegative(),
+      /** What `POST /v1/jobs` would have answered. */
+      status: z.int().min(400).max(599),
+      error: z.object({
+        code: errorCodeSchema,
+        detail: z.string(),
+        errors: z.array(fieldErrorSchema).optional(),
+      }),
+    }),
+  ])
+  .meta({ id: 'JobBatchResult' });
+export type JobBatchResult = z.infer<typeof jobBatchResultSchema>;
+
+/** A result for each job, in the order of the request. */
+export const jobBatchAnswerSchema = z
+  .object({ results: z.array(jobBatchResultSchema) })
+  .meta({ id: 'JobBatchAnswer' });
+export type JobBatchAnswer = z.infer<typeof jobBatchAnswerSchema>;
 
 /** The body that a job's own `callback_url` gets: the article's shape. */
 export const callbackBodySchema = z

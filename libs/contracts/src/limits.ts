@@ -22,6 +22,8 @@ export const metadataEntriesMax = 16;
 export const metadataValueLengthMax = 512;
 /** Depth of nested JSON that is accepted: deeper is an attack on the parser, never a prompt. */
 export const jsonDepthMax = 64;
+/** Jobs of one batch: a few MiB of submissions, and an answer within a second. */
+export const jobBatchMax = 1_000;
 /** Jobs on one page of the list: a page with full results stays within a few MiB. */
 export const jobListLimitMax = 100;
 export const jobListLimitDefault = 20;

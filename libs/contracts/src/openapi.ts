@@ -5,6 +5,8 @@ import { errorCodes, problemSchema } from './errors.ts';
 import { httpHeaders, traceHeaders, webhookHeaders } from './headers.ts';
 import {
   callbackBodySchema,
+  jobBatchAnswerSchema,
+  jobBatchSchema,
   jobListSchema,
   jobStatuses,
   jobSubmissionSchema,
@@ -15,6 +17,7 @@ import {
 import {
   httpBodyBytesMax,
   idempotencyKeyLengthMax,
+  jobBatchMax,
   jobIdLengthMax,
   jobListLimitDefault,
   jobListLimitMax,
@@ -139,11 +142,23 @@ const submissionProblems = problems(
   'Internal',
   'Unavailable',
 );
+/** Of the request as a whole; what is wrong with one job stands in its result. */
+const batchProblems = problems(
+  'BadRequest',
+  'Unauthorized',
+  'Forbidden',
+  'TooLarge',
+  'UnsupportedMediaType',
+  'TooManyRequests',
+  'Internal',
+  'Unavailable',
+);
 const readProblems = problems('BadRequest', 'Unauthorized', 'Forbidden', 'NotFound', 'Internal');
 
 function jobPaths(): JsonObject {
   return {
     '/v1/jobs': { post: submitJob(), get: listJobs() },
+    '/v1/jobs:batch': { post: submitJobs() },
     '/v1/jobs/{id}': {
       parameters: [{ $ref: '#/components/parameters/JobId' }],
       get: {
@@ -211,6 +226,24 @@ function submitJob(): JsonObject {
         content: jsonContent(jobViewSchema),
       },
       ...submissionProblems,
+    },
+  };
+}
+
+function submitJobs(): JsonObject {
+  return {
+    operationId: 'submitJobs',
+    tags: ['jobs'],
+    summary: `Accept up to ${jobBatchMax} jobs, each alone good or bad`,
+    description: `The \`${httpHeaders.idempotencyKey}\` of the job at index n is \`<key>/<n>\`.`,
+    parameters: [idempotencyKeyParameter, traceparentParameter],
+    requestBody: { required: true, content: jsonContent(jobBatchSchema) },
+    responses: {
+      200: {
+        description: 'A result for each job, in order.',
+        content: jsonContent(jobBatchAnswerSchema),
+      },
+      ...batchProblems,
     },
   };
 }

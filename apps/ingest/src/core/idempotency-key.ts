@@ -17,3 +17,17 @@ export function idempotencyKeyOf(header: string | readonly string[] | undefined)
   const errors = [{ path: 'Idempotency-Key', message }];
   throw new ProblemError('invalid_request', 'the Idempotency-Key cannot be used', errors);
 }
+
+/**
+ * The keys of a batch's jobs, by index: `<key>/<index>`. Without a key they have none.
+ * @throws ProblemError when the longest of them could not be kept: that is one answer for all.
+ */
+export function batchKeysOf(
+  header: string | readonly string[] | undefined,
+  count: number,
+): (index: number) => string | null {
+  const key = idempotencyKeyOf(header);
+  if (key === null) return () => null;
+  idempotencyKeyOf(`${key}/${count - 1}`);
+  return (index) => `${key}/${index}`;
+}
