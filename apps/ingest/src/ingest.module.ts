@@ -100,6 +100,8 @@ export class IngestModule
     const kafka = KafkaModule.forService({
       config,
       tails: [topics.claudeDeltas],
+      // Jobs by HTTP are accepted without it, over the outbox.
+      readyWithoutKafka: true,
       ...(options.topicPrefix === undefined ? {} : { prefix: options.topicPrefix }),
     });
     return {

@@ -105,6 +105,8 @@ export abstract class KafkaClient {
   abstract consumer(options: ConsumerOptions): ConsumerPort;
   /** Identity of the cluster: ids that derive from a record's place begin with it. */
   abstract clusterId(): Promise<string>;
+  /** Whether a broker answers now. Never throws; an answer that does not come takes seconds. */
+  abstract answers(): Promise<boolean>;
   /** For each partition the first offset at or after a time; its end when nothing is that new. */
   abstract offsetsAt(topic: string, timestampMs: number): Promise<readonly PartitionOffset[]>;
 }

@@ -14,6 +14,8 @@ export interface KafkaModuleOptions {
   readonly config: Pick<CommonConfig, 'KAFKA_BROKERS'>;
   /** Topics that this service reads by a `TopicTail`, and which therefore need no `@Step`. */
   readonly tails?: readonly Topic[];
+  /** Whether the service takes work without its partitions, as one with another way in does. */
+  readonly readyWithoutKafka?: boolean;
   /** Before every topic and group on the broker: for specs that share one. */
   readonly prefix?: string;
 }
@@ -59,6 +61,7 @@ export class KafkaModule implements OnApplicationShutdown {
               health,
               groupId: info.name,
               service: info.name,
+              readyWithoutKafka: options.readyWithoutKafka ?? false,
               ...(options.tails === undefined ? {} : { tails: options.tails }),
             }),
         },

@@ -47,6 +47,9 @@ class NoKafka extends KafkaClient {
   clusterId(): Promise<string> {
     return Promise.resolve('model');
   }
+  answers(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
   offsetsAt(): Promise<[]> {
     return Promise.resolve([]);
   }

@@ -28,6 +28,10 @@ class FakeKafka extends KafkaClient implements ProducerPort {
     return Promise.resolve('fake');
   }
 
+  answers(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
   offsetsAt(): Promise<[]> {
     return Promise.resolve([]);
   }

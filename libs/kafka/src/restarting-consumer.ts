@@ -15,6 +15,7 @@ export interface RestartingConsumerOptions extends Omit<ConsumerOptions, 'onCras
 export type ConsumerState =
   | { readonly kind: 'stopped' }
   | { readonly kind: 'joined' }
+  /** Since when it is down although the broker answered whenever it was asked. */
   | { readonly kind: 'down'; readonly sinceMs: number };
 
 /**
@@ -26,6 +27,7 @@ export class RestartingConsumer {
   private running: Promise<void> | undefined;
   private readonly stopping = new AbortController();
   private current: ConsumerState = { kind: 'stopped' };
+  private isAsking = false;
 
   constructor(private readonly options: RestartingConsumerOptions) {}
 
@@ -58,6 +60,7 @@ export class RestartingConsumer {
       if (signal.aborted) return;
       // A member that lived for a while begins to count anew.
       failures = joinedMs > 60_000 ? 1 : failures + 1;
+      void this.askBroker();
       this.options.onRestart?.();
       await delay(backoffMs(failures, Math.random()), undefined, { signal }).catch(() => {});
     }
@@ -89,10 +92,20 @@ export class RestartingConsumer {
       this.logCrash(error);
     } finally {
       this.port = undefined;
-      this.current = { kind: 'down', sinceMs: Date.now() };
+      if (this.current.kind !== 'down') this.current = { kind: 'down', sinceMs: Date.now() };
       await port.stop().catch(() => {});
     }
     return Date.now() - startedAt;
+  }
+
+  /** A broker that is away explains why the consumer is down: its time counts from then on. */
+  private async askBroker(): Promise<void> {
+    if (this.isAsking) return;
+    this.isAsking = true;
+    const answers = await this.options.kafka.answers();
+    this.isAsking = false;
+    if (answers || this.current.kind !== 'down') return;
+    this.current = { kind: 'down', sinceMs: Date.now() };
   }
 
   private logCrash(error: unknown): void {

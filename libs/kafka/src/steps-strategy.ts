@@ -33,6 +33,8 @@ export interface StepsStrategyOptions {
   readonly metrics: Metrics;
   readonly codec: PayloadCodec;
   readonly health?: Health;
+  /** Whether a service without its partitions is not ready. By default it is not. */
+  readonly readyWithoutKafka?: boolean;
   /**
    * Topics that must have a handler here. By default every topic that the table gives to this
    * service, without those that it reads by a `TopicTail` (`tails`).
@@ -53,8 +55,13 @@ const fetchLingerMs = 10;
 const busyPerSecond = 300;
 /** A batch of this size is large enough as it is. */
 const batchCountEnough = 200;
-/** What has been down or hanging for so long will not mend itself. */
-const livenessMsMax = 120_000;
+/** A step that runs for so long will not end: each of its statements has a limit of 20 s. */
+const stepMsMax = 120_000;
+/**
+ * A consumer that is down for so long, while the broker answers, will not come back: a group's
+ * longest rebalance takes 20 s, a broker's reading of its offsets after a crash a minute or two.
+ */
+const downMsMax = 300_000;
 /** A stop waits so long for steps that run, and then leaves the rest to redelivery. */
 const closeMsMax = 5_000;
 
@@ -244,11 +251,12 @@ export class StepsStrategy
   }
 
   private addHealth(): void {
-    const { health } = this.options;
-    health?.addCheck('kafka', () => {
+    const { health, readyWithoutKafka = false } = this.options;
+    const checkJoined = (): void => {
       const state = this.consumer?.state.kind ?? 'stopped';
       if (state !== 'joined') throw new Error(`the consumer is ${state}`);
-    });
+    };
+    health?.addCheck('kafka', checkJoined, readyWithoutKafka ? 'nothing' : 'readiness');
     health?.addCheck('kafka_consumer', () => this.checkLiveness(Date.now()), 'liveness');
     health?.addInfo('kafka_parked', () =>
       [...this.lanes.values()].flatMap((lane) => lane.parkedPlace ?? []),
@@ -257,11 +265,11 @@ export class StepsStrategy
 
   private checkLiveness(nowMs: number): void {
     const state = this.consumer?.state;
-    if (state?.kind === 'down' && nowMs - state.sinceMs > livenessMsMax) {
-      throw new Error('the consumer stays down');
+    if (state?.kind === 'down' && nowMs - state.sinceMs > downMsMax) {
+      throw new Error('the consumer stays down although the broker answers');
     }
     for (const runner of this.runners.values()) {
-      if (runner.handlerMs(nowMs) > livenessMsMax) {
+      if (runner.handlerMs(nowMs) > stepMsMax) {
         throw new Error(`the step over ${runner.topic} does not end`);
       }
     }

@@ -33,6 +33,16 @@ describe('health', () => {
     expect(await health.liveness()).toMatchObject({ status: 'failing' });
   });
 
+  it('tells of a check that decides nothing, and is ready nevertheless', async () => {
+    const health = new HealthChecks('ingest');
+    health.addCheck('kafka', () => Promise.reject(new Error('refused')), 'nothing');
+    expect(await health.readiness()).toMatchObject({
+      status: 'ok',
+      checks: { kafka: { status: 'failing', reason: 'Error: refused' } },
+    });
+    expect(await health.liveness()).toMatchObject({ status: 'ok' });
+  });
+
   it('is not ready while it stops', async () => {
     const health = new HealthChecks('ingest');
     health.stopping();

@@ -12,12 +12,18 @@ export interface HealthReport {
 const checkMsMax = 2000;
 
 /**
+ * What a failing check leads to: the process is to be restarted (and gets no work meanwhile), it
+ * gets no work, or nothing: it is only told.
+ */
+export type HealthDecision = 'liveness' | 'readiness' | 'nothing';
+
+/**
  * What `/healthz` and `/readyz` answer. Readiness says "send me work"; liveness says "restarting
  * me would not help", so that a lost database never restarts every service at once.
  */
 export abstract class Health {
-  /** Adds a check to readiness, or to both when it is told to decide about liveness. */
-  abstract addCheck(name: string, check: HealthCheck, decides?: 'readiness' | 'liveness'): void;
+  /** Adds a check, which decides about readiness unless it is told otherwise. */
+  abstract addCheck(name: string, check: HealthCheck, decides?: HealthDecision): void;
   /** Adds facts to `/healthz` that fail nothing: which model answers, how much is in flight. */
   abstract addInfo(name: string, info: () => HealthDetails | string): void;
   /** The service is stopping: readiness fails from now on. */
@@ -29,7 +35,7 @@ export abstract class Health {
 interface NamedCheck {
   readonly name: string;
   readonly check: HealthCheck;
-  readonly decides: 'readiness' | 'liveness';
+  readonly decides: HealthDecision;
 }
 
 export class HealthChecks extends Health {
@@ -44,7 +50,7 @@ export class HealthChecks extends Health {
   addCheck(
     name: string,
     check: HealthCheck,
-    decides: 'readiness' | 'liveness' = 'readiness',
+    decides: HealthDecision = 'readiness',
   ): void {
     this.checks.push({ name, check, decides });
   }
@@ -70,7 +76,10 @@ export class HealthChecks extends Health {
 
   private async run(checks: readonly NamedCheck[]): Promise<HealthReport> {
     const results = await Promise.all(checks.map((check) => runCheck(check)));
-    const failing = results.some(([, result]) => result.status === 'failing');
+    const failing = results.some(
+      ([, result], index) =>
+        result.status === 'failing' && checks[index]?.decides !== 'nothing',
+    );
     return {
       status: failing ? 'failing' : 'ok',
       service: this.service,

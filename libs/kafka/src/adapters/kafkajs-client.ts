@@ -70,6 +70,13 @@ class KafkajsClient extends KafkaClient {
     return this.knownClusterId;
   }
 
+  answers(): Promise<boolean> {
+    return this.withAdmin((admin) => admin.describeCluster()).then(
+      () => true,
+      () => false,
+    );
+  }
+
   async offsetsAt(topic: string, timestampMs: number): Promise<readonly PartitionOffset[]> {
     const entries = await this.withAdmin((admin) =>
       admin.fetchTopicOffsetsByTimestamp(this.prefix + topic, timestampMs),
