@@ -45,7 +45,7 @@ import { requireFreePorts } from './stack/ports.mjs';
 import { preparePostgres, startPostgres } from './stack/postgres.mjs';
 import { placeReplicas } from './stack/replicas.mjs';
 import { claimHome, endLeftovers, releaseHome, startOf, updateState } from './stack/run-folder.mjs';
-import { apiKeyOf, rolePasswordsOf, webhookSecretOf } from './stack/secrets.mjs';
+import { adminKeyOf, apiKeyOf, rolePasswordsOf, webhookSecretOf } from './stack/secrets.mjs';
 import { codeOf, StackError } from './stack/stack-error.mjs';
 import { Supervisor } from './stack/supervisor.mjs';
 import { until } from './stack/wait.mjs';
@@ -228,6 +228,7 @@ async function startServices({ plan, supervisor, report }) {
   const secrets = {
     rolePasswords: rolePasswordsOf(plan.home, databaseRoles),
     apiKey: apiKeyOf(plan.home),
+    adminKey: adminKeyOf(plan.home),
     webhookSecret: webhookSecretOf(plan.home),
   };
   await Promise.all(
@@ -380,6 +381,7 @@ function handleOf({ plan, supervisor, postgresUrl, stop }) {
     urls: plan.urls,
     isStandIn: plan.claude.isStandIn,
     apiKey: apiKeyOf(plan.home),
+    adminKey: adminKeyOf(plan.home),
     webhookSecret: webhookSecretOf(plan.home),
     kafkaBroker: `127.0.0.1:${plan.ports.kafka}`,
     postgresUrl,

@@ -43,6 +43,7 @@ describe.each(services)('the local stack', (service) => {
     inherited: {},
     rolePasswords: {},
     apiKey: '',
+    adminKey: '',
     webhookSecret: '',
     claude: { baseUrl: 'http://127.0.0.1', apiKey: '', isStandIn: true },
   });

@@ -29,6 +29,7 @@ export function inheritedEnvironment(env) {
  * @property {NodeJS.ProcessEnv} inherited
  * @property {Record<string, string>} rolePasswords
  * @property {string} apiKey
+ * @property {string} adminKey
  * @property {string} webhookSecret
  * @property {{ baseUrl: string | undefined, apiKey: string, isStandIn: boolean }} claude
  */
@@ -91,7 +92,8 @@ export function databaseUrl({ role, password, ports }) {
  * @param {ServiceEnvironmentOptions} options
  * @returns {NodeJS.ProcessEnv}
  */
-function ownEnvironment(service, { ports, rolePasswords, apiKey, webhookSecret, claude }) {
+function ownEnvironment(service, options) {
+  const { ports, rolePasswords, apiKey, adminKey, webhookSecret, claude } = options;
   switch (service) {
     case 'ingest':
       return {
@@ -100,6 +102,7 @@ function ownEnvironment(service, { ports, rolePasswords, apiKey, webhookSecret, 
           password: rolePasswords['ingest_api'] ?? '',
           ports,
         }),
+        MILLRACE_ADMIN_API_KEY: adminKey,
         MILLRACE_DEFAULT_API_KEY: apiKey,
         MILLRACE_DEFAULT_WEBHOOK_SECRET: webhookSecret,
         MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,

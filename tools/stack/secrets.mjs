@@ -5,7 +5,12 @@ import { dirname, join } from 'node:path';
 
 /** @param {string} home @returns {string} `mr_…`, in `<home>/api-key` */
 export function apiKeyOf(home) {
-  return kept(join(home, 'api-key'), () => `mr_${randomBytes(24).toString('base64url')}`);
+  return kept(join(home, 'api-key'), () => `mr_${randomBytes(32).toString('base64url')}`);
+}
+
+/** @param {string} home @returns {string} the operator's key `mra_…`, in `<home>/admin-key` */
+export function adminKeyOf(home) {
+  return kept(join(home, 'admin-key'), () => `mra_${randomBytes(32).toString('base64url')}`);
 }
 
 /** @param {string} home @returns {string} `whsec_…`, in `<home>/webhook-secret` */

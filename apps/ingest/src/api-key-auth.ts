@@ -1,36 +1,89 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+
 import { httpHeaders, type TenantId } from '@millrace/contracts';
 import { Injectable } from '@nestjs/common';
-import type { IncomingHttpHeaders } from 'node:http';
 import { LRUCache } from 'lru-cache';
 
-import { hashApiKey, presentedKey } from './core/api-key.ts';
+import { apiKeyIdOf, hashApiKey, presentedKey } from './core/api-key.ts';
+import type { Principal } from './core/principal.ts';
 import { ProblemError } from './core/problem.ts';
 import { ApiKeys } from './ports.ts';
 
-/** Keys remembered, and for how long: a revoked key works at most this much longer. */
+/** Keys remembered, and for how long: one revoked by another replica works that much longer. */
 const cachedKeysMax = 10_000;
-const cachedMs = 15_000;
+const cachedMs = 8_000;
 
-/** Finds the tenant that a request speaks for. */
+/** The operator's key, as the deployment gives it; without one nobody makes tenants. */
+export class OperatorKey {
+  private readonly hash: Buffer | null;
+
+  constructor(key: string | undefined) {
+    this.hash = key === undefined ? null : hashApiKey(key);
+  }
+
+  matches(hash: Buffer): boolean {
+    return this.hash !== null && timingSafeEqual(this.hash, hash);
+  }
+}
+
+interface KnownKey {
+  readonly id: string;
+  readonly tenant: TenantId;
+}
+
+/** Finds out whom a request speaks for. */
 @Injectable()
 export class ApiKeyAuth {
-  private readonly tenants = new LRUCache<string, TenantId>({ max: cachedKeysMax, ttl: cachedMs });
+  private readonly known = new LRUCache<string, KnownKey>({ max: cachedKeysMax, ttl: cachedMs });
+  /** Counts what was forgotten: an answer that was asked for before is not remembered. */
+  private forgotten = 0;
 
-  constructor(private readonly keys: ApiKeys) {}
+  constructor(
+    private readonly keys: ApiKeys,
+    private readonly operator: OperatorKey,
+  ) {}
 
   /** @throws ProblemError `unauthorized`, with no word about what was wrong with the key. */
-  async authenticate(headers: IncomingHttpHeaders): Promise<TenantId> {
+  async authenticate(headers: IncomingHttpHeaders): Promise<Principal> {
     const given = headers[httpHeaders.apiKey];
     const apiKey = Array.isArray(given) ? given[0] : given;
     const key = presentedKey({ authorization: headers.authorization, apiKey });
     if (key === null) throw unauthorized();
     const hash = hashApiKey(key);
-    const known = this.tenants.get(hash.toString('base64'));
-    if (known !== undefined) return known;
-    const tenant = await this.keys.findTenant(hash);
+    if (this.operator.matches(hash)) return { kind: 'operator' };
+    const tenant = await this.tenantOf(hash);
     if (tenant === null) throw unauthorized();
-    this.tenants.set(hash.toString('base64'), tenant);
+    return { kind: 'tenant', tenant };
+  }
+
+  /** A key that was revoked does not work here any more. */
+  forgetKey(id: string): void {
+    this.forget((known) => known.id === id);
+  }
+
+  /** Nor do the keys of a tenant that was disabled. */
+  forgetTenant(tenant: TenantId): void {
+    this.forget((known) => known.tenant === tenant);
+  }
+
+  private async tenantOf(hash: Buffer): Promise<TenantId | null> {
+    const name = hash.toString('base64');
+    const known = this.known.get(name);
+    if (known !== undefined) return known.tenant;
+    const asked = this.forgotten;
+    const tenant = await this.keys.findTenant(hash);
+    if (tenant !== null && asked === this.forgotten) {
+      this.known.set(name, { id: apiKeyIdOf(hash), tenant });
+    }
     return tenant;
+  }
+
+  private forget(isGone: (known: KnownKey) => boolean): void {
+    this.forgotten += 1;
+    for (const [name, known] of this.known.entries()) {
+      if (isGone(known)) this.known.delete(name);
+    }
   }
 }
 

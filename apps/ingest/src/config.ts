@@ -16,6 +16,11 @@ export const ingestEnvironment = z.object({
     .string()
     .regex(/^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/, 'must be whsec_ and base64')
     .optional(),
+  /** The operator's key, which makes tenants: `mra_` and the base64url of 32 random bytes. */
+  MILLRACE_ADMIN_API_KEY: z
+    .string()
+    .regex(/^mra_[A-Za-z0-9_-]{43,128}$/, 'must be mra_ and at least 43 characters of base64url')
+    .optional(),
   MILLRACE_DEFAULT_MODEL: z.string().min(1).max(128).default('claude-sonnet-5-5'),
   /** Private ranges that callback URLs may point to. */
   MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.default([]),

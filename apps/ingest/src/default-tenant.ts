@@ -1,10 +1,9 @@
-import { PayloadCodec, defaultTenant, topics, type TenantChanged } from '@millrace/contracts';
-import { eventMessage } from '@millrace/kafka';
+import { defaultTenant } from '@millrace/contracts';
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
-import { ROOT_CONTEXT } from '@opentelemetry/api';
 
-import { hashApiKey } from './core/api-key.ts';
-import { Announcements, Clock, Tenants } from './ports.ts';
+import { keptApiKey } from './core/api-key.ts';
+import { Announcements, Tenants } from './ports.ts';
+import { TenantTeller } from './tenant-teller.ts';
 
 /** Key and secret of the tenant `default`, as the deployment gives them. */
 export class DefaultCredentials {
@@ -14,50 +13,24 @@ export class DefaultCredentials {
   ) {}
 }
 
-/** Makes the tenant that the local stack works with, and tells the other services of it. */
+/**
+ * Makes the tenant that the local stack works with. The other services are told at every start:
+ * the topic is compacted, and a consumer may have begun anew.
+ */
 @Injectable()
 export class DefaultTenant implements OnApplicationBootstrap {
   constructor(
     private readonly credentials: DefaultCredentials,
     private readonly tenants: Tenants,
+    private readonly teller: TenantTeller,
     private readonly announcements: Announcements,
-    private readonly clock: Clock,
-    private readonly codec: PayloadCodec,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
-    const { apiKey, webhookSecret } = this.credentials;
-    if (apiKey === undefined || webhookSecret === undefined) return;
-    const message = this.changed([webhookSecret]);
-    await this.tenants.keep({
-      id: defaultTenant,
-      webhookSecrets: [webhookSecret],
-      apiKeyHash: hashApiKey(apiKey),
-      message,
-    });
-    this.announcements.publish([message]);
-  }
-
-  /** Told at every start: the topic is compacted, and a consumer may have begun anew. */
-  private changed(webhookSecrets: string[]) {
-    const now = this.clock.now();
-    const changedAt = now.toISOString();
-    const data: TenantChanged = {
-      tenant: defaultTenant,
-      webhook_secrets: webhookSecrets,
-      changed_at: changedAt,
-    };
-    return eventMessage({
-      topic: topics.tenantsChanged,
-      type: 'millrace.tenant.changed.v1',
-      id: `${defaultTenant}:changed:${changedAt}`,
-      source: 'ingest',
-      key: defaultTenant,
-      time: now,
-      tenant: defaultTenant,
-      data,
-      codec: this.codec,
-      context: ROOT_CONTEXT,
-    });
+    const { apiKey, webhookSecret: secret } = this.credentials;
+    if (apiKey === undefined || secret === undefined) return;
+    const given = { secret, key: keptApiKey(apiKey) };
+    const { message } = await this.tenants.keep(defaultTenant, given, this.teller.tell);
+    if (message !== null) this.announcements.publish([message]);
   }
 }

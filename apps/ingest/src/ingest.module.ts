@@ -23,11 +23,13 @@ import { APP_FILTER } from '@nestjs/core';
 import { BlobBodies } from './adapters/blob-bodies.ts';
 import { KafkaTails } from './adapters/kafka-tails.ts';
 import { PoolClosing } from './adapters/pool-closing.ts';
+import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
 import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
-import { PostgresApiKeys, PostgresTenants } from './adapters/postgres-tenants.ts';
+import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { SystemClock } from './adapters/system-clock.ts';
-import { ApiKeyAuth } from './api-key-auth.ts';
+import { ApiKeyAuth, OperatorKey } from './api-key-auth.ts';
+import { ApiKeysController } from './api-keys.controller.ts';
 import { BlobPurge } from './blob-purge.ts';
 import { ClaudeInfo } from './claude-info.ts';
 import type { IngestConfig } from './config.ts';
@@ -64,6 +66,9 @@ import { RequestFacts } from './request-facts.ts';
 import { SseConnections } from './sse-connections.ts';
 import { StreamController } from './stream.controller.ts';
 import { SubmissionCounter } from './submission-counter.ts';
+import { TenantAdmin } from './tenant-admin.ts';
+import { TenantTeller } from './tenant-teller.ts';
+import { TenantsController } from './tenants.controller.ts';
 
 /** Connections of one process: five group commits, reads of the API, the outbox. */
 const poolConnectionsMax = 12;
@@ -118,6 +123,8 @@ export class IngestModule
         ProgressedJobsConsumer,
         DeadLettersController,
         DeadLettersConsumer,
+        TenantsController,
+        ApiKeysController,
       ],
       providers: [...adapters(config), ...shells, { provide: APP_FILTER, useClass: ProblemFilter }],
     };
@@ -162,6 +169,8 @@ const shells: Provider[] = [
   RequestFacts,
   SseConnections,
   SubmissionCounter,
+  TenantAdmin,
+  TenantTeller,
 ];
 
 function adapters(config: IngestConfig): Provider[] {
@@ -227,8 +236,8 @@ function databaseAdapters(config: IngestConfig): Provider[] {
     },
     {
       provide: ApiKeys,
-      inject: [ingestPool],
-      useFactory: (pool: Pool) => new PostgresApiKeys(pool),
+      inject: [ingestPool, TenantDatabase],
+      useFactory: (pool: Pool, own: TenantDatabase) => new PostgresApiKeys(pool, own),
     },
     {
       provide: Tenants,
@@ -278,6 +287,7 @@ function settings(config: IngestConfig): Provider[] {
   return [
     { provide: Clock, useClass: SystemClock },
     { provide: IntakePolicy, useValue: { rules } },
+    { provide: OperatorKey, useValue: new OperatorKey(config.MILLRACE_ADMIN_API_KEY) },
     { provide: DefaultCredentials, useValue: new DefaultCredentials(key, secret) },
     {
       provide: ClaudeInfo,

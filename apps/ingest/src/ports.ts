@@ -1,4 +1,5 @@
 import type {
+  ApiKeyView,
   DeadLetterSummary,
   DeadLetterView,
   JobId,
@@ -10,11 +11,14 @@ import type {
   TerminalStatus,
 } from '@millrace/contracts';
 
+import type { KeptApiKey } from './core/api-key.ts';
 import type { DeadLetterQuery } from './core/dead-letter-query.ts';
 import type { IndexedLetter } from './core/dead-letter.ts';
 import type { IntakeRules } from './core/judge-submission.ts';
 import type { ListQuery } from './core/list-cursor.ts';
 import type { NewJob } from './core/new-job.ts';
+import type { TenantQuery } from './core/tenant-query.ts';
+import type { Tenant, TenantChange } from './core/tenant.ts';
 
 /** A job's name: ids are unique per tenant. */
 export interface JobName {
@@ -110,18 +114,51 @@ export abstract class LargeBodies {
 }
 
 export abstract class ApiKeys {
-  /** The tenant whose key has this hash, or null. */
+  /** The tenant whose key has this hash; null when nobody's, revoked, or of a disabled tenant. */
   abstract findTenant(hash: Buffer): Promise<TenantId | null>;
+  /** Null when the tenant has as many keys as it may have. The tenant must be known. */
+  abstract create(
+    tenant: TenantId,
+    key: KeptApiKey & { readonly label: string },
+  ): Promise<ApiKeyView | null>;
+  /** A page and one more, which says that there is a next page. */
+  abstract list(tenant: TenantId, query: TenantQuery): Promise<ApiKeyView[]>;
+  /** Idempotent. Null when the tenant has no such key. */
+  abstract revoke(tenant: TenantId, id: string): Promise<ApiKeyView | null>;
 }
 
+/** Makes the message that tells of a tenant's state. */
+export type TellTenant = (tenant: Tenant) => OutgoingMessage;
+
+/** A tenant as it now is, and what the outbox holds of it; null when nothing changed. */
+export interface Told {
+  readonly tenant: Tenant;
+  readonly message: OutgoingMessage | null;
+}
+
+export type TenantCreation =
+  | ({ readonly kind: 'created' } & Told)
+  | { readonly kind: 'known' }
+  | { readonly kind: 'limit' };
+
+/** The tenants' rows. With every change the message that tells of it is in the outbox. */
 export abstract class Tenants {
-  /** Makes the tenant and its key or brings them up to date; the message is in the outbox then. */
-  abstract keep(tenant: {
-    readonly id: TenantId;
-    readonly webhookSecrets: readonly string[];
-    readonly apiKeyHash: Buffer;
-    readonly message: OutgoingMessage;
-  }): Promise<void>;
+  abstract create(id: TenantId, secret: string, tell: TellTenant): Promise<TenantCreation>;
+  /** Makes the tenant and its key or brings them up to date: what the deployment gives. */
+  abstract keep(
+    id: TenantId,
+    given: { readonly secret: string; readonly key: KeptApiKey },
+    tell: TellTenant,
+  ): Promise<Told>;
+  /** Decides over the row as it is and holds it meanwhile. Null when there is no such tenant. */
+  abstract change(
+    id: TenantId,
+    decide: (tenant: Tenant) => TenantChange | null,
+    tell: TellTenant,
+  ): Promise<Told | null>;
+  abstract find(id: TenantId): Promise<Tenant | null>;
+  /** A page and one more, which says that there is a next page. */
+  abstract list(query: TenantQuery): Promise<Tenant[]>;
 }
 
 /** Sends what a commit has put into the outbox. Never throws: a sweep sends what is left. */

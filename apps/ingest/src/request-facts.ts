@@ -2,11 +2,12 @@ import type { TenantId } from '@millrace/contracts';
 import { Injectable } from '@nestjs/common';
 import { ROOT_CONTEXT, type Context } from '@opentelemetry/api';
 
+import { ownTenant, type Principal } from './core/principal.ts';
 import { withTrace } from './job-trace.ts';
 
 interface Facts {
   readonly context: Context;
-  tenant?: TenantId;
+  principal?: Principal;
 }
 
 /** What the hooks found out about a request, for the handlers behind them. */
@@ -18,9 +19,9 @@ export class RequestFacts {
     this.facts.set(request, { context });
   }
 
-  authenticated(request: object, tenant: TenantId): void {
+  authenticated(request: object, principal: Principal): void {
     const facts = this.facts.get(request);
-    if (facts !== undefined) facts.tenant = tenant;
+    if (facts !== undefined) facts.principal = principal;
   }
 
   /** The trace context of the request's span. */
@@ -34,9 +35,14 @@ export class RequestFacts {
   }
 
   /** @throws when the route was not behind the authentication: a bug, told as one. */
+  principalOf(request: object): Principal {
+    const principal = this.facts.get(request)?.principal;
+    if (principal === undefined) throw new TypeError('the request was not authenticated');
+    return principal;
+  }
+
+  /** @throws ProblemError `forbidden` for the operator, who has no jobs. */
   tenantOf(request: object): TenantId {
-    const tenant = this.facts.get(request)?.tenant;
-    if (tenant === undefined) throw new TypeError('the request was not authenticated');
-    return tenant;
+    return ownTenant(this.principalOf(request));
   }
 }

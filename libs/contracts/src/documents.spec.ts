@@ -51,6 +51,8 @@ describe('the OpenAPI document', () => {
       '/metrics',
       '/openapi.json',
       '/readyz',
+      '/v1/api-keys',
+      '/v1/api-keys/{id}',
       '/v1/dead-letters',
       '/v1/dead-letters/{id}',
       '/v1/jobs',
@@ -59,6 +61,10 @@ describe('the OpenAPI document', () => {
       '/v1/jobs/{id}/events',
       '/v1/jobs:batch',
       '/v1/stream',
+      '/v1/tenants',
+      '/v1/tenants/{id}',
+      '/v1/tenants/{id}/enable',
+      '/v1/tenants/{id}/rotate-webhook-secret',
     ]);
     expect(Object.keys(Object(document['webhooks']))).toEqual(['jobFinished']);
   });

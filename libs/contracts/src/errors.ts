@@ -14,6 +14,8 @@ export const errorCodes = {
   method_not_allowed: { status: 405, title: 'This route does not take this method' },
   request_timeout: { status: 408, title: 'The request did not arrive in time' },
   idempotency_conflict: { status: 409, title: 'The same key was used with another body' },
+  already_exists: { status: 409, title: 'There is one of this name already' },
+  limit_reached: { status: 409, title: 'There are as many of these as there may be' },
   payload_too_large: { status: 413, title: 'The body is above the limit' },
   unsafe_callback_url: { status: 422, title: 'The callback URL is not allowed' },
   refused_by_model: { status: 422, title: 'The model would refuse these parameters' },

@@ -151,6 +151,8 @@ export const tenantChangedSchema = z
     tenant: tenantIdSchema,
     /** Signing secrets `whsec_…`, newest first. */
     webhook_secrets: z.array(z.string().startsWith('whsec_')).min(1).max(10),
+    /** Absent in events of before tenants could be disabled: it is not. */
+    disabled: z.boolean().optional(),
     changed_at: z.iso.datetime(),
   })
   .meta({ id: 'TenantChanged' });

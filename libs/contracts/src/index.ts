@@ -10,4 +10,5 @@ export * from './limits.ts';
 export * from './openapi.ts';
 export * from './outgoing-message.ts';
 export * from './payload-codec.ts';
+export * from './tenants.ts';
 export * from './topics.ts';

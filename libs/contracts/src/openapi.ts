@@ -23,6 +23,17 @@ import {
   jobListLimitMax,
 } from './limits.ts';
 import { httpComponents, schemaRef, type JsonObject } from './schema-components.ts';
+import {
+  apiKeyListSchema,
+  apiKeySubmissionSchema,
+  apiKeyViewSchema,
+  newApiKeySchema,
+  secretRotationSchema,
+  tenantListSchema,
+  tenantSubmissionSchema,
+  tenantViewSchema,
+  tenantWithSecretSchema,
+} from './tenants.ts';
 
 /** The HTTP API as OpenAPI 3.1, made from the schemas that ingest parses with. */
 export function openApiDocument(): JsonObject {
@@ -37,12 +48,22 @@ export function openApiDocument(): JsonObject {
     },
     servers: [{ url: '/', description: 'The service that gave this document.' }],
     security: [{ bearer: [] }, { apiKey: [] }],
-    tags: [{ name: 'jobs' }, { name: 'dead letters' }, { name: 'operations' }],
-    paths: { ...jobPaths(), ...deadLetterPaths(), ...operationPaths() },
+    tags: [{ name: 'jobs' }, { name: 'dead letters' }, { name: 'tenants' }, { name: 'operations' }],
+    paths: {
+      ...jobPaths(),
+      ...deadLetterPaths(),
+      ...tenantPaths(),
+      ...apiKeyPaths(),
+      ...operationPaths(),
+    },
     webhooks: { jobFinished: callbackWebhook() },
     components: {
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', description: 'An API key `mr_…`.' },
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'An API key `mr_…`, or the operator’s `mra_…`.',
+        },
         apiKey: { type: 'apiKey', in: 'header', name: httpHeaders.apiKey },
       },
       parameters: { JobId: jobIdParameter },
@@ -89,6 +110,7 @@ const problemTitles = {
   Forbidden: [403, errorCodes.forbidden.title],
   NotFound: [404, errorCodes.not_found.title],
   Conflict: [409, errorCodes.idempotency_conflict.title],
+  Refused: [409, `${errorCodes.already_exists.title}; or: ${errorCodes.limit_reached.title}`],
   TooLarge: [413, `${errorCodes.payload_too_large.title} (${httpBodyBytesMax} bytes)`],
   UnsupportedMediaType: [415, errorCodes.unsupported_media_type.title],
   Unprocessable: [422, 'The callback URL is not allowed, or the model would refuse the job.'],
@@ -328,6 +350,156 @@ function deadLetterPaths(): JsonObject {
         responses: {
           200: { description: 'The dead letter.', content: jsonContent(deadLetterViewSchema) },
           ...readProblems,
+        },
+      },
+    },
+  };
+}
+
+const pageParameters: JsonObject[] = [
+  {
+    name: 'cursor',
+    in: 'query',
+    description: '`next_cursor` of the page before.',
+    schema: { type: 'string' },
+  },
+  {
+    name: 'limit',
+    in: 'query',
+    schema: {
+      type: 'integer',
+      minimum: 1,
+      maximum: jobListLimitMax,
+      default: jobListLimitDefault,
+    },
+  },
+];
+
+const changeProblems = problems(
+  'BadRequest',
+  'Unauthorized',
+  'Forbidden',
+  'NotFound',
+  'Internal',
+  'Unavailable',
+);
+
+/** The operator's alone. */
+function tenantPaths(): JsonObject {
+  const tags = ['tenants'];
+  const parameters: JsonObject[] = [
+    { name: 'id', in: 'path', required: true, schema: { type: 'string' } },
+  ];
+  const answer = (description: string, schema: z.ZodType): JsonObject => ({
+    200: { description, content: jsonContent(schema) },
+    ...changeProblems,
+  });
+  return {
+    '/v1/tenants': {
+      post: {
+        operationId: 'createTenant',
+        tags,
+        summary: 'Make a tenant; needs the operator’s key, as every route of tenants',
+        requestBody: { required: true, content: jsonContent(tenantSubmissionSchema) },
+        responses: {
+          201: {
+            description: 'The tenant, with its signing secret, which is shown once.',
+            content: jsonContent(tenantWithSecretSchema),
+          },
+          ...changeProblems,
+          ...problems('Refused'),
+        },
+      },
+      get: {
+        operationId: 'listTenants',
+        tags,
+        summary: 'Tenants, newest first',
+        parameters: pageParameters,
+        responses: answer('A page of tenants.', tenantListSchema),
+      },
+    },
+    '/v1/tenants/{id}': {
+      parameters,
+      get: {
+        operationId: 'getTenant',
+        tags,
+        summary: 'One tenant',
+        responses: answer('The tenant.', tenantViewSchema),
+      },
+      delete: {
+        operationId: 'disableTenant',
+        tags,
+        summary: 'Disable a tenant: its keys stop working, its topic waits, nothing is deleted',
+        responses: answer('The tenant.', tenantViewSchema),
+      },
+    },
+    '/v1/tenants/{id}/enable': {
+      parameters,
+      post: {
+        operationId: 'enableTenant',
+        tags,
+        summary: 'Enable a tenant again: its keys work, its topic goes on where it stood',
+        responses: answer('The tenant.', tenantViewSchema),
+      },
+    },
+    '/v1/tenants/{id}/rotate-webhook-secret': {
+      parameters,
+      post: {
+        operationId: 'rotateWebhookSecret',
+        tags,
+        summary: 'Give a tenant a new signing secret',
+        requestBody: { required: false, content: jsonContent(secretRotationSchema) },
+        responses: answer('The tenant, with the new secret.', tenantWithSecretSchema),
+      },
+    },
+  };
+}
+
+function apiKeyPaths(): JsonObject {
+  const tags = ['tenants'];
+  const tenant: JsonObject = {
+    name: 'tenant',
+    in: 'query',
+    description: 'Whose keys: for the operator, who must say it.',
+    schema: { type: 'string' },
+  };
+  return {
+    '/v1/api-keys': {
+      post: {
+        operationId: 'createApiKey',
+        tags,
+        summary: 'Make an API key of a tenant',
+        requestBody: { required: true, content: jsonContent(apiKeySubmissionSchema) },
+        responses: {
+          201: {
+            description: 'The key, which is shown once.',
+            content: jsonContent(newApiKeySchema),
+          },
+          ...changeProblems,
+          ...problems('Refused'),
+        },
+      },
+      get: {
+        operationId: 'listApiKeys',
+        tags,
+        summary: 'Keys of a tenant, revoked ones too, newest first; never the keys themselves',
+        parameters: [tenant, ...pageParameters],
+        responses: {
+          200: { description: 'A page of keys.', content: jsonContent(apiKeyListSchema) },
+          ...changeProblems,
+        },
+      },
+    },
+    '/v1/api-keys/{id}': {
+      parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }],
+      delete: {
+        operationId: 'revokeApiKey',
+        tags,
+        summary: 'Revoke a key; again is the same. Other replicas follow within 10 seconds',
+        parameters: [tenant],
+        responses: {
+          200: { description: 'The key.', content: jsonContent(apiKeyViewSchema) },
+          ...changeProblems,
         },
       },
     },

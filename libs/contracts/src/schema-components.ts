@@ -33,6 +33,17 @@ import {
   streamRequestSchema,
   usageSchema,
 } from './jobs.ts';
+import {
+  apiKeyListSchema,
+  apiKeySubmissionSchema,
+  apiKeyViewSchema,
+  newApiKeySchema,
+  secretRotationSchema,
+  tenantListSchema,
+  tenantSubmissionSchema,
+  tenantViewSchema,
+  tenantWithSecretSchema,
+} from './tenants.ts';
 
 export type JsonValue =
   | string
@@ -61,6 +72,15 @@ const httpSchemas = [
   deadLetterSummarySchema,
   deadLetterViewSchema,
   deadLetterListSchema,
+  tenantSubmissionSchema,
+  tenantViewSchema,
+  tenantWithSecretSchema,
+  tenantListSchema,
+  secretRotationSchema,
+  apiKeySubmissionSchema,
+  apiKeyViewSchema,
+  newApiKeySchema,
+  apiKeyListSchema,
 ];
 
 const eventSchemas = [

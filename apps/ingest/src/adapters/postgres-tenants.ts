@@ -1,29 +1,79 @@
 import {
   tenantIdSchema,
+  tenantsMax,
   type OutgoingMessage,
   type PayloadCodec,
   type TenantId,
 } from '@millrace/contracts';
-import type { Pool } from '@millrace/postgres';
+import {
+  inTransaction,
+  outboxColumns,
+  outboxInsertSql,
+  type Pool,
+  type PoolClient,
+} from '@millrace/postgres';
+import { z } from 'zod';
 
-import { ApiKeys, Tenants } from '../ports.ts';
-import { findApiKey } from './find-api-key.ts';
-import { keepTenant } from './keep-tenant.ts';
+import type { KeptApiKey } from '../core/api-key.ts';
+import type { Tenant, TenantChange } from '../core/tenant.ts';
+import type { TenantQuery } from '../core/tenant-query.ts';
+import { Tenants, type Told, type TellTenant, type TenantCreation } from '../ports.ts';
 
-export class PostgresApiKeys extends ApiKeys {
-  readonly #pool: Pool;
-
-  constructor(pool: Pool) {
-    super();
-    this.#pool = pool;
-  }
-
-  async findTenant(hash: Buffer): Promise<TenantId | null> {
-    const tenant = await findApiKey(this.#pool, hash);
-    return tenant === null ? null : tenantIdSchema.parse(tenant);
-  }
+interface TenantRow {
+  readonly id: string;
+  readonly webhook_secrets: Buffer;
+  readonly created_at: Date;
+  readonly changed_at: Date;
+  readonly disabled_at: Date | null;
 }
 
+const columns = 'id, webhook_secrets, created_at, changed_at, disabled_at';
+
+/**
+ * Later than every state before it, whatever the clocks of the replicas say: who follows the
+ * changes keeps the latest.
+ */
+const nextChange = (known: string): string =>
+  `greatest(date_trunc('milliseconds', clock_timestamp()),
+    ${known}.changed_at + interval '1 millisecond')`;
+
+/** Tenants are few and rarely made: one at a time, or two at once could pass the limit. */
+const lockText = `SELECT pg_advisory_xact_lock(hashtext('ingest.tenants'))`;
+
+const createText = `
+INSERT INTO ingest.tenants (id, webhook_secrets, changed_at)
+VALUES ($1, $2, date_trunc('milliseconds', clock_timestamp()))
+RETURNING ${columns}`;
+
+const keepText = `
+INSERT INTO ingest.tenants AS known (id, webhook_secrets, changed_at)
+VALUES ($1, $2, date_trunc('milliseconds', clock_timestamp()))
+ON CONFLICT (id) DO UPDATE SET
+  webhook_secrets = excluded.webhook_secrets, changed_at = ${nextChange('known')}
+RETURNING ${columns}`;
+
+const keepKeyText = `
+INSERT INTO ingest.api_keys (key_hash, tenant, label, last4) VALUES ($1, $2, 'default', $3)
+ON CONFLICT (key_hash) DO UPDATE SET last4 = excluded.last4`;
+
+const changeText = `
+UPDATE ingest.tenants SET
+  webhook_secrets = $2, disabled_at = $3, changed_at = ${nextChange('tenants')}
+WHERE id = $1
+RETURNING ${columns}`;
+
+/** By the millisecond, as the cursor says it. */
+const listText = `
+SELECT ${columns} FROM ingest.tenants
+WHERE $1::timestamptz IS NULL OR (date_trunc('milliseconds', created_at), id) < ($1, $2)
+ORDER BY date_trunc('milliseconds', created_at) DESC, id DESC
+LIMIT $3`;
+
+const findText = `SELECT ${columns} FROM ingest.tenants WHERE id = $1`;
+
+const secretsSchema = z.array(z.string());
+
+/** The tenants' table. Every change and the message that tells of it are one commit. */
 export class PostgresTenants extends Tenants {
   readonly #pool: Pool;
   readonly #codec: PayloadCodec;
@@ -34,19 +84,89 @@ export class PostgresTenants extends Tenants {
     this.#codec = codec;
   }
 
-  async keep(tenant: {
-    readonly id: TenantId;
-    readonly webhookSecrets: readonly string[];
-    readonly apiKeyHash: Buffer;
-    readonly message: OutgoingMessage;
-  }): Promise<void> {
-    const secrets = Buffer.from(JSON.stringify(tenant.webhookSecrets));
-    await keepTenant(this.#pool, {
-      id: tenant.id,
-      webhookSecrets: this.#codec.encode(secrets, { tenant: tenant.id, medium: 'table' }),
-      apiKeyHash: tenant.apiKeyHash,
-      apiKeyLabel: 'default',
-      message: tenant.message,
+  create(id: TenantId, secret: string, tell: TellTenant): Promise<TenantCreation> {
+    return inTransaction(this.#pool, async (client): Promise<TenantCreation> => {
+      await client.query(lockText);
+      const { rows } = await client.query<{ id: string }>('SELECT id FROM ingest.tenants');
+      if (rows.some((row) => row.id === id)) return { kind: 'known' };
+      if (rows.length >= tenantsMax) return { kind: 'limit' };
+      const values = [id, this.#encode(id, [secret])];
+      const told = await this.#write(client, { text: createText, values, tell });
+      return { kind: 'created', ...told };
     });
+  }
+
+  keep(
+    id: TenantId,
+    given: { readonly secret: string; readonly key: KeptApiKey },
+    tell: TellTenant,
+  ): Promise<Told> {
+    return inTransaction(this.#pool, async (client) => {
+      const values = [id, this.#encode(id, [given.secret])];
+      const told = await this.#write(client, { text: keepText, values, tell });
+      await client.query(keepKeyText, [given.key.hash, id, given.key.last4]);
+      return told;
+    });
+  }
+
+  change(
+    id: TenantId,
+    decide: (tenant: Tenant) => TenantChange | null,
+    tell: TellTenant,
+  ): Promise<Told | null> {
+    return inTransaction(this.#pool, async (client) => {
+      const { rows } = await client.query<TenantRow>(`${findText} FOR UPDATE`, [id]);
+      const [row] = rows;
+      if (row === undefined) return null;
+      const tenant = this.#tenant(row);
+      const change = decide(tenant);
+      if (change === null) return { tenant, message: null };
+      const secrets = this.#encode(id, change.webhookSecrets);
+      const values = [id, secrets, change.disabledAt];
+      return this.#write(client, { text: changeText, values, tell });
+    });
+  }
+
+  async find(id: TenantId): Promise<Tenant | null> {
+    const { rows } = await this.#pool.query<TenantRow>(findText, [id]);
+    const [row] = rows;
+    return row === undefined ? null : this.#tenant(row);
+  }
+
+  async list({ cursor, limit }: TenantQuery): Promise<Tenant[]> {
+    const after = cursor === undefined ? null : new Date(cursor.createdAtMs).toISOString();
+    const values = [after, cursor?.id ?? null, limit + 1];
+    const { rows } = await this.#pool.query<TenantRow>(listText, values);
+    return rows.map((row) => this.#tenant(row));
+  }
+
+  async #write(
+    client: PoolClient,
+    o: { readonly text: string; readonly values: unknown[]; readonly tell: TellTenant },
+  ): Promise<{ readonly tenant: Tenant; readonly message: OutgoingMessage }> {
+    const { rows } = await client.query<TenantRow>(o.text, o.values);
+    const [row] = rows;
+    if (row === undefined) throw new TypeError('a tenant was not written');
+    const tenant = this.#tenant(row);
+    const message = o.tell(tenant);
+    await client.query(outboxInsertSql('ingest', 1), outboxColumns([message]));
+    return { tenant, message };
+  }
+
+  #encode(tenant: TenantId, secrets: readonly string[]): Buffer {
+    const json = Buffer.from(JSON.stringify(secrets));
+    return this.#codec.encode(json, { tenant, medium: 'table' });
+  }
+
+  #tenant(row: TenantRow): Tenant {
+    const id = tenantIdSchema.parse(row.id);
+    const json = this.#codec.decode(row.webhook_secrets, { tenant: id, medium: 'table' });
+    return {
+      id,
+      webhookSecrets: secretsSchema.parse(JSON.parse(json.toString('utf8'))),
+      createdAt: row.created_at,
+      changedAt: row.changed_at,
+      disabledAt: row.disabled_at,
+    };
   }
 }

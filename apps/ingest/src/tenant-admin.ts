@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto';
+
+import {
+  apiKeysPerTenantMax,
+  assertNever,
+  defaultTenant,
+  tenantsMax,
+  type ApiKeyView,
+  type NewApiKey,
+  type TenantId,
+} from '@millrace/contracts';
+import { Injectable } from '@nestjs/common';
+
+import { ApiKeyAuth } from './api-key-auth.ts';
+import { apiKeyBytes, apiKeyOf, keptApiKey } from './core/api-key.ts';
+import { ProblemError } from './core/problem.ts';
+import {
+  disabledTenant,
+  enabledTenant,
+  webhookSecretBytes,
+  webhookSecretOf,
+  withNewSecret,
+  type Tenant,
+  type TenantChange,
+} from './core/tenant.ts';
+import { Announcements, ApiKeys, Clock, Tenants, type Told } from './ports.ts';
+import { TenantTeller } from './tenant-teller.ts';
+
+/** A tenant, and the secret that it has just been given. */
+export interface TenantWithNewSecret {
+  readonly tenant: Tenant;
+  readonly secret: string;
+}
+
+/** Makes and changes tenants and keys. A change holds here at once, elsewhere within seconds. */
+@Injectable()
+export class TenantAdmin {
+  constructor(
+    private readonly tenants: Tenants,
+    private readonly keys: ApiKeys,
+    private readonly auth: ApiKeyAuth,
+    private readonly teller: TenantTeller,
+    private readonly announcements: Announcements,
+    private readonly clock: Clock,
+  ) {}
+
+  /** @throws ProblemError `already_exists`, `limit_reached` */
+  async create(id: TenantId): Promise<TenantWithNewSecret> {
+    const secret = newSecret();
+    const creation = await this.tenants.create(id, secret, this.teller.tell);
+    switch (creation.kind) {
+      case 'created':
+        return { tenant: this.told(creation), secret };
+      case 'known':
+        throw new ProblemError('already_exists', 'there is a tenant of this id');
+      case 'limit':
+        throw new ProblemError('limit_reached', `there are ${tenantsMax} tenants`);
+      default:
+        return assertNever(creation);
+    }
+  }
+
+  /** @throws ProblemError `not_found`, `forbidden` */
+  async rotateSecret(
+    id: TenantId,
+    o: { readonly keepPrevious: boolean },
+  ): Promise<TenantWithNewSecret> {
+    const secret = newSecret();
+    const change = (tenant: Tenant) =>
+      withNewSecret(tenant, { secret, keepPrevious: o.keepPrevious });
+    return { tenant: await this.change(id, change), secret };
+  }
+
+  /** @throws ProblemError `not_found`, `forbidden` */
+  async disable(id: TenantId): Promise<Tenant> {
+    const now = this.clock.now();
+    const tenant = await this.change(id, (known) => disabledTenant(known, now));
+    this.auth.forgetTenant(id);
+    return tenant;
+  }
+
+  /** @throws ProblemError `not_found`, `forbidden` */
+  enable(id: TenantId): Promise<Tenant> {
+    return this.change(id, enabledTenant);
+  }
+
+  /** @throws ProblemError `not_found`, `limit_reached` */
+  async createKey(id: TenantId, label: string): Promise<NewApiKey> {
+    if ((await this.tenants.find(id)) === null) throw noTenant();
+    const key = apiKeyOf(randomBytes(apiKeyBytes));
+    const view = await this.keys.create(id, { ...keptApiKey(key), label });
+    if (view !== null) return { ...view, key };
+    const detail = `the tenant has ${apiKeysPerTenantMax} keys: revoke one first`;
+    throw new ProblemError('limit_reached', detail);
+  }
+
+  /** @throws ProblemError `not_found` */
+  async revokeKey(tenant: TenantId, id: string): Promise<ApiKeyView> {
+    const view = await this.keys.revoke(tenant, id);
+    if (view === null) throw new ProblemError('not_found', 'the tenant has no key of this id');
+    this.auth.forgetKey(id);
+    return view;
+  }
+
+  private async change(
+    id: TenantId,
+    decide: (tenant: Tenant) => TenantChange | null,
+  ): Promise<Tenant> {
+    if (id === defaultTenant) {
+      const detail = 'the deployment itself gives this tenant its secret, and needs it';
+      throw new ProblemError('forbidden', detail);
+    }
+    const told = await this.tenants.change(id, decide, this.teller.tell);
+    if (told === null) throw noTenant();
+    return this.told(told);
+  }
+
+  private told({ tenant, message }: Told): Tenant {
+    if (message !== null) this.announcements.publish([message]);
+    return tenant;
+  }
+}
+
+function newSecret(): string {
+  return webhookSecretOf(randomBytes(webhookSecretBytes));
+}
+
+function noTenant(): ProblemError {
+  return new ProblemError('not_found', 'there is no tenant of this id');
+}
