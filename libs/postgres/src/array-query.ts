@@ -2,11 +2,18 @@ import { binaryArray, elementTypes, isElementType } from './core/binary-array.ts
 import type { ElementType } from './core/binary-array.ts';
 
 export interface ArrayQuery {
-  /** Keeps the plan for the connection's life. */
+  /** Keeps the plan for the connection's life, for batches as small as such a plan assumes. */
   readonly name?: string;
   readonly text: string;
   readonly values: readonly unknown[];
 }
+
+/**
+ * Rows of a batch up to which a kept plan is used. Postgres guesses ten rows for an array that it
+ * does not see, and joins accordingly: nested loops over two parts of 500 rows each cost 20 times
+ * the statement. Beyond it planning anew costs little per row.
+ */
+const keptPlanRowsMax = 20;
 
 const arrayCast = new RegExp(`\\$(\\d+)::(${elementTypes.join('|')})\\[\\]`, 'g');
 
@@ -27,7 +34,13 @@ export function arrayQuery(query: ArrayQuery): { name?: string; text: string; va
     // What the type cannot hold goes as text: Postgres refuses it by a code that tells a bad row.
     return binaryArray(type, value) ?? value;
   });
-  return { ...query, values };
+  const { name, text } = query;
+  const isSmall = values.every((_, i) => lengthOf(query.values[i]) <= keptPlanRowsMax);
+  return name !== undefined && isSmall ? { name, text, values } : { text, values };
+}
+
+function lengthOf(value: unknown): number {
+  return Array.isArray(value) ? value.length : 0;
 }
 
 function typesOf(text: string): ReadonlyMap<number, ElementType> {

@@ -22,13 +22,20 @@ function isInTurn(call: string): string {
       WHERE s.tenant = ${call}.tenant AND s.session_id = ${call}.session_id), 0))`;
 }
 
-/** Inserts calls: to this process where it has a slot for them, else to the queue. */
-export const insertCalls = `
-WITH input AS (
-  SELECT i.*, i.claim AND (i.session_id IS NULL OR (${isInTurn('i')} AND NOT EXISTS (
+const mayGo = `(i.session_id IS NULL OR (${isInTurn('i')} AND NOT EXISTS (
       SELECT FROM worker.calls o
       WHERE o.tenant = i.tenant AND o.session_id = i.session_id
-        AND o.state IN ('QUEUED', 'DISPATCHED')))) AS dispatched
+        AND o.state IN ('QUEUED', 'DISPATCHED'))))`;
+
+/**
+ * Inserts calls: to this process where it has a slot for them, else to the queue.
+ * @param hasTurns some of the batch are turns of sessions; planning for them costs as much as all
+ *   the rest.
+ */
+export function insertCalls(hasTurns: boolean): string {
+  return `
+WITH input AS (
+  SELECT i.*, i.claim${hasTurns ? ` AND ${mayGo}` : ''} AS dispatched
   FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::int[], $6::boolean[],
     $7::text[], $8::bytea[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
     $14::date[], $15::boolean[])
@@ -46,6 +53,7 @@ SELECT tenant, call_id, day, lane, session_id, session_seq, stream, model, param
 FROM input
 ON CONFLICT (tenant, call_id, day) DO NOTHING
 RETURNING tenant, call_id, dispatched_at`;
+}
 
 /** A statement of its own: the insert's snapshot does not see a row that just beat it. */
 export const findExistingCalls = `

@@ -176,9 +176,10 @@ export class PostgresCallLedger extends CallLedger {
 
   async #insert(client: PoolClient, calls: readonly OwnedCall[]): Promise<Inserted[]> {
     const requests = calls.map(({ request }) => request);
+    const hasTurns = requests.some(({ session }) => session !== null);
     const query = arrayQuery({
-      name: 'worker_insert_calls',
-      text: sql.insertCalls,
+      name: hasTurns ? 'worker_insert_turns' : 'worker_insert_calls',
+      text: sql.insertCalls(hasTurns),
       values: [
         ...this.#requestColumns(requests),
         calls.map(({ claim }) => claim),

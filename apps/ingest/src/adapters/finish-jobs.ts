@@ -9,29 +9,31 @@ interface LockedRow {
   readonly ended: boolean;
 }
 
-/** Rows are locked in key order before they change, so that two replicas never deadlock. */
+/**
+ * Rows are locked in key order before they change, so that two replicas never deadlock. A row that
+ * is locked and has not ended is ended by this statement.
+ */
 const text = `
 WITH input AS (
   SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::date[]
   ) AS input(tenant, id, status, finished_at, outcome, answer, day)
 ), locked AS (
-  SELECT tenant, id, day, jobs.status FROM input JOIN ingest.jobs USING (tenant, id, day)
-  WHERE day BETWEEN $8::date AND $9::date
-  ORDER BY tenant, id
+  SELECT input.*, jobs.status NOT IN ('succeeded', 'failed', 'cancelled', 'expired') AS open
+  FROM input JOIN ingest.jobs
+    ON jobs.tenant = input.tenant AND jobs.id = input.id AND jobs.day = input.day
+  WHERE jobs.day BETWEEN $8::date AND $9::date
+  ORDER BY input.tenant, input.id
   FOR NO KEY UPDATE OF jobs
 ), ended AS (
   UPDATE ingest.jobs SET
-    status = input.status, finished_at = input.finished_at,
-    outcome = input.outcome, answer = input.answer
-  FROM input JOIN locked USING (tenant, id, day)
-  WHERE jobs.tenant = input.tenant AND jobs.id = input.id AND jobs.day = input.day
-    AND jobs.day BETWEEN $8::date AND $9::date
-    AND locked.status NOT IN ('succeeded', 'failed', 'cancelled', 'expired')
-  RETURNING jobs.tenant, jobs.id
+    status = locked.status, finished_at = locked.finished_at,
+    outcome = locked.outcome, answer = locked.answer
+  FROM locked
+  WHERE jobs.tenant = locked.tenant AND jobs.id = locked.id AND jobs.day = locked.day
+    AND jobs.day BETWEEN $8::date AND $9::date AND locked.open
 )
-SELECT locked.tenant, locked.id, ended.id IS NOT NULL AS ended
-FROM locked LEFT JOIN ended USING (tenant, id)`;
+SELECT tenant, id, open AS ended FROM locked`;
 
 /** Ends the jobs that have not ended yet. One result per end, in the order given. */
 export async function finishJobs(
@@ -44,7 +46,6 @@ export async function finishJobs(
       ? null
       : codec.encode(Buffer.from(json), { tenant: end.tenant, medium: 'table' });
   const days = ends.map(({ day }) => day);
-  // Not a named statement: a plan made while the table was small would scan it when it is large.
   const values = [
     ends.map(({ tenant }) => tenant),
     ends.map(({ id }) => id),
@@ -55,7 +56,7 @@ export async function finishJobs(
     days,
     ...daysAround(days),
   ];
-  const { rows } = await client.query<LockedRow>(arrayQuery({ text, values }));
+  const { rows } = await client.query<LockedRow>(arrayQuery({ name: 'finish_jobs', text, values }));
   const ended = new Map(rows.map((row) => [`${row.tenant}/${row.id}`, row.ended]));
   return ends.map(({ tenant, id }) => {
     const found = ended.get(`${tenant}/${id}`);

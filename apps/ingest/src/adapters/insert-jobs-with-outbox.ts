@@ -31,11 +31,11 @@ WITH input AS (
     AS input(${jobColumnNames}, message_id, topic, key, headers, value)
 ), ${insertedJobs}, announced AS (
   INSERT INTO ingest.outbox (id, topic, key, headers, value)
-  SELECT message_id, topic, key, headers, value FROM input JOIN inserted USING (tenant, id)
-  WHERE inserted.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
+  SELECT message_id, topic, key, headers, value FROM input JOIN keyed USING (tenant, id)
+  WHERE keyed.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
   ON CONFLICT (id) DO NOTHING
 )
-SELECT tenant, id, idempotency_key, NULL::int AS seq FROM inserted`;
+SELECT tenant, id, idempotency_key, NULL::int AS seq FROM keyed`;
 
 /** Inserts what is not there yet, each row with its message, in one statement. */
 export async function insertJobsWithOutbox(

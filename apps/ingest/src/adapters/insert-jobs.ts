@@ -31,16 +31,16 @@ export interface InsertedRow {
  * inserted count in their session, so its numbers have no gap; only messages do, as each turn waits
  * for the one before it at the runner of messages.
  */
-const text = `
+const withTurns = `
 WITH input AS (
   SELECT * FROM unnest(${jobColumnParameters}, $${jobColumnCount + 1}::float8[])
     AS input(${jobColumnNames}, arrival)
 ), ${insertedJobs}, turns AS (
   SELECT tenant, id, session_id, day,
     row_number() OVER (PARTITION BY tenant, session_id ORDER BY input.arrival)::int AS turn
-  FROM inserted JOIN input USING (tenant, id, session_id)
-  WHERE inserted.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
-    AND input.type = 'message'
+  FROM keyed JOIN input USING (tenant, id)
+  WHERE keyed.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
+    AND input.session_id IS NOT NULL AND input.type = 'message'
 ), counted AS (
   INSERT INTO ingest.sessions AS session (tenant, id, last_seq)
   SELECT tenant, session_id, count(*) FROM turns
@@ -54,9 +54,16 @@ WITH input AS (
   FROM turns JOIN counted ON counted.tenant = turns.tenant AND counted.id = turns.session_id
   RETURNING tenant, job_id, seq
 )
-SELECT inserted.tenant, inserted.id, inserted.idempotency_key, numbered.seq
-FROM inserted LEFT JOIN numbered
-  ON numbered.tenant = inserted.tenant AND numbered.job_id = inserted.id`;
+SELECT keyed.tenant, keyed.id, keyed.idempotency_key, numbered.seq
+FROM keyed LEFT JOIN numbered
+  ON numbered.tenant = keyed.tenant AND numbered.job_id = keyed.id`;
+
+/** The same for a batch in which no row belongs to a session. */
+const withoutTurns = `
+WITH input AS (
+  SELECT * FROM unnest(${jobColumnParameters}) AS input(${jobColumnNames})
+), ${insertedJobs}
+SELECT tenant, id, idempotency_key, NULL::int AS seq FROM keyed`;
 
 /** Inserts what is not there yet, and gives each session's rows their place. */
 export async function insertJobs(
@@ -65,8 +72,14 @@ export async function insertJobs(
   codec: PayloadCodec,
 ): Promise<InsertedRow[]> {
   const jobs = arrived.map(({ job }) => job);
-  const values = [...jobColumns(jobs, codec), arrived.map(({ arrival }) => arrival)];
-  const query = arrayQuery({ name: 'insert_jobs', text, values });
+  const columns = jobColumns(jobs, codec);
+  const query = jobs.every(({ sessionId }) => sessionId === null)
+    ? arrayQuery({ name: 'insert_jobs', text: withoutTurns, values: columns })
+    : arrayQuery({
+        name: 'insert_turns',
+        text: withTurns,
+        values: [...columns, arrived.map(({ arrival }) => arrival)],
+      });
   const { rows } = await client.query<InsertedRow>(query);
   return rows;
 }

@@ -40,7 +40,8 @@ export const jobColumnParameters = columns
 
 /**
  * The parts of a statement that take a job in, from a part `input` with the columns: the narrow row
- * of keys decides, over all days, which jobs are new. The outer statement reads `inserted`.
+ * of keys decides, over all days, which jobs are new. The outer statement reads `keyed`, of which
+ * the planner knows how many rows it may have.
  */
 export const insertedJobs = `
 keyed AS (
@@ -53,7 +54,6 @@ keyed AS (
   SELECT keyed.day, ${inputColumnNames}
   FROM keyed JOIN input USING (tenant, id)
   WHERE keyed.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
-  RETURNING tenant, id, idempotency_key, session_id, day
 )`;
 
 /** The rows as parameters: one array per column, bodies encoded for the table. */

@@ -58,15 +58,18 @@ export class PostgresDeliveries extends Deliveries {
 
   async claim(options: ClaimOptions): Promise<Claimed<Delivery>> {
     const { owner, limit, busy, roomElsewhere } = options;
-    // Unnamed: a plan that was kept from when the table was small would read all of it.
-    const { rows } = await this.pool.query<DeliveryRow>(claimSql, [
-      owner,
-      limit,
-      busy.map(({ tenant }) => tenant),
-      busy.map(({ origin }) => origin),
-      busy.map(({ room }) => room),
-      roomElsewhere,
-    ]);
+    const { rows } = await this.pool.query<DeliveryRow>({
+      name: 'deliveries_claim',
+      text: claimSql,
+      values: [
+        owner,
+        limit,
+        busy.map(({ tenant }) => tenant),
+        busy.map(({ origin }) => origin),
+        busy.map(({ room }) => room),
+        roomElsewhere,
+      ],
+    });
     const deliveries = rows.map((row) => deliveryOfRow(row, owner, this.codec));
     // A full claim is followed by another as soon as there is room: no need to look ahead.
     return { rows: deliveries, nextDueInMs: rows.length === limit ? null : await this.nextDue() };
@@ -111,10 +114,11 @@ export class PostgresDeliveries extends Deliveries {
   }
 
   private async nextDue(): Promise<number | null> {
-    const { rows } = await this.pool.query<{ due_in_ms: number | null }>(
-      `SELECT (extract(epoch FROM min(not_before) - now()) * 1000)::float8 AS due_in_ms
-       FROM dispatcher.deliveries WHERE state = 'waiting' AND not_before > now()`,
-    );
+    const { rows } = await this.pool.query<{ due_in_ms: number | null }>({
+      name: 'deliveries_next_due',
+      text: `SELECT (extract(epoch FROM min(not_before) - now()) * 1000)::float8 AS due_in_ms
+        FROM dispatcher.deliveries WHERE state = 'waiting' AND not_before > now()`,
+    });
     return rows[0]?.due_in_ms ?? null;
   }
 
@@ -133,9 +137,8 @@ export class PostgresDeliveries extends Deliveries {
     client: PoolClient,
     items: readonly Settlement[],
   ): Promise<void[]> {
-    // Unnamed, as the claim is.
     const values = settleColumns(items, this.codec, new Date());
-    await client.query(arrayQuery({ text: settleSql, values }));
+    await client.query(arrayQuery({ name: 'deliveries_settle', text: settleSql, values }));
     return items.map(() => undefined);
   }
 }
