@@ -148,6 +148,18 @@ describe('DayKeeper', () => {
     expect(rows).toEqual([{ id: 'new' }]);
   });
 
+  it('lets notes of late spend go by their own age', async () => {
+    await admin.query(
+      `INSERT INTO worker.late_usage (tenant, call_id, attempt, owner, recorded_at)
+       SELECT 'acme', 'call-' || days, 1, 'gone', now() - make_interval(days => days)
+       FROM unnest('{1, 30, 32}'::int[]) AS days`,
+    );
+    await keeper().keep();
+    expect(errors).toEqual([]);
+    const { rows } = await admin.query('SELECT call_id FROM worker.late_usage ORDER BY 1');
+    expect(rows).toEqual([{ call_id: 'call-1' }, { call_id: 'call-30' }]);
+  });
+
   it('waits for nobody longer than a moment, and tries again', async () => {
     await admin.query(`DROP TABLE worker.calls_${await today(2)}`);
     const blocker = await admin.connect();
