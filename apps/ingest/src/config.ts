@@ -1,5 +1,12 @@
+import { httpBodyBytesMax } from '@millrace/contracts';
 import { csvSchema, flagSchema, parseConfig, serviceEnvironment } from '@millrace/runtime';
 import { z } from 'zod';
+
+/**
+ * A body of 10 MiB becomes about five times that while it is parsed, judged and written: this
+ * comes to less than 1 GiB of memory at the worst.
+ */
+const bodyBytesMaxDefault = 128 * 1024 * 1024;
 
 /** The environment of this service, parsed once. README.md lists it for people. */
 export const ingestEnvironment = z.object({
@@ -22,6 +29,12 @@ export const ingestEnvironment = z.object({
     .regex(/^mra_[A-Za-z0-9_-]{43,128}$/, 'must be mra_ and at least 43 characters of base64url')
     .optional(),
   MILLRACE_DEFAULT_MODEL: z.string().min(1).max(128).default('claude-sonnet-5-5'),
+  /** Bytes of request bodies that one process has in memory; what comes above gets a 503. */
+  BODY_BYTES_MAX: z.coerce
+    .number()
+    .int()
+    .min(2 * httpBodyBytesMax)
+    .default(bodyBytesMaxDefault),
   /** Private ranges that callback URLs may point to. */
   MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.default([]),
   /** What `/healthz` says about who answers. */

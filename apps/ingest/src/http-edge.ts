@@ -1,4 +1,4 @@
-import { errorCodes } from '@millrace/contracts';
+import { errorCodes, httpBodyBytesMax } from '@millrace/contracts';
 import { Metrics, extractTrace, names, tracer, type Histogram } from '@millrace/runtime';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
@@ -10,6 +10,7 @@ import { parseJsonBody } from './core/parse-body.ts';
 import { ProblemError } from './core/problem.ts';
 import { withTrace } from './job-trace.ts';
 import { RequestFacts } from './request-facts.ts';
+import { RequestsInFlight, bodyLengthOf } from './requests-in-flight.ts';
 
 /** Probes and documents: no key, no span. Every other route needs a key. */
 const plainRoutes = new Set([
@@ -19,6 +20,12 @@ const plainRoutes = new Set([
   '/openapi.json',
   '/asyncapi.json',
 ]);
+
+/**
+ * Open sockets of one process: its event streams (10,000) and 2,000 for all else. Node closes
+ * what comes above at once.
+ */
+const connectionsMax = 12_000;
 
 /**
  * What every request meets before its route: a span, the key, and our own reading of JSON. Hooks
@@ -33,6 +40,7 @@ export class HttpEdge implements OnModuleInit {
     private readonly host: HttpAdapterHost,
     private readonly auth: ApiKeyAuth,
     private readonly requests: RequestFacts,
+    private readonly inFlight: RequestsInFlight,
     metrics: Metrics,
   ) {
     this.duration = metrics.histogram(names.metric.httpDuration, {
@@ -43,13 +51,17 @@ export class HttpEdge implements OnModuleInit {
 
   onModuleInit(): void {
     const server = this.host.httpAdapter.getInstance<FastifyInstance>();
-    server.addHook('onRequest', async (request) => {
+    server.server.maxConnections = connectionsMax;
+    server.addHook('onRequest', async (request, reply) => {
       const route = request.routeOptions.url;
       if (isPlain(route)) return;
       this.requests.begin(request, withTrace(startSpan(request)));
+      this.inFlight.enter(request.raw, reply.raw);
       if (route === undefined) throw new ProblemError('not_found', errorCodes.not_found.title);
       this.requests.authenticated(request, await this.auth.authenticate(request.headers));
       refuseEncoded(request);
+      refuseTooLong(request);
+      this.inFlight.expectBody(request.raw);
     });
     server.addHook('onResponse', async (request, reply) => this.end(request, reply));
     readOnlyJson(server);
@@ -77,6 +89,12 @@ function refuseEncoded(request: FastifyRequest): void {
   const encoding = request.headers['content-encoding'] ?? 'identity';
   if (encoding.toLowerCase() === 'identity') return;
   throw new ProblemError('unsupported_media_type', 'a body must come without Content-Encoding');
+}
+
+/** By what it says of itself: refused before a byte of it is read. */
+function refuseTooLong(request: FastifyRequest): void {
+  if (bodyLengthOf(request.headers) <= httpBodyBytesMax) return;
+  throw new ProblemError('payload_too_large', errorCodes.payload_too_large.title);
 }
 
 /** One parser, ours: strict UTF-8, bounded depth, no prototypes. Other types get a 415. */

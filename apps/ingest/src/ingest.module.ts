@@ -28,6 +28,7 @@ import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { SystemClock } from './adapters/system-clock.ts';
+import { AdmissionCounter } from './admission-counter.ts';
 import { ApiKeyAuth, OperatorKey } from './api-key-auth.ts';
 import { ApiKeysController } from './api-keys.controller.ts';
 import { BlobPurge } from './blob-purge.ts';
@@ -63,6 +64,7 @@ import {
 import { ProblemFilter } from './problem-filter.ts';
 import { ProgressedJobsConsumer } from './progressed-jobs.consumer.ts';
 import { RequestFacts } from './request-facts.ts';
+import { HttpLimits, RequestsInFlight } from './requests-in-flight.ts';
 import { SseConnections } from './sse-connections.ts';
 import { StreamController } from './stream.controller.ts';
 import { SubmissionCounter } from './submission-counter.ts';
@@ -75,6 +77,12 @@ const poolConnectionsMax = 12;
 
 /** Connections that answer one tenant at a time: a read holds one for about a millisecond. */
 const apiConnectionsMax = 6;
+
+/**
+ * Requests of one process under way: more would only wait for the 18 connections above, and some
+ * ten thousand requests a second go through them in a tenth of that.
+ */
+const requestsMax = 2_000;
 
 /** The pool under a token of its own, as its type is an interface. */
 export const ingestPool = Symbol('ingest pool');
@@ -155,6 +163,7 @@ export class IngestModule
 }
 
 const shells: Provider[] = [
+  AdmissionCounter,
   ApiKeyAuth,
   BlobPurge,
   DefaultTenant,
@@ -167,6 +176,7 @@ const shells: Provider[] = [
   JobPreparation,
   LiveJobs,
   RequestFacts,
+  RequestsInFlight,
   SseConnections,
   SubmissionCounter,
   TenantAdmin,
@@ -288,6 +298,7 @@ function settings(config: IngestConfig): Provider[] {
     { provide: Clock, useClass: SystemClock },
     { provide: IntakePolicy, useValue: { rules } },
     { provide: OperatorKey, useValue: new OperatorKey(config.MILLRACE_ADMIN_API_KEY) },
+    { provide: HttpLimits, useValue: { requestsMax, bodyBytesMax: config.BODY_BYTES_MAX } },
     { provide: DefaultCredentials, useValue: new DefaultCredentials(key, secret) },
     {
       provide: ClaudeInfo,

@@ -13,6 +13,7 @@ import { ProblemError } from './core/problem.ts';
 import { parseResumePoint } from './core/resume-point.ts';
 import { JobFollower } from './job-follower.ts';
 import type { JobName } from './ports.ts';
+import { RequestsInFlight } from './requests-in-flight.ts';
 import { SseConnections } from './sse-connections.ts';
 
 export interface OpenedJob {
@@ -28,6 +29,7 @@ export class JobEvents {
   constructor(
     private readonly follower: JobFollower,
     private readonly connections: SseConnections,
+    private readonly inFlight: RequestsInFlight,
   ) {}
 
   open({ request, reply, name, view }: OpenedJob): void {
@@ -42,6 +44,7 @@ export class JobEvents {
     }
     this.connections.assertRoom();
     reply.hijack();
+    this.inFlight.leave(request.raw);
     const connection = this.connections.accept(reply.raw);
     connection.write(openedFrames(view));
     const after = from.kind === 'after' ? from.place : undefined;

@@ -1,11 +1,17 @@
-import { errorCodes, type Problem } from '@millrace/contracts';
+import type { Socket } from 'node:net';
+
+import { errorCodes, httpBodyBytesMax, type Problem } from '@millrace/contracts';
 import { isConnectionLost } from '@millrace/postgres';
 import { Logger, names, traceIdOf } from '@millrace/runtime';
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-import { ProblemError, codeOfStatus, problemDocument, retryAfterSeconds } from './core/problem.ts';
+import { ProblemError, codeOfStatus, problemDocument, retryAfterOf } from './core/problem.ts';
 import { RequestFacts } from './request-facts.ts';
+import { bodyLengthOf } from './requests-in-flight.ts';
+
+/** For the answer to arrive, and for the client to stop sending. */
+const lingerMs = 500;
 
 /** Answers every error of the API, whoever found it, as an RFC 9457 document. */
 @Catch()
@@ -24,9 +30,13 @@ export class ProblemFilter implements ExceptionFilter {
       reply.raw.destroy();
       return;
     }
-    const problem = this.problemOf(error, request);
-    if (errorCodes[problem.code].status === 503) {
-      void reply.header('retry-after', String(retryAfterSeconds));
+    const told = toldError(error);
+    const problem = this.problemOf({ told, error }, request);
+    const retryAfter = retryAfterOf(told);
+    if (retryAfter !== null) void reply.header('retry-after', String(retryAfter));
+    if (hasEndlessBody(request)) {
+      void reply.header('connection', 'close');
+      closeGently(request.raw.socket);
     }
     if (problem.code === 'unauthorized') void reply.header('www-authenticate', 'Bearer');
     void reply
@@ -35,15 +45,38 @@ export class ProblemFilter implements ExceptionFilter {
       .send(JSON.stringify(problem));
   }
 
-  private problemOf(error: unknown, request: FastifyRequest): Problem {
+  private problemOf(
+    { told, error }: { readonly told: ProblemError; readonly error: unknown },
+    request: FastifyRequest,
+  ): Problem {
     const context = this.requests.contextOf(request);
-    const told = toldError(error);
     if (told.code === 'internal') {
       this.log.error({ event: names.event.httpRequest, context, error }, 'a request failed');
     }
     const [path = '/'] = request.url.split('?');
     return problemDocument(told, { traceId: traceIdOf(context) ?? '', path });
   }
+}
+
+/**
+ * Whether the rest of a body is not worth waiting for. One of an allowed length is read over, so
+ * that its sender hears the answer; one that may be of any length ends with its connection.
+ */
+function hasEndlessBody({ raw, headers }: FastifyRequest): boolean {
+  if (raw.complete) return false;
+  return headers['transfer-encoding'] !== undefined || bodyLengthOf(headers) > httpBodyBytesMax;
+}
+
+/**
+ * Lets the client read the answer before the connection goes: a close with bytes unread is a reset,
+ * which may overtake it.
+ */
+function closeGently(socket: Socket): void {
+  socket.destroySoon = () => {
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once('close', () => clearTimeout(timer));
+  };
 }
 
 /** Classifies an error where it leaves: ours, the framework's, lost infrastructure, or a bug. */

@@ -20,7 +20,7 @@ import { hashApiKey } from './core/api-key.ts';
 import { httpOptions } from './http-options.ts';
 import { IngestModule } from './ingest.module.ts';
 
-const key = 'mr_default-key-for-the-specs-of-ingest';
+export const defaultKey = 'mr_default-key-for-the-specs-of-ingest';
 const otherKey = 'mr_other-key-for-the-specs-of-ingest-00';
 
 /** What `JSON.parse` gives: a spec states what it expects to find in it. */
@@ -49,9 +49,12 @@ export class RunningIngest {
     private readonly producer: Producer,
   ) {}
 
-  static async start(more: Readonly<Record<string, string>> = {}): Promise<RunningIngest> {
+  static async start(
+    more: Readonly<Record<string, string>> = {},
+    http = httpOptions,
+  ): Promise<RunningIngest> {
     const [database, testTopics] = await Promise.all([createTestDatabase(), createTestTopics()]);
-    const app = await boot({ database, topics: testTopics, more });
+    const app = await boot({ database, topics: testTopics, more, http });
     const admin = createPool({ url: database.adminUrl, max: 2, applicationName: 'spec' });
     await admin.query(`INSERT INTO ingest.tenants (id, webhook_secrets) VALUES ('other', '[]')`);
     await admin.query(
@@ -75,7 +78,7 @@ export class RunningIngest {
     const response = await fetch(this.url + path, {
       method,
       headers: {
-        authorization: `Bearer ${o.asOther === true ? otherKey : key}`,
+        authorization: `Bearer ${o.asOther === true ? otherKey : defaultKey}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...o.headers,
       },
@@ -133,13 +136,14 @@ async function boot(o: {
   readonly database: TestDatabase;
   readonly topics: TestTopics;
   readonly more: Readonly<Record<string, string>>;
+  readonly http: typeof httpOptions;
 }): Promise<NestFastifyApplication> {
   const config = ingestEnvironment.parse({
     KAFKA_BROKERS: o.topics.brokers.join(','),
     HTTP_PORT: '1',
     DATABASE_URL: o.database.url('ingest'),
     API_DATABASE_URL: o.database.url('ingest_api'),
-    MILLRACE_DEFAULT_API_KEY: key,
+    MILLRACE_DEFAULT_API_KEY: defaultKey,
     MILLRACE_DEFAULT_WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
     MILLRACE_EGRESS_ALLOWED_CIDRS: '127.0.0.0/8',
     MILLRACE_CLAUDE_STAND_IN: 'true',
@@ -150,7 +154,7 @@ async function boot(o: {
   const ingest = IngestModule.forConfig(config, { topicPrefix: o.topics.prefix });
   const root = { module: Root, imports: [runtime, ingest] };
   const routerOptions = { maxParamLength: 256 };
-  const adapter = new FastifyAdapter({ routerOptions, ...httpOptions });
+  const adapter = new FastifyAdapter({ routerOptions, ...o.http });
   const created = await NestFactory.create<NestFastifyApplication>(root, adapter, {
     logger: false,
   });

@@ -15,6 +15,7 @@ import { JobFollower } from './job-follower.ts';
 import { JobIntake } from './job-intake.ts';
 import type { JobName } from './ports.ts';
 import { RequestFacts } from './request-facts.ts';
+import { RequestsInFlight } from './requests-in-flight.ts';
 import { SseConnections } from './sse-connections.ts';
 
 /**
@@ -28,6 +29,7 @@ export class StreamController {
     private readonly follower: JobFollower,
     private readonly connections: SseConnections,
     private readonly requests: RequestFacts,
+    private readonly inFlight: RequestsInFlight,
   ) {}
 
   @Post()
@@ -41,6 +43,9 @@ export class StreamController {
       context: this.requests.contextOf(request),
     });
     reply.hijack();
+    // A stream may last for an hour: it keeps no body so long.
+    request.body = undefined;
+    this.inFlight.leave(request.raw);
     this.show(reply, { tenant, id: view.id }, view);
   }
 

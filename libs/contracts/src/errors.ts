@@ -20,8 +20,10 @@ export const errorCodes = {
   unsafe_callback_url: { status: 422, title: 'The callback URL is not allowed' },
   refused_by_model: { status: 422, title: 'The model would refuse these parameters' },
   too_many_requests: { status: 429, title: 'Too many requests' },
+  queue_full: { status: 429, title: 'Too many jobs of this tenant are waiting' },
   internal: { status: 500, title: 'Something went wrong here' },
   not_durable: { status: 503, title: 'The job could not be made durable now' },
+  overloaded: { status: 503, title: 'There is too much work here now' },
   unavailable: { status: 503, title: 'This cannot be answered now' },
   // Records from Kafka.
   empty_record: { status: null, title: 'The record has no value' },

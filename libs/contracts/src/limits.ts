@@ -22,6 +22,11 @@ export const metadataEntriesMax = 16;
 export const metadataValueLengthMax = 512;
 /** Depth of nested JSON that is accepted: deeper is an attack on the parser, never a prompt. */
 export const jsonDepthMax = 64;
+/**
+ * Values of one JSON body: text and images are few and large. Ten MiB of empty lists would be
+ * three millions, and some hundred MiB once they are parsed.
+ */
+export const jsonValuesMax = 250_000;
 /** Jobs of one batch: a few MiB of submissions, and an answer within a second. */
 export const jobBatchMax = 1_000;
 /** Jobs on one page of the list: a page with full results stays within a few MiB. */

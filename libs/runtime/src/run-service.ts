@@ -9,6 +9,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { CommonConfig } from './config.ts';
 import { ConfigError } from './config.ts';
 import { Health } from './health.ts';
+import { httpServerOptions } from './http-server-options.ts';
 import { Logger } from './logger.ts';
 import { Metrics } from './metrics.ts';
 import { NestLogger } from './nest-logger.ts';
@@ -77,6 +78,7 @@ async function createApp<C extends CommonConfig>(
     ? options.module(config)
     : options.module;
   const adapter = new FastifyAdapter({
+    ...httpServerOptions(),
     routerOptions: { maxParamLength: pathParameterLengthMax },
     ...options.http,
   });

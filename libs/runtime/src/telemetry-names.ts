@@ -119,6 +119,11 @@ export const names = {
     webhookDuration: 'millrace_webhook_attempt_duration_seconds',
     /** Labels: method, route, status. */
     httpDuration: 'http_server_request_duration_seconds',
+    /** Bytes of bodies in memory, or expected. */
+    httpBodyBytes: 'millrace_http_body_bytes_in_flight',
+    httpInFlight: 'millrace_http_requests_in_flight',
+    /** Refusals for want of room. Labels: reason, via (http, kafka). */
+    admissionRefused: 'millrace_admission_refused_total',
     outboxSwept: 'millrace_outbox_swept_total',
   },
 

@@ -17,8 +17,26 @@ export class ProblemError extends Error {
   }
 }
 
-/** Seconds after which a caller may try again what could not be made durable. */
-export const retryAfterSeconds = 2;
+/** A refusal for now: the caller is told when to come again. */
+export class RefusedForNow extends ProblemError {
+  constructor(
+    code: 'overloaded' | 'queue_full',
+    detail: string,
+    /** At least; whole seconds. */
+    readonly retryAfterSeconds: number,
+  ) {
+    super(code, detail);
+  }
+}
+
+/** Seconds after which a caller may try again what could not be answered or made durable. */
+const retryAfterSeconds = 2;
+
+/** The value of `Retry-After`, or null for an answer that another try would not change. */
+export function retryAfterOf(error: ProblemError): number | null {
+  if (error instanceof RefusedForNow) return error.retryAfterSeconds;
+  return errorCodes[error.code].status === 503 ? retryAfterSeconds : null;
+}
 
 /** An RFC 9457 document. A code that is never on HTTP would be a bug, and is told as one. */
 export function problemDocument(
