@@ -1,26 +1,12 @@
 /** Creates the topics of the topic table, and the dead letter topics beside them. */
-import { deadLetterTopicList, topicList } from '@millrace/contracts';
+import { createdTopicList, topicConfig } from '@millrace/contracts';
 import { Kafka, logLevel } from 'kafkajs';
-
-/** A dead letter is the whole record, as large as the broker allows, and our headers. */
-const deadLetterBytesMax = 1_310_720;
 
 /** @param {string} broker @returns {Promise<number>} how many topics there are now */
 export async function createTopics(broker) {
-  const wanted = [
-    ...topicList.map((topic) =>
-      describe(topic.name, topic.partitions, {
-        'cleanup.policy': topic.cleanup,
-        'retention.ms': String(topic.retentionMs),
-      }),
-    ),
-    ...deadLetterTopicList.map((topic) =>
-      describe(topic.name, topic.partitions, {
-        'retention.ms': String(topic.retentionMs),
-        'max.message.bytes': String(deadLetterBytesMax),
-      }),
-    ),
-  ];
+  const wanted = createdTopicList.map((topic) =>
+    describe(topic.name, topic.partitions, topicConfig(topic)),
+  );
   const kafka = new Kafka({ brokers: [broker], clientId: 'stack', logLevel: logLevel.NOTHING });
   const admin = kafka.admin();
   await admin.connect();
@@ -37,7 +23,7 @@ export async function createTopics(broker) {
 /**
  * @param {string} topic
  * @param {number} numPartitions
- * @param {Record<string, string>} config
+ * @param {Readonly<Record<string, string>>} config
  */
 const describe = (topic, numPartitions, config) => ({
   topic,

@@ -15,6 +15,11 @@ export class DeadLettersConsumer {
     return this.index(records);
   }
 
+  @RawStep(deadLettersOf(topics.tenantSubmitted))
+  submittedByTenants(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
+    return this.index(records);
+  }
+
   @RawStep(deadLettersOf(topics.jobsFinished))
   finished(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
     return this.index(records);

@@ -70,6 +70,7 @@ import { StreamController } from './stream.controller.ts';
 import { SubmissionCounter } from './submission-counter.ts';
 import { TenantAdmin } from './tenant-admin.ts';
 import { TenantTeller } from './tenant-teller.ts';
+import { TenantTopics } from './tenant-topics.ts';
 import { TenantsController } from './tenants.controller.ts';
 
 /** Connections of one process: five group commits, reads of the API, the outbox. */
@@ -103,6 +104,7 @@ export class IngestModule
     private readonly jobs: PostgresJobs,
     private readonly outbox: Outbox,
     private readonly tails: KafkaTails,
+    private readonly tenantTopics: TenantTopics,
     private readonly purge: BlobPurge,
     private readonly days: DayKeeper,
     private readonly closing: PoolClosing,
@@ -143,6 +145,7 @@ export class IngestModule
     this.outbox.start();
     this.purge.start();
     this.days.start();
+    this.tenantTopics.start();
     this.tails.start().catch((error: unknown) => {
       this.log.error({ error }, 'event streams will only show the ends of jobs');
     });
@@ -150,6 +153,7 @@ export class IngestModule
 
   async onModuleDestroy(): Promise<void> {
     this.purge.stop();
+    await this.tenantTopics.stop();
     await this.days.stop();
     await this.tails.stop();
   }
@@ -181,6 +185,7 @@ const shells: Provider[] = [
   SubmissionCounter,
   TenantAdmin,
   TenantTeller,
+  TenantTopics,
 ];
 
 function adapters(config: IngestConfig): Provider[] {

@@ -1,6 +1,6 @@
 import {
   PayloadCodec,
-  defaultTenant,
+  intakeTenantOf,
   isTerminal,
   topics,
   assertNever,
@@ -36,7 +36,7 @@ type Consequence =
   | { readonly kind: 'nothing' };
 
 /**
- * Takes jobs in from the topic of the tenant `default`: decode → commit the rows → publish. The
+ * Takes jobs in from the topics of the tenants: decode → commit the rows → publish. The
  * topic is the outbox: a record that comes again finds its row, and what the row says is
  * published again.
  */
@@ -53,7 +53,16 @@ export class KafkaIntakeConsumer {
   ) {}
 
   @RawStep(topics.jobsSubmitted)
-  async take(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
+  ofDefault(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
+    return this.take(records);
+  }
+
+  @RawStep(topics.tenantSubmitted)
+  ofTenant(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
+    return this.take(records);
+  }
+
+  private async take(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
     const { readable, deadLetters } = await this.decode(records);
     const insertions = await this.jobs.insertRecorded(readable.map(({ job }) => job));
     const publish: OutgoingMessage[] = [];
@@ -104,8 +113,10 @@ export class KafkaIntakeConsumer {
 
   /** The topic belongs to one tenant; a header that names another is not looked at. */
   private arrivalOf(record: RawRecord): Arrival {
+    const tenant = intakeTenantOf(record.topic);
+    if (tenant === null) throw new TypeError(`${record.topic} is no tenant's intake topic`);
     return {
-      tenant: defaultTenant,
+      tenant,
       source: 'kafka',
       idempotencyKey: null,
       traceparent: traceparentOf(withTrace(record.context)),

@@ -141,6 +141,12 @@ export type TenantCreation =
   | { readonly kind: 'known' }
   | { readonly kind: 'limit' };
 
+/** A tenant as its topic is to be treated. */
+export interface TenantIntake {
+  readonly tenant: TenantId;
+  readonly disabled: boolean;
+}
+
 /** The tenants' rows. With every change the message that tells of it is in the outbox. */
 export abstract class Tenants {
   abstract create(id: TenantId, secret: string, tell: TellTenant): Promise<TenantCreation>;
@@ -159,6 +165,8 @@ export abstract class Tenants {
   abstract find(id: TenantId): Promise<Tenant | null>;
   /** A page and one more, which says that there is a next page. */
   abstract list(query: TenantQuery): Promise<Tenant[]>;
+  /** All of them. */
+  abstract intakes(): Promise<TenantIntake[]>;
 }
 
 /** Sends what a commit has put into the outbox. Never throws: a sweep sends what is left. */

@@ -25,6 +25,7 @@ import {
 } from './core/tenant.ts';
 import { Announcements, ApiKeys, Clock, Tenants, type Told } from './ports.ts';
 import { TenantTeller } from './tenant-teller.ts';
+import { TenantTopics } from './tenant-topics.ts';
 
 /** A tenant, and the secret that it has just been given. */
 export interface TenantWithNewSecret {
@@ -40,6 +41,7 @@ export class TenantAdmin {
     private readonly keys: ApiKeys,
     private readonly auth: ApiKeyAuth,
     private readonly teller: TenantTeller,
+    private readonly topics: TenantTopics,
     private readonly announcements: Announcements,
     private readonly clock: Clock,
   ) {}
@@ -50,7 +52,7 @@ export class TenantAdmin {
     const creation = await this.tenants.create(id, secret, this.teller.tell);
     switch (creation.kind) {
       case 'created':
-        return { tenant: this.told(creation), secret };
+        return { tenant: await this.told(creation), secret };
       case 'known':
         throw new ProblemError('already_exists', 'there is a tenant of this id');
       case 'limit':
@@ -115,8 +117,9 @@ export class TenantAdmin {
     return this.told(told);
   }
 
-  private told({ tenant, message }: Told): Tenant {
+  private async told({ tenant, message }: Told): Promise<Tenant> {
     if (message !== null) this.announcements.publish([message]);
+    await this.topics.changed();
     return tenant;
   }
 }

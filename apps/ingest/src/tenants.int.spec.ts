@@ -22,10 +22,12 @@ import {
 } from '@millrace/testing';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Kafka, logLevel, type Producer } from 'kafkajs';
 
 import { ingestEnvironment } from './config.ts';
 import { httpOptions } from './http-options.ts';
 import { IngestModule } from './ingest.module.ts';
+import { TenantTopics } from './tenant-topics.ts';
 
 jest.setTimeout(60_000);
 
@@ -38,6 +40,7 @@ let database: TestDatabase;
 let testTopics: TestTopics;
 let admin: Pool;
 let changes: KafkaReader;
+let producer: Producer;
 /** Two replicas. */
 const apps: NestFastifyApplication[] = [];
 const bases: string[] = [];
@@ -74,11 +77,15 @@ beforeAll(async () => {
   changes = await new KafkaReader(testTopics.prefix + topics.tenantsChanged.name).start();
   await boot();
   await boot();
+  const kafka = new Kafka({ brokers: [...testTopics.brokers], logLevel: logLevel.NOTHING });
+  producer = kafka.producer();
+  await producer.connect();
   admin = createPool({ url: database.adminUrl, max: 2, applicationName: 'spec' });
 });
 
 afterAll(async () => {
   await changes?.stop();
+  await producer?.disconnect();
   for (const app of apps) {
     await app.get(StepsStrategy, { strict: false }).close();
     await app.close();
@@ -164,6 +171,7 @@ describe('a tenant', () => {
     const { body } = await call('GET /v1/tenants/acme', { key: operator });
     expect(body).toEqual({
       id: 'acme',
+      intake_topic: 't.acme.jobs.submitted.v1',
       created_at: expect.any(String),
       changed_at: made.changed_at,
       disabled_at: null,
@@ -355,6 +363,104 @@ describe('a key', () => {
     expect([unnamed.status, unnamed.body.errors[0].path]).toEqual([400, 'tenant']);
   });
 });
+
+describe('the topic of a tenant', () => {
+  const submit = (tenant: string, value: string, key: string | null = null) =>
+    producer.send({
+      topic: `${testTopics.prefix}t.${tenant}.jobs.submitted.v1`,
+      messages: [{ key, value }],
+    });
+  const found = async (key: string, id: string): Promise<Answer> => {
+    for (;;) {
+      const answer = await call(`GET /v1/jobs/${id}`, { key });
+      if (answer.status !== 404) return answer;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+
+  it('is there with the tenant and taken in from, by whatever replica', async () => {
+    const key = await tenantWithKey('topical');
+    await submit('topical', '{"job_id": "by-topic", "prompt": "a"}');
+    expect((await found(key, 'by-topic')).body).toMatchObject({ id: 'by-topic', type: 'message' });
+    const other = await call('GET /v1/jobs/by-topic', { key: defaultKey });
+    expect(other.status).toBe(404);
+  });
+
+  it('says whose a record is, whatever the record says', async () => {
+    const key = await tenantWithKey('named');
+    await producer.send({
+      topic: `${testTopics.prefix}t.named.jobs.submitted.v1`,
+      messages: [
+        {
+          value: '{"job_id": "claims", "prompt": "a", "submitted_at": "2026-01-01T00:00:00Z"}',
+          headers: { ce_tenant: 'default', 'x-tenant': 'default' },
+        },
+      ],
+    });
+    expect((await found(key, 'claims')).status).toBe(200);
+    expect((await call('GET /v1/jobs/claims', { key: defaultKey })).status).toBe(404);
+  });
+
+  it('has dead letters of its own, which its tenant alone finds', async () => {
+    const key = await tenantWithKey('letters');
+    const other = await tenantWithKey('letters-2');
+    await submit('letters', 'no JSON', 'k');
+    const letters = async (of: string): Promise<Json[]> =>
+      (await call('GET /v1/dead-letters', { key: of })).body.data;
+    while ((await letters(key)).length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(await letters(key)).toEqual([
+      expect.objectContaining({ topic: 't.letters.jobs.submitted.v1', code: 'malformed_json' }),
+    ]);
+    expect(await letters(other)).toEqual([]);
+    const [{ id }] = await letters(key);
+    expect((await call(`GET /v1/dead-letters/${id}`, { key })).status).toBe(200);
+    expect((await call(`GET /v1/dead-letters/${id}`, { key: other })).status).toBe(404);
+  });
+
+  it('waits while its tenant is disabled, and goes on where it stood', async () => {
+    const key = await tenantWithKey('waiting');
+    await submit('waiting', '{"job_id": "first", "prompt": "a"}');
+    await found(key, 'first');
+    await call('DELETE /v1/tenants/waiting', { key: operator });
+    await everyReplicaFollows();
+    await submit('waiting', '{"job_id": "second", "prompt": "a"}');
+    // What another tenant hands over later is taken in: it is not the intake that waits.
+    const busy = await tenantWithKey('busy');
+    await submit('busy', '{"job_id": "meanwhile", "prompt": "a"}');
+    await found(busy, 'meanwhile');
+    const { rowCount } = await admin.query(
+      `SELECT FROM ingest.jobs WHERE tenant = 'waiting' AND id = 'second'`,
+    );
+    expect(rowCount).toBe(0);
+    await call('POST /v1/tenants/waiting/enable', { key: operator });
+    expect((await found(key, 'second')).status).toBe(200);
+    const { body } = await call('GET /v1/jobs', { key });
+    expect(body.data).toHaveLength(2);
+  });
+
+  it('makes another job of the same record than another tenant’s', async () => {
+    const keys = [await tenantWithKey('twin-1'), await tenantWithKey('twin-2')];
+    const record = '{"prompt": "without an id"}';
+    await Promise.all(['twin-1', 'twin-2'].map((tenant) => submit(tenant, record, 'same')));
+    const ids = await Promise.all(
+      keys.map(async (key) => {
+        for (;;) {
+          const { body } = await call('GET /v1/jobs', { key });
+          if (body.data.length > 0) return String(body.data[0].id);
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+      }),
+    );
+    expect(new Set(ids).size).toBe(2);
+  });
+});
+
+/** Each replica has looked at the tenants since, and followed what it saw. */
+async function everyReplicaFollows(): Promise<void> {
+  await Promise.all(apps.map((app) => app.get(TenantTopics, { strict: false }).changed()));
+}
 
 describe('whose key does what', () => {
   it.each([

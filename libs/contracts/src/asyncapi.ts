@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { cloudEventHeaders, deadLetterHeaders, traceHeaders } from './headers.ts';
 import { bareSubmissionSchema } from './jobs.ts';
 import { eventComponents, schemaRef, type JsonObject } from './schema-components.ts';
-import { deadLetterTopicOf, topics, type Topic } from './topics.ts';
+import { deadLetterTopicOf, isPerTenant, topics, type Topic } from './topics.ts';
 
 /** The Kafka side as AsyncAPI 3, made from the topic table and the events' schemas. */
 export function asyncApiDocument(): JsonObject {
@@ -38,6 +38,7 @@ const bareMessage = 'bare';
 function channels(id: string, topic: Topic): [string, JsonObject][] {
   const channel: JsonObject = {
     address: topic.name,
+    ...tenantParameter(topic),
     description: `${topic.summary} Direction: ${topic.direction}. Key: ${topic.key}.`,
     messages: Object.fromEntries(
       messages(topic).map(([name]) => [name, { $ref: `#/components/messages/${name}` }]),
@@ -57,11 +58,18 @@ function channels(id: string, topic: Topic): [string, JsonObject][] {
   return topic.deadLetters ? [[id, channel], deadLetterChannel(id, topic)] : [[id, channel]];
 }
 
+/** An address with `{tenant}` in it says what to put there. */
+function tenantParameter(topic: Topic): JsonObject {
+  if (!isPerTenant(topic)) return {};
+  return { parameters: { tenant: { description: 'The id of the tenant whose topic it is.' } } };
+}
+
 function deadLetterChannel(id: string, topic: Topic): [string, JsonObject] {
   return [
     `${id}DeadLetters`,
     {
       address: deadLetterTopicOf(topic.name),
+      ...tenantParameter(topic),
       description: `Records of ${topic.name} that nobody could use: untouched, with the reason.`,
       messages: {
         deadLetter: {

@@ -30,6 +30,8 @@ export const tenantSubmissionSchema = z
 export const tenantViewSchema = z
   .object({
     id: z.string(),
+    /** The topic in which the tenant hands work over. */
+    intake_topic: z.string(),
     created_at: z.iso.datetime(),
     changed_at: z.iso.datetime(),
     /** Since when its keys do not work and its topic waits; null while it is enabled. */

@@ -10,12 +10,14 @@ import {
   workflowCancelRequestedSchema,
   workflowRequestedSchema,
 } from './events.ts';
+import { defaultTenant, tenantIdSchema, type TenantId } from './ids.ts';
 import { jobSubmissionSchema } from './jobs.ts';
 
 export type ServiceName = 'ingest' | 'claude-worker' | 'agent-orchestrator' | 'webhook-dispatcher';
 
 /** One row of the topic table. Creation, ACLs, AsyncAPI and the repo's tests come from it. */
 export interface Topic {
+  /** With `{tenant}` in it the row stands for one topic of each tenant. */
   readonly name: string;
   readonly summary: string;
   readonly direction: 'public-in' | 'public-out' | 'internal';
@@ -29,6 +31,8 @@ export interface Topic {
   readonly cleanup: 'delete' | 'compact';
   /** Whether `<name>.dlq` exists beside it. */
   readonly deadLetters: boolean;
+  /** Whether it is such a one itself. */
+  readonly isDeadLetters?: boolean;
 }
 
 const dayMs = 86_400_000;
@@ -41,6 +45,19 @@ export const topics = {
   jobsSubmitted: {
     name: 'jobs.submitted.v1',
     summary: 'Work handed over by upstream systems of the tenant `default`.',
+    direction: 'public-in',
+    key: 'session id or job id',
+    types: { 'millrace.job.submitted.v1': jobSubmissionSchema },
+    producers: ['upstream'],
+    consumers: ['ingest'],
+    partitions: partitionsDefault,
+    retentionMs: 7 * dayMs,
+    cleanup: 'delete',
+    deadLetters: true,
+  },
+  tenantSubmitted: {
+    name: 't.{tenant}.jobs.submitted.v1',
+    summary: 'Work handed over by upstream systems of one other tenant, whom the name says.',
     direction: 'public-in',
     key: 'session id or job id',
     types: { 'millrace.job.submitted.v1': jobSubmissionSchema },
@@ -146,14 +163,65 @@ export type TopicName = (typeof topics)[keyof typeof topics]['name'];
 
 export const topicList: readonly Topic[] = Object.values(topics);
 
-/** @returns the table's row, or undefined for a topic that is not ours. */
+const tenantPlace = '{tenant}';
+
+/** Whether a row stands for one topic of each tenant. */
+export function isPerTenant(row: Topic): boolean {
+  return row.name.includes(tenantPlace);
+}
+
+/** The topic of one tenant, as a row of its own. */
+export function topicOfTenant(row: Topic, tenant: TenantId): Topic {
+  const summary = row.summary.replaceAll(row.name, row.name.replace(tenantPlace, tenant));
+  return { ...row, summary, name: row.name.replace(tenantPlace, tenant) };
+}
+
+/** Whether a topic of this name is the row's, or one of the row's. */
+export function isTopicOf(row: Topic, name: string): boolean {
+  return isPerTenant(row) ? tenantIn(row, name) !== null : row.name === name;
+}
+
+/** Whose a topic of this name would be, when the row has one for each tenant. */
+function tenantIn(row: Topic, name: string): TenantId | null {
+  const [before = '', after = ''] = row.name.split(tenantPlace);
+  if (!name.startsWith(before) || !name.endsWith(after)) return null;
+  const tenant = tenantIdSchema.safeParse(name.slice(before.length, name.length - after.length));
+  return tenant.success ? tenant.data : null;
+}
+
+/** @returns the row of this very topic, or undefined for a topic that is not ours. */
 export function findTopic(name: string): Topic | undefined {
-  return topicList.find((topic) => topic.name === name);
+  const row = topicList.find((topic) => isTopicOf(topic, name));
+  return row !== undefined && isPerTenant(row) ? { ...row, name } : row;
+}
+
+/** The tenant that a topic takes work in for; null when it is no intake topic. */
+export function intakeTenantOf(topic: string): TenantId | null {
+  if (topic === topics.jobsSubmitted.name) return defaultTenant;
+  return tenantIn(topics.tenantSubmitted, topic);
+}
+
+/** The topic in which a tenant hands work over. */
+export function intakeTopicOf(tenant: TenantId): Topic {
+  if (tenant === defaultTenant) return topics.jobsSubmitted;
+  return topicOfTenant(topics.tenantSubmitted, tenant);
 }
 
 /** The dead letter topic that stands beside a topic. */
 export function deadLetterTopicOf(topic: string): string {
   return `${topic}.dlq`;
+}
+
+/** A dead letter is the whole record, as large as the broker allows, and our headers. */
+const deadLetterBytesMax = 1_310_720;
+
+/** The broker's settings of a topic. */
+export function topicConfig(topic: Topic): Readonly<Record<string, string>> {
+  return {
+    'cleanup.policy': topic.cleanup,
+    'retention.ms': String(topic.retentionMs),
+    ...(topic.isDeadLetters === true ? { 'max.message.bytes': String(deadLetterBytesMax) } : {}),
+  };
 }
 
 /** The dead letter topic of a row as a row of its own: ingest indexes what lies in it. */
@@ -170,6 +238,7 @@ export function deadLettersOf(topic: Topic): Topic {
     retentionMs: deadLetterRetentionMs,
     cleanup: 'delete',
     deadLetters: false,
+    isDeadLetters: true,
   };
 }
 
@@ -177,3 +246,8 @@ export function deadLettersOf(topic: Topic): Topic {
 export const deadLetterTopicList: readonly Topic[] = topicList
   .filter(({ deadLetters }) => deadLetters)
   .map(deadLettersOf);
+
+/** What is created on the broker with the stack; topics of tenants come with their tenants. */
+export const createdTopicList: readonly Topic[] = [...topicList, ...deadLetterTopicList].filter(
+  (topic) => !isPerTenant(topic),
+);

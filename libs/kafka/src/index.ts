@@ -12,4 +12,5 @@ export * from './publisher.ts';
 export * from './records.ts';
 export * from './step.ts';
 export * from './steps-strategy.ts';
+export * from './topic-creation.ts';
 export * from './topic-tail.ts';

@@ -6,9 +6,12 @@ import { Health, Logger, Metrics, ServiceInfo, ServiceTransport } from '@millrac
 import type { CommonConfig } from '@millrace/runtime';
 
 import { createKafka } from './adapters/kafkajs-client.ts';
+import type { KafkaOptions } from './adapters/kafkajs-client.ts';
+import { KafkajsTopicCreation } from './adapters/kafkajs-topic-creation.ts';
 import { KafkaClient } from './client.ts';
 import { Publisher } from './publisher.ts';
 import { StepsStrategy } from './steps-strategy.ts';
+import { TopicCreation } from './topic-creation.ts';
 
 export interface KafkaModuleOptions {
   readonly config: Pick<CommonConfig, 'KAFKA_BROKERS'>;
@@ -33,7 +36,14 @@ export class KafkaModule implements OnApplicationShutdown {
         {
           provide: KafkaClient,
           inject: [ServiceInfo, Logger],
-          useFactory: (info: ServiceInfo, log: Logger) => createClient(options, info, log),
+          useFactory: (info: ServiceInfo, log: Logger) =>
+            createKafka(clientOptions(options, info, log)),
+        },
+        {
+          provide: TopicCreation,
+          inject: [ServiceInfo, Logger],
+          useFactory: (info: ServiceInfo, log: Logger) =>
+            new KafkajsTopicCreation(clientOptions(options, info, log)),
         },
         {
           provide: Publisher,
@@ -67,7 +77,7 @@ export class KafkaModule implements OnApplicationShutdown {
         },
         { provide: ServiceTransport, useExisting: StepsStrategy },
       ],
-      exports: [KafkaClient, Publisher, StepsStrategy, ServiceTransport],
+      exports: [KafkaClient, Publisher, StepsStrategy, ServiceTransport, TopicCreation],
     };
   }
 
@@ -77,13 +87,17 @@ export class KafkaModule implements OnApplicationShutdown {
   }
 }
 
-function createClient(options: KafkaModuleOptions, info: ServiceInfo, log: Logger): KafkaClient {
-  return createKafka({
+function clientOptions(
+  options: KafkaModuleOptions,
+  info: ServiceInfo,
+  log: Logger,
+): KafkaOptions {
+  return {
     brokers: options.config.KAFKA_BROKERS,
     clientId: info.name,
     log,
     ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
-  });
+  };
 }
 
 function createPublisher(kafka: KafkaClient, log: Logger, metrics: Metrics): Publisher {

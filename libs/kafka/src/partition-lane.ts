@@ -66,6 +66,8 @@ export class PartitionLane {
     this.assignment = new AbortController();
     this.isParked = false;
     this.options.parked.set(labels(this.options.place), 0);
+    // Another member tells the lag of what it gets; ours would stand still.
+    this.options.lag.remove(labels(this.options.place));
     this.resume();
   }
 

@@ -126,6 +126,7 @@ function answer(job: string): OutgoingMessage {
       job_id: job,
       status: 'running',
       attempt: 1,
+      created_at: '2026-01-01T00:00:00Z',
       at: '2026-01-01T00:00:00Z',
     },
     codec,

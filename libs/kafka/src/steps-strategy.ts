@@ -1,23 +1,23 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
-import type { PayloadCodec, ServiceName, Topic } from '@millrace/contracts';
-import { deadLetterTopicList, topicList } from '@millrace/contracts';
+import type { PayloadCodec, ServiceName, TenantId, Topic } from '@millrace/contracts';
+import {
+  deadLetterTopicList,
+  isPerTenant,
+  isTopicOf,
+  topicList,
+  topicOfTenant,
+} from '@millrace/contracts';
 import { names } from '@millrace/runtime';
-import type { Gauge, Health, Logger, Metrics } from '@millrace/runtime';
+import type { Health, Logger, Metrics } from '@millrace/runtime';
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import { Server } from '@nestjs/microservices';
 import { lastValueFrom } from 'rxjs';
 
-import type { FetchedBatch, KafkaClient, TopicPartition } from './client.ts';
-import { addLoad, lingerMs, noLoad } from './core/load.ts';
-import type { Load } from './core/load.ts';
+import type { KafkaClient } from './client.ts';
 import { stepTable } from './core/step-table.ts';
 import type { FoundHandler, StepEntry } from './core/step-table.ts';
-import { OffsetCommits } from './offset-commits.ts';
-import { PartitionLane } from './partition-lane.ts';
 import type { Publisher } from './publisher.ts';
 import type { StepResult } from './records.ts';
-import { RestartingConsumer } from './restarting-consumer.ts';
+import { StepGroup } from './step-group.ts';
 import { stepExtra } from './step.ts';
 import type { StepExtra } from './step.ts';
 import { StepRunner } from './step-runner.ts';
@@ -48,56 +48,37 @@ type StepsEvents = {
   joined: () => void;
 };
 
-/** The default of a topic's partitions: with one worker each, none waits for another's commit. */
-const partitionsConcurrentlyByTopic = 3;
-/** The wait before the next fetch, only when busy: records that come meanwhile share its cost. */
-const fetchLingerMs = 10;
-const busyPerSecond = 300;
-/** A batch of this size is large enough as it is. */
-const batchCountEnough = 200;
-/** A step that runs for so long will not end: each of its statements has a limit of 20 s. */
-const stepMsMax = 120_000;
-/**
- * A consumer that is down for so long, while the broker answers, will not come back: a group's
- * longest rebalance takes 20 s, a broker's reading of its offsets after a crash a minute or two.
- */
-const downMsMax = 300_000;
-/** A stop waits so long for steps that run, and then leaves the rest to redelivery. */
-const closeMsMax = 5_000;
+/** A tenant's own topic of a row that has one for each tenant. */
+export interface TenantTopic {
+  readonly row: Topic;
+  readonly tenant: TenantId;
+}
 
 /**
- * Runs the steps of a service over its topics: Nest finds the handlers, this feeds them.
+ * Runs the steps of a service over its topics: Nest finds the handlers, this feeds them. Topics of
+ * tenants come and go while it runs (`follow`), so they have a consumer group of their own: a new
+ * tenant holds up nobody else.
  *
- * T1 Nothing is thrown into kafkajs: a TypeError there would stop the consumer for good.
- * T2 Every topic that the table gives to the service has exactly one handler, or it does not boot.
- * T3 After a rebalance kept partitions begin at their committed offsets: steps are idempotent.
+ * T1 Every topic that the table gives to the service has exactly one handler, or it does not boot.
+ * T2 At any time at most one member of this process is in a group: the next starts when the last
+ *    has left.
  */
 export class StepsStrategy
   extends Server<StepsEvents, 'connected' | 'disconnected'>
   implements CustomTransportStrategy
 {
-  private readonly lanes = new Map<string, PartitionLane>();
-  private readonly runners = new Map<string, StepRunner>();
   private readonly listeners: { joined: StepsEvents['joined'][] } = { joined: [] };
-  private readonly closing = new AbortController();
-  private readonly commits: OffsetCommits;
-  private readonly lag: Gauge;
-  private readonly parked: Gauge;
-  private consumer: RestartingConsumer | undefined;
+  private steps: ReadonlyMap<string, StepEntry<StepHandler>> = new Map();
+  private main: StepGroup | undefined;
+  private ofTenants: StepGroup | undefined;
+  /** What `ofTenants` is to consume, and what it does by now; names, in order. */
+  private wanted: readonly Topic[] = [];
+  private followed = '';
+  private following: Promise<void> = Promise.resolve();
   private closed: Promise<void> | undefined;
-  private load: Load = noLoad;
 
   constructor(private readonly options: StepsStrategyOptions) {
     super();
-    this.commits = new OffsetCommits(() => this.consumer?.member, options.log);
-    this.lag = options.metrics.gauge(names.metric.consumerLag, {
-      help: 'Records that are not yet processed',
-      labels: ['topic', 'partition'],
-    });
-    this.parked = options.metrics.gauge(names.metric.partitionParked, {
-      help: '1 while a partition waits for a release that knows its next record',
-      labels: ['topic', 'partition'],
-    });
     this.addHealth();
   }
 
@@ -112,12 +93,16 @@ export class StepsStrategy
   /** Checks the handlers, then consumes in the background: Kafka may come up later. */
   override listen(callback: (error?: unknown) => void): void {
     try {
-      this.createRunners();
+      this.steps = this.findSteps();
     } catch (error) {
       callback(error);
       return;
     }
-    if (this.closed === undefined && this.runners.size > 0) this.startConsumer();
+    const fixed = [...this.steps.values()].filter(({ topic }) => !isPerTenant(topic));
+    if (this.closed === undefined && fixed.length > 0) {
+      this.main = this.groupOf(this.options.groupId, fixed);
+      this.main.start();
+    }
     callback();
   }
 
@@ -127,15 +112,87 @@ export class StepsStrategy
     return this.closed;
   }
 
-  private createRunners(): void {
+  /**
+   * Consumes these topics of tenants from now on, and no others of theirs. What is left out waits
+   * in Kafka at its offset. Call it after `listen`; again with the same topics it does nothing.
+   * Resolves when the member before has left; the new one joins in the background.
+   */
+  follow(tenantTopics: readonly TenantTopic[]): Promise<void> {
+    this.wanted = tenantTopics
+      .map(({ row, tenant }) => topicOfTenant(row, tenant))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+    const follow = (): Promise<void> => this.followWanted();
+    this.following = this.following.then(follow, follow);
+    return this.following;
+  }
+
+  private async followWanted(): Promise<void> {
+    const { wanted } = this;
+    const followed = wanted.map(({ name }) => name).join(' ');
+    if (followed === this.followed || this.closed !== undefined) return;
+    const entries = wanted.map((topic) => this.entryOf(topic));
+    await this.ofTenants?.close();
+    this.ofTenants = undefined;
+    this.followed = followed;
+    // Closed meanwhile: a member that starts now would never leave.
+    if (entries.length === 0 || this.isClosing()) return;
+    this.ofTenants = this.groupOf(`${this.options.groupId}.tenants`, entries);
+    this.ofTenants.start();
+  }
+
+  private isClosing(): boolean {
+    return this.closed !== undefined;
+  }
+
+  /** The step of the row that the topic is of. */
+  private entryOf(topic: Topic): StepEntry<StepHandler> {
+    const row = [...this.steps.values()].find(
+      (step) => isPerTenant(step.topic) && isTopicOf(step.topic, topic.name),
+    );
+    if (row === undefined) throw new Error(`${topic.name} is of no row that has a step here`);
+    return { ...row, topic };
+  }
+
+  private groupOf(groupId: string, entries: readonly StepEntry<StepHandler>[]): StepGroup {
+    const { kafka, log, metrics } = this.options;
+    const runnerOptions = { ...this.options, group: groupId };
+    const runners = entries.map((entry) => {
+      return [entry.topic.name, new StepRunner(entry, runnerOptions)] as const;
+    });
+    return new StepGroup({
+      kafka,
+      log,
+      groupId,
+      runners: new Map(runners),
+      lag: metrics.gauge(names.metric.consumerLag, {
+        help: 'Records that are not yet processed',
+        labels: ['topic', 'partition'],
+      }),
+      parked: metrics.gauge(names.metric.partitionParked, {
+        help: '1 while a partition waits for a release that knows its next record',
+        labels: ['topic', 'partition'],
+      }),
+      restarts: metrics.counter(names.metric.consumerRestarts, {
+        help: 'Consumers that ended by themselves and were started again',
+      }),
+      onJoined: () => this.onJoined(groupId),
+    });
+  }
+
+  private onJoined(groupId: string): void {
+    if (groupId !== this.options.groupId) return;
+    this._status$.next('connected');
+    for (const listener of this.listeners.joined) listener();
+  }
+
+  private findSteps(): ReadonlyMap<string, StepEntry<StepHandler>> {
     const { service, handles, tails = [] } = this.options;
     const expected = handles ?? topicsOf(service).filter((topic) => !isOneOf(topic, tails));
     const steps = stepTable<MessageHandler>(service, expected, this.foundHandlers());
-    for (const [topic, step] of steps) {
-      const entry: StepEntry<StepHandler> = { ...step, handler: this.stepHandler(step.handler) };
-      const runner = new StepRunner(entry, { ...this.options, group: this.options.groupId });
-      this.runners.set(topic, runner);
-    }
+    const entries = [...steps].map(([topic, step]) => {
+      return [topic, { ...step, handler: this.stepHandler(step.handler) }] as const;
+    });
+    return new Map(entries);
   }
 
   private foundHandlers(): FoundHandler<MessageHandler>[] {
@@ -160,119 +217,27 @@ export class StepsStrategy
     };
   }
 
-  private startConsumer(): void {
-    const restarts = this.options.metrics.counter(names.metric.consumerRestarts, {
-      help: 'Consumers that ended by themselves and were started again',
-    });
-    this.consumer = new RestartingConsumer({
-      kafka: this.options.kafka,
-      log: this.options.log,
-      groupId: this.options.groupId,
-      topics: [...this.runners.keys()],
-      partitionsConcurrently: this.runners.size * partitionsConcurrentlyByTopic,
-      onBatch: (batch) => this.onBatch(batch),
-      onRevoking: () => this.onRevoking(),
-      onAssigned: (assignment) => this.onAssigned(assignment),
-      onRestart: () => restarts.inc(),
-    });
-    this.consumer.start();
-  }
-
-  private async onBatch(batch: FetchedBatch): Promise<void> {
-    try {
-      if (this.closing.signal.aborted) return await delay(fetchLingerMs);
-      await this.laneOf(batch)?.take(batch);
-      await this.linger(batch.messages.length);
-    } catch (error) {
-      // T1: there is no good reason to come here, and a bad one must not end the consumer.
-      this.options.log.error({ topic: batch.topic, error }, 'a batch was given back');
-    }
-  }
-
-  private async linger(count: number): Promise<void> {
-    this.load = addLoad(this.load, count, Date.now());
-    if (count >= batchCountEnough || this.closing.signal.aborted) return;
-    const waitMs = lingerMs(this.load, { busyPerSecond, lingerMs: fetchLingerMs });
-    if (waitMs > 0) await delay(waitMs);
-  }
-
-  private laneOf(place: TopicPartition): PartitionLane | undefined {
-    const key = `${place.topic}/${place.partition}`;
-    const known = this.lanes.get(key);
-    const runner = this.runners.get(place.topic);
-    if (known !== undefined || runner === undefined) return known;
-    const lane = new PartitionLane({
-      place: { topic: place.topic, partition: place.partition },
-      runner,
-      commits: this.commits,
-      member: () => this.consumer?.member,
-      closing: this.closing.signal,
-      lag: this.lag,
-      parked: this.parked,
-      log: this.options.log,
-    });
-    this.lanes.set(key, lane);
-    return lane;
-  }
-
-  private onRevoking(): void {
-    this.commits.revoke();
-    this.endAssignment();
-  }
-
-  private onAssigned(assignment: readonly TopicPartition[]): void {
-    // Some rejoins of kafkajs come without the event before them.
-    this.endAssignment();
-    this._status$.next('connected');
-    const line = { event: names.event.consumerJoined, partitions: assignment.length };
-    this.options.log.info(line, 'the consumer has its partitions');
-    for (const listener of this.listeners.joined) listener();
-  }
-
-  private endAssignment(): void {
-    this.commits.forget();
-    // Another member tells the lag of what it gets; ours would stand still.
-    this.lag.reset();
-    for (const lane of this.lanes.values()) lane.reassign();
-  }
-
   private async shutDown(): Promise<void> {
-    this.closing.abort();
-    const steps = this.drain();
-    await Promise.race([steps, delay(closeMsMax, undefined, { ref: false })]);
-    const left = this.consumer?.stop();
-    await Promise.race([left, delay(closeMsMax, undefined, { ref: false })]);
+    await Promise.all([this.main?.close(), this.ofTenants?.close()]);
     this._status$.next('disconnected');
   }
 
-  private async drain(): Promise<void> {
-    await Promise.all([...this.lanes.values()].map((lane) => lane.idle()));
-    await this.commits.flush();
+  private groups(): readonly StepGroup[] {
+    return [this.main, this.ofTenants].filter((group) => group !== undefined);
   }
 
   private addHealth(): void {
     const { health, readyWithoutKafka = false } = this.options;
     const checkJoined = (): void => {
-      const state = this.consumer?.state.kind ?? 'stopped';
+      const state = this.main?.state.kind ?? 'stopped';
       if (state !== 'joined') throw new Error(`the consumer is ${state}`);
     };
     health?.addCheck('kafka', checkJoined, readyWithoutKafka ? 'nothing' : 'readiness');
-    health?.addCheck('kafka_consumer', () => this.checkLiveness(Date.now()), 'liveness');
-    health?.addInfo('kafka_parked', () =>
-      [...this.lanes.values()].flatMap((lane) => lane.parkedPlace ?? []),
-    );
-  }
-
-  private checkLiveness(nowMs: number): void {
-    const state = this.consumer?.state;
-    if (state?.kind === 'down' && nowMs - state.sinceMs > downMsMax) {
-      throw new Error('the consumer stays down although the broker answers');
-    }
-    for (const runner of this.runners.values()) {
-      if (runner.handlerMs(nowMs) > stepMsMax) {
-        throw new Error(`the step over ${runner.topic} does not end`);
-      }
-    }
+    const checkLiveness = (): void => {
+      for (const group of this.groups()) group.checkLiveness(Date.now());
+    };
+    health?.addCheck('kafka_consumer', checkLiveness, 'liveness');
+    health?.addInfo('kafka_parked', () => this.groups().flatMap((group) => group.parkedPlaces));
   }
 }
 

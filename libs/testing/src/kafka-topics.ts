@@ -1,5 +1,5 @@
 import type { Topic } from '@millrace/contracts';
-import { deadLetterTopicOf, topicList } from '@millrace/contracts';
+import { deadLetterTopicOf, isPerTenant, topicList } from '@millrace/contracts';
 import type { ITopicConfig } from 'kafkajs';
 import { Kafka, logLevel } from 'kafkajs';
 import { ulid } from 'ulid';
@@ -25,7 +25,7 @@ export function testBrokers(): string[] {
  * their own, so that specs which share a broker do not meet.
  */
 export async function createTestTopics(
-  topics: readonly Topic[] = topicList,
+  topics: readonly Topic[] = topicList.filter((topic) => !isPerTenant(topic)),
 ): Promise<TestTopics> {
   const prefix = `t${ulid().toLowerCase()}.`;
   const configs = topics.flatMap((topic) => topicConfigs(topic, prefix));

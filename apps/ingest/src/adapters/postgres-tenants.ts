@@ -17,7 +17,13 @@ import { z } from 'zod';
 import type { KeptApiKey } from '../core/api-key.ts';
 import type { Tenant, TenantChange } from '../core/tenant.ts';
 import type { TenantQuery } from '../core/tenant-query.ts';
-import { Tenants, type Told, type TellTenant, type TenantCreation } from '../ports.ts';
+import {
+  Tenants,
+  type TellTenant,
+  type TenantCreation,
+  type TenantIntake,
+  type Told,
+} from '../ports.ts';
 
 interface TenantRow {
   readonly id: string;
@@ -138,6 +144,14 @@ export class PostgresTenants extends Tenants {
     const values = [after, cursor?.id ?? null, limit + 1];
     const { rows } = await this.#pool.query<TenantRow>(listText, values);
     return rows.map((row) => this.#tenant(row));
+  }
+
+  async intakes(): Promise<TenantIntake[]> {
+    const { rows } = await this.#pool.query<{ id: string; disabled: boolean }>({
+      name: 'tenant_intakes',
+      text: 'SELECT id, disabled_at IS NOT NULL AS disabled FROM ingest.tenants',
+    });
+    return rows.map(({ id, disabled }) => ({ tenant: tenantIdSchema.parse(id), disabled }));
   }
 
   async #write(

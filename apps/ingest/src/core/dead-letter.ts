@@ -4,10 +4,9 @@ import { createHash } from 'node:crypto';
 import {
   cloudEventHeaders,
   deadLetterHeaders,
-  defaultTenant,
   findTopic,
+  intakeTenantOf,
   tenantIdSchema,
-  topics,
   type BytesView,
   type TenantId,
 } from '@millrace/contracts';
@@ -73,9 +72,9 @@ export function indexedLetter(record: LetterRecord): IndexedLetter {
 
 /** Whose a record of this topic is: an intake topic has one owner, whatever the record says. */
 export function ownerOf(topic: string, headers: Readonly<Record<string, string>>): LetterOwner {
-  if (topic === topics.jobsSubmitted.name) return defaultTenant;
-  const slug = /^t\.([^.]+)\./.exec(topic)?.[1];
-  const written = slug ?? (findTopic(topic) ? headers[cloudEventHeaders.tenant] : undefined);
+  const owner = intakeTenantOf(topic);
+  if (owner !== null) return owner;
+  const written = findTopic(topic) ? headers[cloudEventHeaders.tenant] : undefined;
   const tenant = tenantIdSchema.safeParse(written);
   return tenant.success ? tenant.data : '';
 }

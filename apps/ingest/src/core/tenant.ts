@@ -1,4 +1,4 @@
-import { topics, type TenantId, type TenantView } from '@millrace/contracts';
+import { intakeTopicOf, topics, type TenantId, type TenantView } from '@millrace/contracts';
 
 /** Live signing secrets: the new one, and the one that receivers are changing from. */
 const liveSecretsMax = 2;
@@ -67,6 +67,7 @@ export function tenantChanged(tenant: Tenant) {
 export function tenantView(tenant: Omit<Tenant, 'webhookSecrets'>): TenantView {
   return {
     id: tenant.id,
+    intake_topic: intakeTopicOf(tenant.id).name,
     created_at: tenant.createdAt.toISOString(),
     changed_at: tenant.changedAt.toISOString(),
     disabled_at: tenant.disabledAt?.toISOString() ?? null,

@@ -10,6 +10,7 @@ const progressed = {
   job_id: 'j1',
   status: 'running',
   attempt: 1,
+  created_at: '2026-01-01T00:00:00Z',
   at: '2026-01-01T00:00:00Z',
 };
 const identity = (body: Buffer): Buffer => body;
