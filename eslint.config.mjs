@@ -29,6 +29,7 @@ function dependencyDirection({ specs }) {
   const onlyZod = { allowedExternalImports: specs ? ['*'] : ['zod'] };
   return [
     { ...allow('kind:app', ...apps), ...engines },
+    { sourceTag: 'app:cli', onlyDependOnLibsWithTags: ['lib:contracts', ...testing] },
     { sourceTag: 'app:ingest', bannedExternalImports: specs ? [] : ['@anthropic-ai/*'] },
     { sourceTag: 'app:agent-orchestrator', bannedExternalImports: ['@anthropic-ai/*', 'undici'] },
     { sourceTag: 'app:webhook-dispatcher', bannedExternalImports: ['@anthropic-ai/*'] },

@@ -20,6 +20,7 @@ const imports = '@typescript-eslint/no-restricted-imports';
 const globals = 'no-restricted-globals';
 
 const app = 'apps/ingest/src/main.ts';
+const cli = 'apps/cli/src/main.ts';
 const contracts = 'libs/contracts/src/index.ts';
 const runtime = 'libs/runtime/src/index.ts';
 const kafka = 'libs/kafka/src/index.ts';
@@ -42,6 +43,7 @@ const badFiles: readonly BadFile[] = [
   ['an app that imports kafkajs', app, "export * from 'kafkajs';", boundary],
   ['an app that imports pg', app, "export * from 'pg';", boundary],
   ['ingest that imports the Claude SDK', app, "export * from '@anthropic-ai/sdk';", boundary],
+  ['the command line that imports runtime', cli, "export * from '@millrace/runtime';", boundary],
   ['an app that imports tools', app, "export * from '../../../tools/x.ts';", imports],
   ['contracts that import a lib', contracts, "export * from '@millrace/runtime';", boundary],
   ['contracts that import a package', contracts, "export * from 'pino';", boundary],

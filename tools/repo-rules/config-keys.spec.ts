@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { serviceEnvironment } from '../stack/environment.mjs';
 import { portsFromEnvironment } from '../stack/ports.mjs';
 import { readText } from './repository.ts';
-import { portVariables, services, variablesOf } from './service-config.ts';
+import { commandLineVariables, portVariables, services, variablesOf } from './service-config.ts';
 
 const example = readText('.env.example');
 const readme = readText('README.md');
@@ -11,6 +11,7 @@ const readme = readText('README.md');
 const wanted = [
   ...new Set([
     ...services.flatMap((service) => variablesOf(service)),
+    ...commandLineVariables(),
     ...Object.keys(portVariables()),
   ]),
 ].sort();
@@ -23,7 +24,7 @@ const inExample = variablesIn(example, /^#? ?([A-Z][A-Z0-9_]+)=/gm);
 /** Rows of the README's tables begin with a variable's name. */
 const inReadme = variablesIn(readme, /^\| `([A-Z][A-Z0-9_]+)` \|/gm);
 
-describe('every variable that a service reads', () => {
+describe('every variable that a service or the command line reads', () => {
   it.each(services)('%s has variables', (service) => {
     expect(variablesOf(service)).toContain('KAFKA_BROKERS');
   });

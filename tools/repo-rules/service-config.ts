@@ -31,6 +31,11 @@ export function variablesOf(service: Service): string[] {
   return [...new Set([...common, ...variablesIn(text)])].sort();
 }
 
+/** The environment variables that the command line reads. */
+export function commandLineVariables(): string[] {
+  return variablesIn(readText('apps/cli/src/config.ts'));
+}
+
 /** The variables that choose the local stack's ports, with their defaults. */
 export function portVariables(): Record<string, string> {
   const rows = readText('tools/stack/ports.mjs').matchAll(/variable: '([A-Z_]+)',\s+port: (\d+)/g);

@@ -1,0 +1,105 @@
+import { Api, RefusedError, UnreachableError } from './api.ts';
+import type { Command } from './command.ts';
+import type { Config } from './config.ts';
+import { explanation, overview } from './core/help.ts';
+import { nextStep } from './core/next-step.ts';
+import { printable } from './core/table.ts';
+import { UsageError } from './core/usage-error.ts';
+
+/** How a command ended, as its exit status tells. */
+export const exitStatus = { done: 0, refused: 1, usage: 2, unreachable: 3 } as const;
+export type ExitStatus = (typeof exitStatus)[keyof typeof exitStatus];
+
+export interface Terminal {
+  readonly out: (text: string) => void;
+  readonly error: (text: string) => void;
+}
+
+export interface CommandLineOptions {
+  readonly commands: readonly Command[];
+  readonly readConfig: () => Config;
+  readonly terminal: Terminal;
+}
+
+/** Runs what was typed after `millrace`, and says how it ended. */
+export async function runCommandLine(
+  words: readonly string[],
+  options: CommandLineOptions,
+): Promise<ExitStatus> {
+  const { commands, terminal } = options;
+  const command = findCommand(commands, words);
+  if (words.includes('--help') || words.length === 0) {
+    terminal.out(command === undefined ? overview(commands) : explanation(command));
+    return words.length === 0 ? exitStatus.usage : exitStatus.done;
+  }
+  if (command === undefined) {
+    return tell(new UsageError(`there is no command ${words.join(' ')}`), { terminal });
+  }
+  return runCommand(command, { ...options, words });
+}
+
+/** The command whose words were typed first: the longest, so that one may begin another. */
+function findCommand(
+  commands: readonly Command[],
+  words: readonly string[],
+): Command | undefined {
+  const typed = `${words.join(' ')} `;
+  return commands
+    .filter(({ name }) => typed.startsWith(`${name} `))
+    .sort((a, b) => b.name.length - a.name.length)[0];
+}
+
+async function runCommand(
+  command: Command,
+  o: CommandLineOptions & { readonly words: readonly string[] },
+): Promise<ExitStatus> {
+  const { terminal } = o;
+  const rest = o.words.slice(command.name.split(' ').length);
+  const typed = rest.filter((word) => word !== '--json');
+  let api: Api | undefined;
+  try {
+    const run = command.parse(typed);
+    api = new Api(o.readConfig());
+    const answer = await run({ api, now: new Date(), note: terminal.error });
+    terminal.out(typed.length < rest.length ? JSON.stringify(answer.json, null, 2) : answer.text);
+    return exitStatus.done;
+  } catch (error) {
+    return tell(error, { terminal, command, traceId: api?.traceId });
+  }
+}
+
+interface Failed {
+  readonly terminal: Terminal;
+  readonly command?: Command;
+  readonly traceId?: string | undefined;
+}
+
+/** What went wrong, one next step, and the trace id. What is no error of use is a bug: thrown. */
+function tell(error: unknown, { terminal, command, traceId }: Failed): ExitStatus {
+  if (error instanceof UsageError) {
+    const help = command === undefined ? 'millrace --help' : `millrace ${command.name} --help`;
+    terminal.error(`${error.message}\nnext: ${help}`);
+    return exitStatus.usage;
+  }
+  if (error instanceof RefusedError) {
+    const { problem } = error;
+    const details = problem.errors?.map(({ path, message }) => `  ${path}: ${message}`) ?? [];
+    terminal.error(
+      printable(
+        [
+          `refused: ${problem.detail} (${problem.code})`,
+          ...details,
+          `next: ${nextStep(problem.code)}`,
+          `trace: ${problem.trace_id ?? traceId ?? ''}`,
+        ].join('\n'),
+      ),
+    );
+    return exitStatus.refused;
+  }
+  if (error instanceof UnreachableError) {
+    const step = 'start Millrace by `npm start`, or set MILLRACE_URL to where it runs';
+    terminal.error(`${error.message}\nnext: ${step}\ntrace: ${traceId ?? ''}`);
+    return exitStatus.unreachable;
+  }
+  throw error;
+}

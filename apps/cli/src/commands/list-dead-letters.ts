@@ -1,0 +1,34 @@
+import { deadLetterListSchema } from '@millrace/contracts';
+import { z } from 'zod';
+
+import { defineCommand, valueOption } from '../command.ts';
+import { table } from '../core/table.ts';
+import { nextPage, pageOptions } from './list-options.ts';
+
+export const listDeadLetters = defineCommand({
+  name: 'dead-letters list',
+  summary: 'List the records that nobody could use, newest first',
+  example: 'millrace dead-letters list --code malformed_json',
+  operands: [],
+  options: z.object({
+    code: valueOption('CODE', 'only those with this reason', z.string().min(1)),
+    topic: valueOption('NAME', 'only those of this topic', z.string().min(1)),
+    ...pageOptions,
+  }),
+  run: async ({ api }, { values }) => {
+    const page = await api.ask({
+      method: 'GET',
+      path: '/v1/dead-letters',
+      query: values,
+      answer: deadLetterListSchema,
+    });
+    const rows = table(page.data, {
+      id: ({ id }) => id,
+      topic: ({ topic }) => topic,
+      code: ({ code }) => code,
+      at: ({ at }) => at,
+      detail: ({ detail }) => detail,
+    });
+    return { json: page, text: `${rows}${nextPage('dead-letters list', page.next_cursor)}` };
+  },
+});
