@@ -1,6 +1,7 @@
 /**
  * How SWC turns our TypeScript into JavaScript: one set of options for the build and for jest,
  * so that a test runs the code that ships. Nest's injection needs the decorator metadata.
+ * @type {import('@swc/core').Options}
  */
 export const swcOptions = {
   jsc: {

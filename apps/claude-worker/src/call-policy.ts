@@ -202,6 +202,14 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     if (call.owner === this.#owner) this.#held.delete(call.id);
   }
 
+  async noteLate(_call: Call, outcome: CallOutcome): Promise<void> {
+    const { completions, ledger, telemetry } = this.#options;
+    outcome.entry ??= await completions.entryOf(outcome);
+    if (outcome.entry.usage === null) return;
+    await ledger.noteLate(outcome.entry);
+    telemetry.lost(outcome.call, outcome.context);
+  }
+
   cancelRequested(owner: string): Promise<string[]> {
     return this.#options.ledger.cancelRequested(owner);
   }

@@ -17,6 +17,7 @@ import {
   type FakeClaudeServer,
   type FakeRequest,
   KafkaReader,
+  PostgresProxy,
   type ReadMessage,
   sse,
   startFakeClaudeServer,
@@ -684,6 +685,33 @@ describe('a process that goes away with calls', () => {
       { attempt: 1, usage: { input_tokens: 11, output_tokens: 7 } },
     ]);
     expect(completionsOf(request)).toHaveLength(1);
+  });
+
+  it('notes what it spent while it could not write, once Postgres is back', async () => {
+    const proxy = await PostgresProxy.start(database.url('claude_worker'));
+    await startWorker({ DATABASE_URL: proxy.url, LEASE_MS: '1500' });
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    claude.answerWith(() => ({ kind: 'message', after: released }));
+    const request = job();
+    await submit([request]);
+    await until(() => requestsOf(request).length === 1);
+    proxy.refuse();
+    release();
+    await startWorker();
+    expect(await end(request)).toMatchObject({
+      status: 'succeeded',
+      attempts: [{ number: 1, outcome: 'unknown' }, { number: 2, outcome: 'succeeded' }],
+    });
+    expect(await rows('SELECT FROM worker.late_usage')).toEqual([]);
+    proxy.accept();
+    await until(async () => (await rows('SELECT FROM worker.late_usage')).length > 0);
+    expect(await rows('SELECT call_id, attempt, usage FROM worker.late_usage')).toEqual([
+      { call_id: request.call_id, attempt: 1, usage: { input_tokens: 11, output_tokens: 7 } },
+    ]);
+    expect(completionsOf(request)).toHaveLength(1);
+    await Promise.all(workers.splice(0).map((worker) => stopWorker(worker)));
+    await proxy.stop();
   });
 
   it('fails the job with outcome_unknown when it may not be sent again', async () => {

@@ -107,6 +107,8 @@ export abstract class CallLedger {
    * attempt is no longer its owner's, and only late usage was noted.
    */
   abstract settle(entry: LedgerEntry): Promise<'settled' | 'lost'>;
+  /** Notes the usage of an attempt that is no longer its owner's. Changes no call. */
+  abstract noteLate(entry: LedgerEntry): Promise<void>;
   /** Calls that these processes hold. */
   abstract heldBy(owners: readonly string[], limit: number): Promise<Call[]>;
   abstract cancelRequested(owner: string): Promise<string[]>;

@@ -10,6 +10,8 @@ export type FakeAnswer =
       readonly text?: string;
       readonly fields?: Fields;
       readonly afterMs?: number;
+      /** It leaves when this is resolved. */
+      readonly after?: Promise<void>;
     }
   | {
       readonly kind: 'error';
@@ -143,6 +145,7 @@ async function write(answer: FakeAnswer, exchange: Exchange): Promise<void> {
   switch (answer.kind) {
     case 'message':
       if (answer.afterMs !== undefined) await delay(answer.afterMs, undefined, { signal });
+      await answer.after;
       return writeMessage(answer, exchange);
     case 'error':
       return writeError(answer, response);

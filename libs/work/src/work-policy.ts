@@ -26,6 +26,11 @@ export interface WorkPolicy<Row extends { id: string }, Outcome> {
   crashed(row: Row, error: unknown): Outcome;
   /** Writes the outcome. Called again while Postgres is away, as long as the lease holds. */
   settle(row: Row, outcome: Outcome): Promise<void>;
+  /**
+   * What became of a row whose lease was lost before it could be settled: for the record, and no
+   * row is to be changed. Called again for some seconds while Postgres is away.
+   */
+  noteLate?(row: Row, outcome: Outcome): Promise<void>;
   /** Ids of rows that `owner` holds and somebody wants cancelled. */
   cancelRequested(owner: string): Promise<string[]>;
   /**

@@ -25,6 +25,8 @@ const settleMsDefault = 2_000;
  * 5 s for a connection, and its own statement may begin up to 20 s later: 20 + 5 + 20.
  */
 const unheldAgeMsDefault = 45_000;
+/** With a second between them: a lease is mostly lost because Postgres is away. */
+const lateAttemptsMax = 60;
 /** While Postgres is away a thousand runs fail to settle at once: one line of log a second. */
 const lossLogEveryMs = 1_000;
 
@@ -61,8 +63,9 @@ export interface Reservation<Row> {
  *
  * W1 A row runs only in the process that owns it, and only while that process holds its lease by
  *    its own monotonic clock, which counts from before each renewal and so ends first.
- * W2 A lost lease aborts every run with LeaseLost and settles none of them; the process goes on
- *    as a new owner. Rows of the old one are reaped like those of a dead process.
+ * W2 A lost lease aborts every run with LeaseLost and settles none of them, their outcomes are at
+ *    most noted; the process goes on as a new owner. Rows of the old one are reaped like those of
+ *    a dead process.
  * W3 Claimed, reserved and running rows together never exceed `slotsMax`.
  * W4 A slot is free again only when its row is settled, or its lease lost and its run over.
  * W5 New rows do not overtake waiting ones: nothing is reserved while a backlog is known.
@@ -376,7 +379,22 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
       this.#options.log.error({ ...this.#about(), row: row.id, err: error }, 'work run crashed');
       outcome = this.#policy.crashed(row, error);
     }
-    if (tenure.over || !(await this.#settle(tenure, row, outcome))) this.#tell({ type: 'dropped' });
+    if (!tenure.over && (await this.#settle(tenure, row, outcome))) return;
+    this.#tell({ type: 'dropped' });
+    // Not awaited: the slot is free when the run is over (W4).
+    void this.#noteLate(row, outcome);
+  }
+
+  /** Never rejects: what cannot be noted for so long is given up. */
+  async #noteLate(row: Row, outcome: Outcome): Promise<void> {
+    for (let attempts = 1; attempts <= lateAttemptsMax; attempts += 1) {
+      try {
+        return await this.#policy.noteLate?.(row, outcome);
+      } catch (error) {
+        this.#logUnsettled(row, error);
+      }
+      await sleep(retryWaitMs(attempts, Math.random()), undefined, { ref: false });
+    }
   }
 
   /** Tries for as long as the lease holds. @returns whether the outcome was written. */

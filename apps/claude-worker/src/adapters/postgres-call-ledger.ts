@@ -106,6 +106,11 @@ export class PostgresCallLedger extends CallLedger {
     return this.#settlements.submit(entry);
   }
 
+  async noteLate(entry: LedgerEntry): Promise<void> {
+    const values = unsettledColumns([entry]);
+    await this.#pool.query(arrayQuery({ text: sql.noteUnsettled, values }));
+  }
+
   async heldBy(owners: readonly string[], limit: number): Promise<Call[]> {
     const { rows } = await this.#pool.query(sql.callsHeldBy, [owners, limit]);
     return rows.map((row) => callOfRow(this.#codec, row));

@@ -1,0 +1,227 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals';
+import {
+  type ClaudeRequested,
+  claudeRequestedSchema,
+  IdentityPayloadCodec,
+  topics,
+} from '@millrace/contracts';
+import { createKafka, eventMessage, Publisher } from '@millrace/kafka';
+import { Metrics, SilentLogger } from '@millrace/runtime';
+import {
+  createTestDatabase,
+  createTestTopics,
+  type FakeClaudeServer,
+  KafkaReader,
+  startFakeClaudeServer,
+  type TestDatabase,
+  type TestTopics,
+} from '@millrace/testing';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import pg from 'pg';
+
+jest.setTimeout(60_000);
+
+/** Longer than a busy machine holds up a process that is not stopped. */
+const leaseMs = 3_000;
+const log = new SilentLogger();
+const root = join(import.meta.dirname, '../../..');
+
+let database: TestDatabase;
+let claude: FakeClaudeServer;
+let kafka: TestTopics;
+let publisher: Publisher;
+let finished: KafkaReader;
+let sql: pg.Pool;
+const workers: ChildProcess[] = [];
+
+beforeAll(async () => {
+  [database, claude, kafka] = await Promise.all([
+    createTestDatabase(),
+    startFakeClaudeServer(),
+    createTestTopics(),
+  ]);
+  const client = createKafka({ ...kafka, clientId: 'spec', log });
+  publisher = new Publisher({ kafka: client, name: 'spec', log, metrics: new Metrics() });
+  sql = new pg.Pool({ connectionString: database.adminUrl, max: 2 });
+  sql.on('error', () => undefined);
+  finished = await new KafkaReader(kafka.prefix + topics.jobsFinished.name).start();
+});
+
+afterEach(async () => {
+  await Promise.all(workers.splice(0).map((worker) => kill(worker)));
+});
+
+afterAll(async () => {
+  await finished.stop();
+  await publisher.disconnect();
+  await claude.close();
+  await sql.end();
+  await database.drop();
+  await kafka.drop();
+});
+
+/** A real process, so that it can really be stopped in the middle of whatever it does. */
+async function startWorker(): Promise<ChildProcess> {
+  const args = [
+    '--conditions=millrace:source',
+    '--no-warnings',
+    `--import=${join(root, 'tools/source-hooks.mjs')}`,
+    join(import.meta.dirname, 'worker-process.fixture.ts'),
+    kafka.prefix,
+  ];
+  const env = {
+    KAFKA_BROKERS: kafka.brokers.join(','),
+    DATABASE_URL: database.url('claude_worker'),
+    HTTP_PORT: String(await freePort()),
+    ANTHROPIC_API_KEY: 'for-specs-only',
+    ANTHROPIC_BASE_URL: claude.url,
+    LEASE_MS: String(leaseMs),
+    RETRY_BASE_MS: '20',
+    LOG_LEVEL: 'error',
+  };
+  const worker = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  workers.push(worker);
+  return worker;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  if (address === null || typeof address === 'string') throw new TypeError('no port');
+  return address.port;
+}
+
+async function kill(worker: ChildProcess): Promise<void> {
+  if (worker.exitCode !== null || worker.signalCode !== null) return;
+  const ended = once(worker, 'exit');
+  worker.kill('SIGKILL');
+  await ended;
+}
+
+type Fields = Partial<Record<keyof ClaudeRequested, unknown>>;
+
+function request(id: string, fields: Fields = {}): ClaudeRequested {
+  return claudeRequestedSchema.parse({
+    tenant: 'default',
+    call_id: id,
+    lane: 'standard',
+    stream: false,
+    params: {
+      model: 'claude-sonnet-5-5',
+      max_tokens: 100,
+      messages: [{ role: 'user', content: id }],
+    },
+    reply: { kind: 'job', created_at: '2026-11-23T10:00:00.000Z' },
+    ...fields,
+  });
+}
+
+async function submit(requests: readonly ClaudeRequested[]): Promise<void> {
+  await publisher.publish(
+    requests.map((data) =>
+      eventMessage<ClaudeRequested>({
+        topic: topics.claudeRequested,
+        type: 'millrace.claude.requested.v1',
+        id: `${data.tenant}:${data.call_id}:requested`,
+        source: 'ingest',
+        subject: data.call_id,
+        key: `${data.tenant}/${data.session_id ?? data.call_id}`,
+        time: new Date(),
+        tenant: data.tenant,
+        data,
+        codec: new IdentityPayloadCodec(),
+        context: ROOT_CONTEXT,
+      }),
+    ),
+  );
+}
+
+async function rows(query: string, values: unknown[] = []): Promise<unknown[]> {
+  return (await sql.query(query, values)).rows;
+}
+
+async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+async function count(query: string): Promise<number> {
+  return (await rows(query)).length;
+}
+
+/** All that a zombie could spoil of these calls. */
+async function stateOf(ids: readonly string[]): Promise<unknown[][]> {
+  return Promise.all([
+    rows('SELECT * FROM worker.calls WHERE call_id = ANY($1) ORDER BY call_id', [ids]),
+    rows('SELECT * FROM worker.attempts WHERE call_id = ANY($1) ORDER BY call_id', [ids]),
+    rows('SELECT * FROM worker.sessions ORDER BY session_id'),
+    rows('SELECT * FROM worker.session_turns ORDER BY session_id, seq'),
+    rows('SELECT * FROM worker.outbox ORDER BY id'),
+  ]);
+}
+
+it('a worker that slept through its lease writes only what it knows to be spent', async () => {
+  const turn = request('turn', { session_id: 'talk', session_seq: 1, stream: true });
+  const calls = [turn, request('lone')];
+  const ids: readonly string[] = calls.map(({ call_id: id }) => id);
+  let wakeZombie = (): void => undefined;
+  const woken = new Promise<void>((resolve) => (wakeZombie = resolve));
+  // What the one that sleeps asked for is answered while it sleeps; all others at once.
+  claude.answerWith((_, nth) =>
+    nth <= calls.length
+      ? { kind: 'message', text: 'too late', after: woken }
+      : { kind: 'message', text: 'in time' },
+  );
+
+  const zombie = await startWorker();
+  await submit(calls);
+  await until(() => claude.requests.length === calls.length);
+  zombie.kill('SIGSTOP');
+  const heir = await startWorker();
+  const settled = "SELECT FROM worker.calls WHERE state = 'SETTLED'";
+  await until(async () => (await count(settled)) === calls.length);
+  await until(async () => (await count('SELECT FROM worker.outbox')) === 0);
+  const before = await stateOf(ids);
+  const owners = await count('SELECT FROM worker.processes');
+
+  wakeZombie();
+  await until(() => claude.inFlight === 0);
+  zombie.kill('SIGCONT');
+  // It is another owner then, and alone: what it still meant to write is written before the end
+  // of a new call.
+  await until(async () => (await count('SELECT FROM worker.processes')) > owners);
+  await kill(heir);
+  await submit([request('new')]);
+  await until(async () => (await count(settled)) === calls.length + 1);
+  await until(async () => (await count('SELECT FROM worker.outbox')) === 0);
+
+  expect(await stateOf(ids)).toEqual(before);
+  const usage = { input_tokens: 11, output_tokens: 7 };
+  // It hears of its lease before the answers or after them. Those that it heard are noted, once.
+  const late = await rows('SELECT call_id, attempt, usage FROM worker.late_usage');
+  const possible = ids.map((call_id) => ({ call_id, attempt: 1, usage }));
+  for (const one of late) expect(possible).toContainEqual(one);
+  expect(new Set(late.map((one) => JSON.stringify(one))).size).toBe(late.length);
+  await finished.waitFor(calls.length + 1);
+  const ends = finished.messages.filter(({ key }) => ids.includes(String(key)));
+  expect(ends.map(({ value }) => JSON.parse(String(value)))).toEqual(
+    ends.map(() =>
+      expect.objectContaining({
+        status: 'succeeded',
+        result: 'in time',
+        attempts: [
+          expect.objectContaining({ number: 1, outcome: 'unknown', code: 'interrupted' }),
+          expect.objectContaining({ number: 2, outcome: 'succeeded' }),
+        ],
+      }),
+    ),
+  );
+  expect(ends).toHaveLength(calls.length);
+  expect(claude.requests).toHaveLength(2 * calls.length + 1);
+});
