@@ -22,6 +22,8 @@ export const stack = {
   claudeUrl: setting('MILLRACE_E2E_CLAUDE_URL'),
   kafka: setting('MILLRACE_E2E_KAFKA'),
   apiKey: setting('MILLRACE_E2E_API_KEY'),
+  /** The operator's. */
+  adminKey: setting('MILLRACE_E2E_ADMIN_KEY'),
   webhookSecret: setting('MILLRACE_E2E_WEBHOOK_SECRET'),
   home: setting('MILLRACE_E2E_HOME'),
   otlpPort: Number(setting('MILLRACE_E2E_OTLP_PORT')),

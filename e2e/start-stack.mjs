@@ -32,6 +32,7 @@ export default async function start() {
     MILLRACE_E2E_CLAUDE_URL: stack.urls.claude,
     MILLRACE_E2E_KAFKA: stack.kafkaBroker,
     MILLRACE_E2E_API_KEY: stack.apiKey,
+    MILLRACE_E2E_ADMIN_KEY: stack.adminKey,
     MILLRACE_E2E_WEBHOOK_SECRET: stack.webhookSecret,
     MILLRACE_E2E_HOME: home,
     MILLRACE_E2E_OTLP_PORT: String(otlpPort),
