@@ -44,15 +44,21 @@ export class ApiKeyAuth {
     private readonly operator: OperatorKey,
   ) {}
 
-  /** @throws ProblemError `unauthorized`, with no word about what was wrong with the key. */
-  async authenticate(headers: IncomingHttpHeaders): Promise<Principal> {
+  /**
+   * @param o `anew`: asks for a key that is remembered, too, as a revoked one must end here
+   * @throws ProblemError `unauthorized`, with no word about what was wrong with the key.
+   */
+  async authenticate(
+    headers: IncomingHttpHeaders,
+    o: { readonly anew: boolean },
+  ): Promise<Principal> {
     const given = headers[httpHeaders.apiKey];
     const apiKey = Array.isArray(given) ? given[0] : given;
     const key = presentedKey({ authorization: headers.authorization, apiKey });
     if (key === null) throw unauthorized();
     const hash = hashApiKey(key);
     if (this.operator.matches(hash)) return { kind: 'operator' };
-    const tenant = await this.tenantOf(hash);
+    const tenant = await this.tenantOf(hash, o.anew);
     if (tenant === null) throw unauthorized();
     return { kind: 'tenant', tenant };
   }
@@ -67,9 +73,9 @@ export class ApiKeyAuth {
     this.forget((known) => known.tenant === tenant);
   }
 
-  private async tenantOf(hash: Buffer): Promise<TenantId | null> {
+  private async tenantOf(hash: Buffer, anew: boolean): Promise<TenantId | null> {
     const name = hash.toString('base64');
-    const known = this.known.get(name);
+    const known = anew ? undefined : this.known.get(name);
     if (known !== undefined) return known.tenant;
     const asked = this.forgotten;
     const tenant = await this.keys.findTenant(hash);

@@ -7,6 +7,7 @@ import { z } from 'zod';
  * comes to less than 1 GiB of memory at the worst.
  */
 const bodyBytesMaxDefault = 128 * 1024 * 1024;
+const countSchema = z.coerce.number().int().min(1).max(100_000);
 
 /** The environment of this service, parsed once. README.md lists it for people. */
 export const ingestEnvironment = z.object({
@@ -37,6 +38,10 @@ export const ingestEnvironment = z.object({
     .default(bodyBytesMaxDefault),
   /** Private ranges that callback URLs may point to. */
   MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.default([]),
+  /** Event streams of this process: 10,000 take a few hundred MiB. */
+  STREAMS_MAX: countSchema.default(10_000),
+  /** Of one tenant: none may take all of them. */
+  STREAMS_PER_TENANT_MAX: countSchema.default(2_500),
   /** What `/healthz` says about who answers. */
   MILLRACE_CLAUDE_STAND_IN: flagSchema.default(false),
 });

@@ -58,7 +58,9 @@ export class HttpEdge implements OnModuleInit {
       this.requests.begin(request, withTrace(startSpan(request)));
       this.inFlight.enter(request.raw, reply.raw);
       if (route === undefined) throw new ProblemError('not_found', errorCodes.not_found.title);
-      this.requests.authenticated(request, await this.auth.authenticate(request.headers));
+      const anew = isFollowed(route);
+      const principal = await this.auth.authenticate(request.headers, { anew });
+      this.requests.authenticated(request, principal);
       refuseEncoded(request);
       refuseTooLong(request);
       this.inFlight.expectBody(request.raw);
@@ -82,6 +84,11 @@ export class HttpEdge implements OnModuleInit {
 
 function isPlain(route: string | undefined): boolean {
   return route !== undefined && plainRoutes.has(route);
+}
+
+/** What is read for a quarter of an hour is not opened by a key that was revoked before. */
+function isFollowed(route: string): boolean {
+  return route === '/v1/jobs/:id/events';
 }
 
 /** Nothing is unpacked here: a few KB could become GBs. Refused before a byte of it is read. */

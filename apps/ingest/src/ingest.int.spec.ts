@@ -235,7 +235,7 @@ function endOf(id: string, more: Partial<JobFinished> = {}): JobFinished {
     attempts: [{ number: 1, outcome: 'succeeded', started_at: at, ended_at: at }],
     stand_in: true,
     created_at: at,
-    finished_at: at,
+    finished_at: new Date().toISOString(),
     ...more,
   } as JobFinished;
 }
@@ -927,6 +927,7 @@ describe('GET /v1/jobs/{id}/events', () => {
   it('gives a late joiner one snapshot, then what follows', async () => {
     await post({ job_id: 'live-2', prompt: 'p' });
     const early = await listen('live-2');
+    await early.next(1);
     await delta('live-2', 0, 'Hello');
     await early.next(3);
     const late = await listen('live-2');
@@ -961,6 +962,7 @@ describe('GET /v1/jobs/{id}/events', () => {
   it('gives who comes back the rest, while the job runs and after its end', async () => {
     await post({ job_id: 'live-4', prompt: 'p' });
     const first = await listen('live-4');
+    await first.next(1);
     await delta('live-4', 0, 'Hello');
     await first.next(3);
     const behind = await listen('live-4', { 'last-event-id': 'live-4:1.1.2' });

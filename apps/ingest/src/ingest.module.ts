@@ -59,6 +59,7 @@ import {
   IntakePolicy,
   Jobs,
   LargeBodies,
+  LiveFeed,
   Tenants,
 } from './ports.ts';
 import { ProblemFilter } from './problem-filter.ts';
@@ -67,6 +68,7 @@ import { RequestFacts } from './request-facts.ts';
 import { HttpLimits, RequestsInFlight } from './requests-in-flight.ts';
 import { SseConnections } from './sse-connections.ts';
 import { StreamController } from './stream.controller.ts';
+import { StreamSettings, streamSettings } from './stream-settings.ts';
 import { SubmissionCounter } from './submission-counter.ts';
 import { TenantAdmin } from './tenant-admin.ts';
 import { TenantTeller } from './tenant-teller.ts';
@@ -93,6 +95,8 @@ const apiPool = Symbol('ingest API pool');
 export interface IngestModuleOptions {
   /** Before every topic and group: for specs that share a broker. */
   readonly topicPrefix?: string;
+  /** For specs that cannot wait a quarter of an hour. */
+  readonly streams?: Partial<StreamSettings>;
 }
 
 /** Wiring of the front door. */
@@ -136,7 +140,12 @@ export class IngestModule
         TenantsController,
         ApiKeysController,
       ],
-      providers: [...adapters(config), ...shells, { provide: APP_FILTER, useClass: ProblemFilter }],
+      providers: [
+        ...adapters(config),
+        ...shells,
+        { provide: StreamSettings, useValue: streamSettings(config, options.streams) },
+        { provide: APP_FILTER, useClass: ProblemFilter },
+      ],
     };
   }
 
@@ -289,6 +298,7 @@ function kafkaAdapters(): Provider[] {
     },
     { provide: Announcements, useExisting: Outbox },
     KafkaTails,
+    { provide: LiveFeed, useExisting: KafkaTails },
   ];
 }
 

@@ -1,4 +1,5 @@
-import type { JobView } from '@millrace/contracts';
+import { isTerminal, type JobView } from '@millrace/contracts';
+import { Logger } from '@millrace/runtime';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
@@ -11,10 +12,13 @@ import {
 } from './core/job-event-frames.ts';
 import { ProblemError } from './core/problem.ts';
 import { parseResumePoint } from './core/resume-point.ts';
-import { JobFollower } from './job-follower.ts';
-import type { JobName } from './ports.ts';
+import { eventsAreGone, streamLifeMs } from './core/stream-life.ts';
+import { JobFollower, type Followed, type JobStage } from './job-follower.ts';
+import { Clock, LiveFeed, type JobName } from './ports.ts';
 import { RequestsInFlight } from './requests-in-flight.ts';
+import type { SseConnection } from './sse-connection.ts';
 import { SseConnections } from './sse-connections.ts';
+import { StreamSettings } from './stream-settings.ts';
 
 export interface OpenedJob {
   readonly request: FastifyRequest;
@@ -30,6 +34,10 @@ export class JobEvents {
     private readonly follower: JobFollower,
     private readonly connections: SseConnections,
     private readonly inFlight: RequestsInFlight,
+    private readonly feed: LiveFeed,
+    private readonly settings: StreamSettings,
+    private readonly clock: Clock,
+    private readonly log: Logger,
   ) {}
 
   open({ request, reply, name, view }: OpenedJob): void {
@@ -42,26 +50,46 @@ export class JobEvents {
       void reply.status(204).send();
       return;
     }
-    this.connections.assertRoom();
+    if (eventsAreGone(view, this.clock.now().getTime())) {
+      throw new ProblemError('gone', 'the events of this job are not kept any longer: read it');
+    }
+    this.connections.assertRoom(name.tenant);
     reply.hijack();
     this.inFlight.leave(request.raw);
-    const connection = this.connections.accept(reply.raw);
-    connection.write(openedFrames(view));
     const after = from.kind === 'after' ? from.place : undefined;
-    const stop = this.follower.follow({ name, view, after }, {
-      snapshot: (live) => connection.write(snapshotFrame(view.id, live)),
-      changed: (change) => connection.write(changeFrame(view.id, change)),
-      running: () => connection.write(runningFrame(view)),
-      ended: (ended) => {
-        connection.write(endFrame(ended));
-        connection.end();
-      },
+    const connection = this.connections.accept({
+      tenant: name.tenant,
+      response: reply.raw,
+      from: after === undefined ? 'beginning' : 'resumed',
+      lifeMs: streamLifeMs(this.settings.lifeMs, Math.random()),
     });
-    connection.onClosed(() => {
-      stop();
-      this.connections.forget(connection);
+    this.show(connection, { name, view, after }).catch((error: unknown) => {
+      this.log.error({ error, job_id: name.id }, 'a job could not be followed');
+      connection.end('stopped');
     });
   }
+
+  private async show(connection: SseConnection, followed: Followed): Promise<void> {
+    // Another replica may have shown what has not come here yet: a snapshot must not be older.
+    if (!isTerminal(followed.view.status)) await this.feed.caughtUp();
+    if (!connection.isOpen) return;
+    // Who has this is told of everything from now on.
+    connection.write(openedFrames(followed.view));
+    const stop = this.follower.follow(followed, stageOn(connection, followed.view));
+    connection.onEnded(stop);
+  }
+}
+
+function stageOn(connection: SseConnection, view: JobView): JobStage {
+  return {
+    snapshot: (live) => connection.write(snapshotFrame(view.id, live)),
+    changed: (change) => connection.write(changeFrame(view.id, change)),
+    running: () => connection.write(runningFrame(view)),
+    ended: (ended) => {
+      connection.write(endFrame(ended));
+      connection.end('finished');
+    },
+  };
 }
 
 /** A client that connects again by itself keeps its first URL: so the header goes first. */

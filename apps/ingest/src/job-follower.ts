@@ -14,7 +14,7 @@ import {
   type ShownStep,
   type TextPlace,
 } from './core/live-text.ts';
-import { LiveJobs, type JobWatch } from './live-jobs.ts';
+import { LiveJobs, type JobWatch, type JobWatcher } from './live-jobs.ts';
 import { Jobs, type JobName } from './ports.ts';
 
 /** A row follows its terminal event within milliseconds; Postgres may be away for a while. */
@@ -33,7 +33,7 @@ export interface Followed {
 /** Where a followed job is shown. Nothing is called after `ended`. */
 export interface JobStage {
   /** The text so far, for one who comes late. Before any change, and at most once. */
-  snapshot(live: Omit<LiveText, 'isWhole'>): void;
+  snapshot(live: LiveText): void;
   changed(change: LiveChange): void;
   running(): void;
   /** The job has ended, and all of its text was shown. */
@@ -61,33 +61,37 @@ export class JobFollower {
     }
     const watch = this.live.watch(name, following);
     following.begin(watch);
-    this.lookAtRow(name, following, watch.hasEnded).catch((error: unknown) => {
-      this.log.warn({ error, job_id: name.id }, 'a followed job could not be read');
-    });
+    void this.lookAtRow(name, following);
     return () => following.stop();
   }
 
   /** The end may have passed between reading the row and watching; then the row has it. */
-  private async lookAtRow(
-    name: JobName,
-    following: Following,
-    hasEnded: boolean,
-  ): Promise<void> {
+  private async lookAtRow(name: JobName, following: Following): Promise<void> {
     const { signal } = following.stopped;
-    for (let waitedMs = 0; !signal.aborted; ) {
-      const view = await this.jobs.find(name);
+    while (!signal.aborted) {
+      const view = await this.find(name);
       if (view !== null && isTerminal(view.status)) return following.end(view);
-      const soon = hasEnded && waitedMs < rowFollowsMsMax;
-      const waitMs = soon ? rowLookEveryMs : lookEveryMs;
-      await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined);
-      waitedMs += waitMs;
+      await following.nextLook();
+    }
+  }
+
+  /** Null, too, while the database cannot be asked: the end may come by its event meanwhile. */
+  private async find(name: JobName): Promise<JobView | null> {
+    try {
+      return await this.jobs.find(name);
+    } catch (error) {
+      this.log.warn({ error, job_id: name.id }, 'a followed job could not be read');
+      return null;
     }
   }
 }
 
 /** One stage's place in one job. */
-class Following {
+class Following implements JobWatcher {
   readonly stopped = new AbortController();
+  /** Looks at the row that are left before they are made seldom again. */
+  private soonLooks = 0;
+  private wake: () => void = () => undefined;
   private watch: JobWatch | undefined;
   private isRunning: boolean;
 
@@ -101,6 +105,7 @@ class Following {
 
   begin(watch: JobWatch): void {
     this.watch = watch;
+    if (watch.hasEnded) this.lookSoon();
     if (watch.live === undefined) return;
     const { turn, attempt, text } = watch.live;
     if (this.place !== undefined) this.show(showChange(this.place, wholeText(watch.live)));
@@ -128,8 +133,9 @@ class Following {
   }
 
   finished(end: JobFinished): void {
-    // A message by reference is in the row alone, which is read in a moment.
-    this.end(finishedView(this.view, end));
+    // An answer that travelled by reference is read with its row, which follows in a moment.
+    if (end.message_ref !== undefined) this.lookSoon();
+    else this.end(finishedView(this.view, end));
   }
 
   end(view: JobView): void {
@@ -146,7 +152,25 @@ class Following {
     this.watch?.stop();
   }
 
-  private late(live: Omit<LiveText, 'isWhole'>): void {
+  /** Resolves when the row is to be looked at again. */
+  async nextLook(): Promise<void> {
+    const isSoon = this.soonLooks > 0;
+    if (isSoon) this.soonLooks -= 1;
+    const woken = new Promise<void>((resolve) => {
+      this.wake = resolve;
+    });
+    const { signal } = this.stopped;
+    const waited = delay(isSoon ? rowLookEveryMs : lookEveryMs, undefined, { signal, ref: false });
+    await Promise.race([waited.catch(() => undefined), woken]);
+  }
+
+  /** The job has ended: its row says so, or will within milliseconds. */
+  private lookSoon(): void {
+    this.soonLooks = rowFollowsMsMax / rowLookEveryMs;
+    this.wake();
+  }
+
+  private late(live: LiveText): void {
     this.place = { ...live, end: live.text.length };
     this.stage.snapshot(live);
   }

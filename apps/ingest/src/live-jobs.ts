@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 
 import { addDelta, type LiveChange, type LiveText } from './core/live-text.ts';
 import type { JobName } from './ports.ts';
+import { StreamSettings } from './stream-settings.ts';
 
 /** Text of jobs that nobody watches yet, for those who come late: some ten thousand answers. */
 const unwatchedBytesMax = 64 * 1024 * 1024;
@@ -36,7 +37,8 @@ interface Watched {
 /**
  * What is known of jobs that run now, from the topics that tell it; nothing here is durable.
  *
- * L1 The text of a watched job is kept as long as it is watched, that of others within bounds.
+ * L1 The text of a watched job is kept as long as it is watched, that of others while there is
+ *    room. Both have bounds: a text that would go beyond is forgotten, and its pieces are told on.
  * L2 Watching and reading the text so far is one step: no delta falls between the two.
  */
 @Injectable()
@@ -52,12 +54,17 @@ export class LiveJobs {
     ttl: recentEndsMs,
   });
 
+  private watchedLength = 0;
+
+  constructor(private readonly settings: StreamSettings) {}
+
   watch(name: JobName, watcher: JobWatcher): JobWatch {
     const key = keyOf(name.tenant, name.id);
     const entry = this.watched.get(key) ?? {
       live: this.unwatched.get(key),
       watchers: new Set<JobWatcher>(),
     };
+    if (!this.watched.has(key)) this.watchedLength += lengthOf(entry.live);
     this.watched.set(key, entry);
     this.unwatched.delete(key);
     entry.watchers.add(watcher);
@@ -77,7 +84,7 @@ export class LiveJobs {
       if (!this.recentEnds.has(key)) this.unwatched.set(key, live);
       return;
     }
-    entry.live = live;
+    this.keep(entry, live);
     if (changes.length === 0) return;
     for (const watcher of [...entry.watchers]) watcher.changed(changes);
   }
@@ -105,11 +112,19 @@ export class LiveJobs {
     for (const watcher of [...(entry?.watchers ?? [])]) watcher.finished(end);
   }
 
+  private keep(entry: Watched, live: LiveText): void {
+    const before = lengthOf(entry.live);
+    const after = this.watchedLength - before + live.text.length;
+    entry.live = after <= this.settings.watchedLengthMax ? live : { ...live, text: '' };
+    this.watchedLength += entry.live.text.length - before;
+  }
+
   private unwatch(key: string, watcher: JobWatcher): void {
     const entry = this.watched.get(key);
     if (entry === undefined || !entry.watchers.delete(watcher)) return;
     if (entry.watchers.size > 0) return;
     this.watched.delete(key);
+    this.watchedLength -= lengthOf(entry.live);
     if (entry.live === undefined || this.recentEnds.has(key)) return;
     this.unwatched.set(key, entry.live);
   }
@@ -117,4 +132,8 @@ export class LiveJobs {
 
 function keyOf(tenant: string, job: string): string {
   return `${tenant}/${job}`;
+}
+
+function lengthOf(live: LiveText | undefined): number {
+  return live?.text.length ?? 0;
 }

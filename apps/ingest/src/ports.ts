@@ -174,6 +174,12 @@ export abstract class Announcements {
   abstract publish(messages: readonly OutgoingMessage[]): void;
 }
 
+/** What is told live of running jobs, as far as it has come to this process. */
+export abstract class LiveFeed {
+  /** Resolves when what had been told before is known here, or when that takes too long. */
+  abstract caughtUp(): Promise<void>;
+}
+
 export abstract class Clock {
   abstract now(): Date;
 }

@@ -1,5 +1,6 @@
 import {
   httpHeaders,
+  isTerminal,
   streamRequestSchema,
   type JobSubmission,
   type JobView,
@@ -13,7 +14,7 @@ import { parseInput } from './core/parse-body.ts';
 import { tokenChangeFrame, tokenEndFrames, tokenFrame } from './core/token-frames.ts';
 import { JobFollower } from './job-follower.ts';
 import { JobIntake } from './job-intake.ts';
-import type { JobName } from './ports.ts';
+import { LiveFeed, type JobName } from './ports.ts';
 import { RequestFacts } from './request-facts.ts';
 import { RequestsInFlight } from './requests-in-flight.ts';
 import { SseConnections } from './sse-connections.ts';
@@ -28,20 +29,23 @@ export class StreamController {
     private readonly intake: JobIntake,
     private readonly follower: JobFollower,
     private readonly connections: SseConnections,
+    private readonly feed: LiveFeed,
     private readonly requests: RequestFacts,
     private readonly inFlight: RequestsInFlight,
   ) {}
 
   @Post()
   async stream(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    this.connections.assertRoom();
     const tenant = this.requests.tenantOf(request);
-    const { view } = await this.intake.take({
+    this.connections.assertRoom(tenant);
+    const { view, replayed } = await this.intake.take({
       tenant,
       submission: streamedSubmission(parseInput(streamRequestSchema, request.body)),
       idempotencyKey: idempotencyKeyOf(request.headers[httpHeaders.idempotencyKey]),
       context: this.requests.contextOf(request),
     });
+    // A job that was here before may have been shown elsewhere already.
+    if (replayed && !isTerminal(view.status)) await this.feed.caughtUp();
     reply.hijack();
     // A stream may last for an hour: it keeps no body so long.
     request.body = undefined;
@@ -50,20 +54,24 @@ export class StreamController {
   }
 
   private show(reply: FastifyReply, name: JobName, view: JobView): void {
-    const connection = this.connections.accept(reply.raw, { [httpHeaders.jobId]: view.id });
+    const connection = this.connections.accept({
+      tenant: name.tenant,
+      response: reply.raw,
+      headers: { [httpHeaders.jobId]: view.id },
+      from: 'beginning',
+      // Its tokens have no ids to go on from.
+      lifeMs: null,
+    });
     const stop = this.follower.follow({ name, view }, {
       snapshot: (live) => connection.write(tokenFrame(live.text)),
       changed: (change) => connection.write(tokenChangeFrame(change)),
       running: () => undefined,
       ended: (ended) => {
         connection.write(tokenEndFrames(ended));
-        connection.end();
+        connection.end('finished');
       },
     });
-    connection.onClosed(() => {
-      stop();
-      this.connections.forget(connection);
-    });
+    connection.onEnded(stop);
   }
 }
 

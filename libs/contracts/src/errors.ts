@@ -16,6 +16,7 @@ export const errorCodes = {
   idempotency_conflict: { status: 409, title: 'The same key was used with another body' },
   already_exists: { status: 409, title: 'There is one of this name already' },
   limit_reached: { status: 409, title: 'There are as many of these as there may be' },
+  gone: { status: 410, title: 'This was here and is not kept any longer' },
   payload_too_large: { status: 413, title: 'The body is above the limit' },
   unsafe_callback_url: { status: 422, title: 'The callback URL is not allowed' },
   refused_by_model: { status: 422, title: 'The model would refuse these parameters' },

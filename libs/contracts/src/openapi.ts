@@ -111,6 +111,7 @@ const problemTitles = {
   NotFound: [404, errorCodes.not_found.title],
   Conflict: [409, errorCodes.idempotency_conflict.title],
   Refused: [409, `${errorCodes.already_exists.title}; or: ${errorCodes.limit_reached.title}`],
+  Gone: [410, errorCodes.gone.title],
   TooLarge: [413, `${errorCodes.payload_too_large.title} (${httpBodyBytesMax} bytes)`],
   UnsupportedMediaType: [415, errorCodes.unsupported_media_type.title],
   Unprocessable: [422, 'The callback URL is not allowed, or the model would refuse the job.'],
@@ -213,6 +214,9 @@ function jobPaths(): JsonObject {
         operationId: 'followJob',
         tags: ['jobs'],
         summary: 'Follow a job as server-sent events until it ends',
+        description:
+          'The server ends a connection after some minutes: connect again with the last id, at ' +
+          'any replica. A day after the end of the job its events are gone, and the job is not.',
         parameters: resumeParameters,
         responses: {
           200: {
@@ -221,6 +225,7 @@ function jobPaths(): JsonObject {
           },
           204: { description: 'There is nothing more to come: do not connect again.' },
           ...readProblems,
+          ...problems('Gone', 'TooManyRequests'),
         },
       },
     },

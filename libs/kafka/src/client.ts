@@ -90,6 +90,19 @@ export interface ConsumerPort {
   commit(offsets: readonly PartitionOffset[]): Promise<void>;
 }
 
+/** What a partition holds: the offset of its first record, and that after its last. */
+export interface PartitionRange {
+  readonly partition: number;
+  readonly first: string;
+  readonly end: string;
+}
+
+/** Asks for the ranges of one topic. Keeps its connection from one answer to the next. */
+export interface TopicRangesPort {
+  read(): Promise<readonly PartitionRange[]>;
+  close(): Promise<void>;
+}
+
 /** What a client can do, for the code that has to make up for it. */
 export interface KafkaCapabilities {
   /** The client refuses a commit of a partition that it no longer owns. */
@@ -107,6 +120,7 @@ export abstract class KafkaClient {
   abstract clusterId(): Promise<string>;
   /** Whether a broker answers now. Never throws; an answer that does not come takes seconds. */
   abstract answers(): Promise<boolean>;
+  abstract topicRanges(topic: string): TopicRangesPort;
   /** For each partition the first offset at or after a time; its end when nothing is that new. */
   abstract offsetsAt(topic: string, timestampMs: number): Promise<readonly PartitionOffset[]>;
 }

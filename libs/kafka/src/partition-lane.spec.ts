@@ -50,6 +50,9 @@ class NoKafka extends KafkaClient {
   answers(): Promise<boolean> {
     return Promise.resolve(true);
   }
+  topicRanges(): never {
+    throw new Error('not here');
+  }
   offsetsAt(): Promise<[]> {
     return Promise.resolve([]);
   }

@@ -32,6 +32,10 @@ class FakeKafka extends KafkaClient implements ProducerPort {
     return Promise.resolve(true);
   }
 
+  topicRanges(): never {
+    throw new Error('not here');
+  }
+
   offsetsAt(): Promise<[]> {
     return Promise.resolve([]);
   }

@@ -7,9 +7,17 @@ import type { Logger } from '@millrace/runtime';
 import { ulid } from 'ulid';
 
 import { textHeaders } from './batch-reading.ts';
-import type { FetchedBatch, FetchedMessage, KafkaClient } from './client.ts';
+import type {
+  FetchedBatch,
+  FetchedMessage,
+  KafkaClient,
+  PartitionRange,
+  TopicRangesPort,
+} from './client.ts';
 import { backoffMs } from './core/backoff.ts';
 import { decodeEvent } from './core/decode.ts';
+import { hasReached } from './core/tail-position.ts';
+import { FreshRead } from './fresh-read.ts';
 import type { EventRecord } from './records.ts';
 import { RestartingConsumer } from './restarting-consumer.ts';
 
@@ -32,6 +40,12 @@ export interface TopicTailOptions<D> {
   readonly log: Logger;
 }
 
+/** One who waits for the tail to have reached the ends that it was told. */
+interface Waiting {
+  readonly ranges: readonly PartitionRange[];
+  readonly tell: () => void;
+}
+
 /**
  * Follows all partitions of a topic in this process, from a time on, and commits nothing: for what
  * is shown live to whoever is connected here. A group of its own, which ends with it.
@@ -40,6 +54,9 @@ export class TopicTail<D> {
   private readonly consumer: RestartingConsumer;
   /** Of the next record in each partition: where a member that takes over goes on. */
   private readonly positions = new Map<number, string>();
+  private readonly ranges: TopicRangesPort;
+  private readonly freshRanges: FreshRead<readonly PartitionRange[]>;
+  private readonly waiting = new Set<Waiting>();
   private readonly stopping = new AbortController();
   private tellJoined: () => void = () => {};
   private readonly joined = new Promise<void>((resolve) => {
@@ -47,6 +64,8 @@ export class TopicTail<D> {
   });
 
   constructor(private readonly options: TopicTailOptions<D>) {
+    this.ranges = options.kafka.topicRanges(options.topic.name);
+    this.freshRanges = new FreshRead(() => this.ranges.read());
     this.consumer = new RestartingConsumer({
       kafka: options.kafka,
       log: options.log,
@@ -67,10 +86,29 @@ export class TopicTail<D> {
     await Promise.race([this.joined, aborted(this.stopping.signal)]);
   }
 
+  /**
+   * Waits until all that was in the topic when it was called has been handed on.
+   *
+   * @returns false when that was not so in time, or Kafka could not be asked.
+   */
+  async caughtUp(withinMs: number): Promise<boolean> {
+    const late = delay(withinMs, undefined, { ref: false });
+    const asked = this.freshRanges.read().catch(() => undefined);
+    const ranges = await Promise.race([asked, late]);
+    if (ranges === undefined) return false;
+    if (hasReached(this.positions, ranges)) return true;
+    const reached = Promise.withResolvers<true>();
+    const waiting = { ranges, tell: () => reached.resolve(true) };
+    this.waiting.add(waiting);
+    const outcome = await Promise.race([reached.promise, late]);
+    this.waiting.delete(waiting);
+    return outcome === true;
+  }
+
   /** Idempotent; also ends a start that is under way. */
   async stop(): Promise<void> {
     this.stopping.abort();
-    await this.consumer.stop();
+    await Promise.all([this.consumer.stop(), this.ranges.close()]);
   }
 
   private async findPositions(): Promise<void> {
@@ -108,6 +146,9 @@ export class TopicTail<D> {
     const last = batch.messages.at(-1);
     if (last !== undefined) batch.resolve(last.offset);
     this.positions.set(batch.partition, String(BigInt(batch.lastOffset) + 1n));
+    for (const { ranges, tell } of this.waiting) {
+      if (hasReached(this.positions, ranges)) tell();
+    }
     return Promise.resolve();
   }
 

@@ -124,6 +124,14 @@ export const names = {
     httpInFlight: 'millrace_http_requests_in_flight',
     /** Refusals for want of room. Labels: reason, via (http, kafka). */
     admissionRefused: 'millrace_admission_refused_total',
+    /** Event streams open now, those whose last bytes are on their way included. */
+    streamsOpen: 'millrace_streams_open',
+    /** Labels: from (beginning, resumed). */
+    streamsOpened: 'millrace_streams_opened_total',
+    /** Labels: outcome (finished, cycled, dropped, left, stopped). */
+    streamsEnded: 'millrace_streams_ended_total',
+    /** Labels: reason (tenant_full, process_full). */
+    streamsRefused: 'millrace_streams_refused_total',
     outboxSwept: 'millrace_outbox_swept_total',
   },
 

@@ -12,7 +12,8 @@ import { Logger } from '@millrace/runtime';
 import { Injectable } from '@nestjs/common';
 
 import { LiveJobs } from '../live-jobs.ts';
-import { Clock } from '../ports.ts';
+import { Clock, type LiveFeed } from '../ports.ts';
+import { StreamSettings } from '../stream-settings.ts';
 
 /** No call runs longer than this: what is being written now began after it. */
 const totalDeadlineMsMax = 60 * 60_000;
@@ -21,7 +22,7 @@ const clockSkewMs = 10_000;
 
 /** Brings what happens to jobs, in any process, to the streams that are open in this one. */
 @Injectable()
-export class KafkaTails {
+export class KafkaTails implements LiveFeed {
   private readonly deltas: TopicTail<ClaudeDelta>;
   private readonly ends: TopicTail<JobFinished>;
   private readonly progress: TopicTail<JobProgressed>;
@@ -32,6 +33,7 @@ export class KafkaTails {
     log: Logger,
     live: LiveJobs,
     clock: Clock,
+    private readonly settings: StreamSettings,
   ) {
     const nowMs = clock.now().getTime();
     const common = { kafka, codec, log };
@@ -65,6 +67,11 @@ export class KafkaTails {
   /** Resolves when all have their places. */
   async start(): Promise<void> {
     await Promise.all([this.deltas.start(), this.ends.start(), this.progress.start()]);
+  }
+
+  /** Only text needs it: an end that comes late here is in the row. */
+  async caughtUp(): Promise<void> {
+    await this.deltas.caughtUp(this.settings.catchUpMsMax);
   }
 
   async stop(): Promise<void> {

@@ -23,7 +23,7 @@ export function openedFrames(view: JobView): string {
 }
 
 /** The text so far, for a client that comes late. */
-export function snapshotFrame(job: JobId, live: Omit<LiveText, 'isWhole'>): string {
+export function snapshotFrame(job: JobId, live: LiveText): string {
   const id = eventId(job, { ...live, end: live.text.length });
   return sseFrame({ event: 'snapshot', id, data: { text: live.text } });
 }

@@ -59,9 +59,25 @@ describe('the text of an attempt', () => {
     ]);
   });
 
+  it('keeps what is before a gap, and tells what is after it to who has had the rest', () => {
+    const { live, changes } = play([piece(0, 'ab'), piece(4, 'ef'), piece(6, 'g')]);
+    expect(live?.text).toBe('ab');
+    const places = [undefined, 2, 4, 5, 7].map((end) =>
+      end === undefined ? end : { turn: 1, attempt: 1, end },
+    );
+    const shown = places.map((from) => {
+      let place: TextPlace | undefined = from;
+      return changes.slice(1).flatMap((change) => {
+        const step = showChange(place, change);
+        place = step.place;
+        return step.changes.map((each) => (each.kind === 'added' ? each.text : each.kind));
+      });
+    });
+    expect(shown).toEqual([[], [], ['ef', 'g'], ['f', 'g'], []]);
+  });
+
   it('shows nothing after a gap until the result fills it', () => {
-    const { live, changes } = play([piece(0, 'ab'), piece(5, 'f')]);
-    expect(changes).toHaveLength(1);
+    const { live } = play([piece(0, 'ab'), piece(5, 'f')]);
     const place = { turn: 1, attempt: 1, end: live?.text.length ?? 0 };
     const end = showResult(place, { result: 'abcdef', attempts: [{ number: 1 }] });
     expect(end.changes).toEqual([

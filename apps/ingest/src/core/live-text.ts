@@ -6,15 +6,15 @@ export type TextPiece = Pick<ClaudeDelta, 'turn' | 'attempt' | 'start' | 'text'>
 /**
  * The text of a job's current attempt as the deltas tell it.
  *
- * I1: `text` is the attempt's text from its beginning, or `isWhole` is false and nothing is shown.
+ * I1: `text` is the attempt's text from its beginning, as far as nothing of it is missing here.
  * I2: attempts only go forward; a late delta of an earlier one changes nothing.
  * I3: a delta that was delivered twice adds nothing.
+ * I4: a delta after a gap is told as it is: a listener may have had elsewhere what is missing.
  */
 export interface LiveText {
   readonly turn: number;
   readonly attempt: number;
   readonly text: string;
-  readonly isWhole: boolean;
 }
 
 /** What a listener is told. `end` is the offset after the text, within the attempt's text. */
@@ -72,7 +72,7 @@ export function showChange(place: TextPlace | undefined, change: LiveChange): Sh
 }
 
 /** A whole text as one change, for a listener who may have a part of it. */
-export function wholeText({ turn, attempt, text }: Omit<LiveText, 'isWhole'>): LiveChange {
+export function wholeText({ turn, attempt, text }: LiveText): LiveChange {
   return { kind: 'added', turn, attempt, text, end: text.length };
 }
 
@@ -80,13 +80,13 @@ export function wholeText({ turn, attempt, text }: Omit<LiveText, 'isWhole'>): L
 export function addDelta(live: LiveText | undefined, delta: TextPiece): LiveStep {
   const { turn, attempt } = delta;
   if (live === undefined) {
-    return append({ turn, attempt, text: '', isWhole: true }, { delta, changes: [] });
+    return append({ turn, attempt, text: '' }, { delta, changes: [] });
   }
   const order = turn - live.turn || attempt - live.attempt;
   if (order < 0) return { live, changes: [] };
   if (order === 0) return append(live, { delta, changes: [] });
   const changes = [{ kind: 'restarted', turn, attempt }] as const;
-  return append({ turn, attempt, text: '', isWhole: true }, { delta, changes });
+  return append({ turn, attempt, text: '' }, { delta, changes });
 }
 
 /** How a job ended, as its terminal event and its row tell it. */
@@ -113,12 +113,14 @@ function append(
   const { delta, changes } = o;
   const { turn, attempt } = live;
   const known = live.text.length;
-  if (!live.isWhole || delta.start > known) {
-    return { live: { ...live, isWhole: false }, changes };
-  }
+  if (delta.start > known) return { live, changes: [...changes, wholePiece(delta)] };
   const text = delta.text.slice(known - delta.start);
   if (text === '') return { live, changes };
   const end = known + text.length;
   const added: LiveChange = { kind: 'added', turn, attempt, text, end };
   return { live: { ...live, text: live.text + text }, changes: [...changes, added] };
+}
+
+function wholePiece({ turn, attempt, start, text }: TextPiece): LiveChange {
+  return { kind: 'added', turn, attempt, text, end: start + text.length };
 }

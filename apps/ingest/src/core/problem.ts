@@ -20,7 +20,7 @@ export class ProblemError extends Error {
 /** A refusal for now: the caller is told when to come again. */
 export class RefusedForNow extends ProblemError {
   constructor(
-    code: 'overloaded' | 'queue_full',
+    code: 'overloaded' | 'queue_full' | 'too_many_requests',
     detail: string,
     /** At least; whole seconds. */
     readonly retryAfterSeconds: number,
@@ -65,6 +65,8 @@ export function codeOfStatus(status: number): ErrorCode {
       return 'method_not_allowed';
     case 408:
       return 'request_timeout';
+    case 410:
+      return 'gone';
     case 413:
       return 'payload_too_large';
     case 415:

@@ -7,11 +7,13 @@ import type {
   KafkaCapabilities,
   PartitionOffset,
   ProducerPort,
+  TopicRangesPort,
 } from '../client.ts';
 import { KafkaClient } from '../client.ts';
 import { KafkajsConsumer } from './kafkajs-consumer.ts';
 import { kafkajsLogger } from './kafkajs-logger.ts';
 import { KafkajsProducer } from './kafkajs-producer.ts';
+import { KafkajsTopicRanges } from './kafkajs-topic-ranges.ts';
 
 export interface KafkaOptions {
   readonly brokers: readonly string[];
@@ -75,6 +77,10 @@ class KafkajsClient extends KafkaClient {
       () => true,
       () => false,
     );
+  }
+
+  topicRanges(topic: string): TopicRangesPort {
+    return new KafkajsTopicRanges(this.kafka, this.prefix + topic);
   }
 
   async offsetsAt(topic: string, timestampMs: number): Promise<readonly PartitionOffset[]> {
