@@ -36,6 +36,7 @@ export interface ShownJob {
   readonly result?: string;
   readonly stand_in?: boolean;
   readonly trace_id: string;
+  readonly finished_at?: string;
   readonly error?: { code: string; detail: string };
   readonly attempts?: {
     readonly number: number;

@@ -223,6 +223,9 @@ function requestOf(call: Call): ClaudeRequested {
     stream: call.stream,
     ...(call.paramsRef === null ? {} : { params_ref: call.paramsRef }),
     ...(call.params === null || call.paramsRef !== null ? {} : { params: call.params }),
+    ...(call.expiresAtMs === null
+      ? {}
+      : { complete_by: new Date(call.expiresAtMs).toISOString() }),
     reply: call.reply,
   };
 }
@@ -234,6 +237,7 @@ function stateOf(ending: Ending): 'SETTLED' | 'FAILED' | 'UNKNOWN' {
     case 'failed':
       return ending.code === 'outcome_unknown' ? 'UNKNOWN' : 'FAILED';
     case 'cancelled':
+    case 'expired':
       return 'FAILED';
     default:
       return assertNever(ending);

@@ -30,14 +30,21 @@ import { observationOf } from './core/gate.ts';
 import { isEnding, messageOf } from './core/job-finished.ts';
 import { turnMessages, withHistory } from './core/session-history.ts';
 import {
-  cancelledUnsent,
   settleCall,
   settleInterrupted,
   type Settlement,
   type SettleLimits,
+  settleUnsent,
 } from './core/settle-call.ts';
 import type { DeltaTeller } from './delta-teller.ts';
-import type { BlobStore, CallLedger, ClaudeApi, History, LedgerEntry } from './ports.ts';
+import {
+  type BlobStore,
+  CallExpired,
+  type CallLedger,
+  type ClaudeApi,
+  type History,
+  type LedgerEntry,
+} from './ports.ts';
 import type { RunningCall, RunningCalls } from './running-calls.ts';
 
 /** Until parameters that could not be read are tried again: Postgres is away. */
@@ -49,6 +56,8 @@ const unreadableRetryMs = 1_000;
 const requeueMsMin = 50;
 /** Calls of dead processes that are looked at together. */
 const reapRowsMax = 500;
+/** Calls beyond their `complete_by` that are ended together: the next heartbeat takes more. */
+const expireRowsMax = 500;
 
 export interface CallPolicyOptions {
   readonly api: ClaudeApi;
@@ -84,6 +93,8 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   /** The owner that this process is, and the rows that it knows it holds as that. */
   #owner = '';
   readonly #held = new Set<string>();
+  /** The look for cancel flags that runs: calls that expire together share it. */
+  #flags: Promise<readonly string[]> | null = null;
 
   constructor(options: CallPolicyOptions) {
     this.#options = options;
@@ -132,9 +143,10 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   }
 
   async run(call: Call, signal: AbortSignal): Promise<CallOutcome> {
-    if (call.cancelRequested) {
+    const unsent = settleUnsent(call);
+    if (unsent !== null) {
       this.#options.gate.observe(call.id, { kind: 'nothing' });
-      return this.#withoutRun(call, cancelledUnsent, call.dispatchedAtMs);
+      return this.#withoutRun(call, unsent, call.dispatchedAtMs);
     }
     const { gate, limits, running, telemetry } = this.#options;
     const beganAtMs = performance.now();
@@ -143,7 +155,9 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     try {
       const prepared = await this.#prepare(call);
       const answer =
-        prepared.kind === 'ready' ? await this.#send(run, traced, prepared.params) : prepared;
+        prepared.kind === 'ready'
+          ? await this.#cancelFirst(call, await this.#send(run, traced, prepared.params))
+          : prepared;
       const durationMs = run.sentAtMs === null ? null : performance.now() - run.sentAtMs;
       const state = gate.observe(call.id, observationOf(verdictOn(answer)));
       // The database's time of the dispatch, and what has gone by since.
@@ -218,11 +232,21 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     return this.#options.ledger.releaseUnheld(options);
   }
 
-  /** Ends calls that waited, and were given to this process to be cancelled. */
-  async endCancelled(calls: readonly Call[]): Promise<void> {
+  /** Ends calls that waited, and were given to this process to be cancelled or to expire. */
+  async endUnsent(calls: readonly Call[]): Promise<void> {
     await Promise.all(
-      calls.map((call) => this.#end(call, cancelledUnsent, call.dispatchedAtMs)),
+      calls.map(async (call) => {
+        const settlement = settleUnsent(call);
+        // One that may be sent after all is put back by `releaseUnheld`.
+        if (settlement !== null) await this.#end(call, settlement, call.dispatchedAtMs);
+      }),
     );
+  }
+
+  async expire(owner: string): Promise<number> {
+    const calls = await this.#options.ledger.takeExpired(owner, expireRowsMax);
+    await this.endUnsent(calls);
+    return calls.length;
   }
 
   async reap(deadOwners: string[]): Promise<number> {
@@ -276,6 +300,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   ): Promise<ClaudeAnswer> {
     const { api, deadlines, deltas, telemetry } = this.#options;
     const { call, signal } = run;
+    run.endExpired(performance.now());
     if (signal.aborted) return notSent(signal.reason);
     telemetry.describe(traced, params);
     const streamed = isStreamed(call.stream, params['max_tokens']);
@@ -296,6 +321,19 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     });
     listener?.end();
     return answer;
+  }
+
+  /** A wish to cancel that this process has not heard of yet goes before `complete_by`. */
+  async #cancelFirst(call: Call, answer: ClaudeAnswer): Promise<ClaudeAnswer> {
+    if (answer.kind !== 'interrupted' || answer.by !== 'expiry') return answer;
+    this.#flags ??= this.cancelRequested(call.owner).finally(() => (this.#flags = null));
+    try {
+      const cancelled = (await this.#flags).includes(call.id);
+      return cancelled ? { kind: 'interrupted', by: 'cancel' } : answer;
+    } catch (error) {
+      this.#options.log.warn({ job_id: call.callId, error }, 'a cancel flag was not read');
+      return answer;
+    }
   }
 
   async #write(entry: LedgerEntry, context: Context): Promise<void> {
@@ -368,5 +406,6 @@ function unsendable(code: Unsendable['code'], detail: string): Prepared {
 /** The call was ended before anything was sent. */
 function notSent(reason: unknown): ClaudeAnswer {
   if (reason instanceof WorkCancelled) return { kind: 'interrupted', by: 'cancel' };
+  if (reason instanceof CallExpired) return { kind: 'interrupted', by: 'expiry' };
   return { kind: 'unsent', retryInMs: 0 };
 }

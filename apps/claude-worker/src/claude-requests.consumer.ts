@@ -93,7 +93,7 @@ export class ClaudeRequestsConsumer {
     const { ledger, policy, queue } = this.worker;
     const byId = new Map(records.map((record) => [idOf(record), record]));
     const waited = await ledger.requestCancel([...byId.values()].map(cancelOf), queue.owner);
-    await policy.endCancelled(waited);
+    await policy.endUnsent(waited);
     queue.wake();
     for (const { id } of waited) byId.delete(id);
     return this.#tellAgain([...byId.values()].map((record) => [cancelOf(record), record]));
@@ -199,6 +199,7 @@ function requestOf(record: Record): CallRequest {
     stream: data.stream,
     params: data.params ?? null,
     paramsRef: data.params_ref ?? null,
+    expiresAtMs: data.complete_by === undefined ? null : Date.parse(data.complete_by),
   };
 }
 

@@ -449,6 +449,114 @@ describe('a cancel', () => {
   });
 });
 
+describe('complete_by', () => {
+  const expired = { status: 'expired', error: { code: 'deadline_exceeded' } };
+  const slow: FakeAnswer = { kind: 'message', afterMs: 20_000 };
+  const soon = (ms: number): string => new Date(Date.now() + ms).toISOString();
+
+  it('ends a call that waits for a slot, which is then never sent', async () => {
+    await startWorker({ MAX_IN_FLIGHT: '1' });
+    claude.answerWith(() => slow);
+    const first = job();
+    await submit([first]);
+    await until(() => requestsOf(first).length === 1);
+    const waiting = job({ complete_by: soon(500) });
+    await submit([waiting]);
+    expect(await end(waiting)).toMatchObject({ ...expired, attempts: [] });
+    expect(requestsOf(waiting)).toHaveLength(0);
+    await cancel([first]);
+    await end(first);
+  });
+
+  it('that has passed before the call comes in lets nothing be sent', async () => {
+    await startWorker();
+    const late = job({ complete_by: soon(-1) });
+    await submit([late, late]);
+    expect(await end(late)).toMatchObject({ ...expired, attempts: [] });
+    expect(requestsOf(late)).toHaveLength(0);
+    const told = completionsOf(late).length;
+    await submit([late]);
+    await finished.waitFor(() => completionsOf(late).length > told);
+    expect(new Set(completionsOf(late).map(({ value }) => String(value))).size).toBe(1);
+  });
+
+  it('stops a call that runs; its attempt may have been paid', async () => {
+    await startWorker();
+    claude.answerWith(() => slow);
+    const request = job({ complete_by: soon(2_000) });
+    await submit([request]);
+    expect(await end(request)).toMatchObject({
+      ...expired,
+      attempts: [{ number: 1, outcome: 'unknown', code: 'deadline_exceeded' }],
+    });
+    await until(() => claude.inFlight === 0);
+    expect(requestsOf(request)).toHaveLength(1);
+  });
+
+  it('ends a call between two attempts, and while the account is parked', async () => {
+    await startWorker({ RETRY_BASE_MS: '60000' });
+    claude.answerWith(() => ({ kind: 'error', status: 500 }));
+    const retried = job({ complete_by: soon(2_000) });
+    await submit([retried]);
+    expect(await end(retried)).toMatchObject({ ...expired, attempts: [{ outcome: 'failed' }] });
+    claude.answerWith(() => ({ kind: 'error', status: 401, type: 'authentication_error' }));
+    const parked = [job(), job({ complete_by: soon(2_000) })];
+    await submit(parked.slice(0, 1));
+    await until(() => requestsOf(parked[0] ?? job()).length === 1);
+    await submit(parked.slice(1));
+    expect(await end(parked[1] ?? job())).toMatchObject({ ...expired, attempts: [] });
+  });
+
+  it('of a turn waits for the turns before it, and lets the next one go', async () => {
+    await startWorker();
+    claude.answerWith(({ prompt }) =>
+      prompt === first.call_id ? { kind: 'message', afterMs: 2_500 } : { kind: 'message' },
+    );
+    const turn = (seq: number, fields: object = {}): ClaudeRequested =>
+      job({ session_id: 'expired-turn', session_seq: seq, ...fields });
+    const [first, second, third] = [turn(1), turn(2, { complete_by: soon(100) }), turn(3)];
+    await submit([first, second, third]);
+    expect(await end(third)).toMatchObject({ status: 'succeeded' });
+    const ends = await Promise.all([end(first), end(second)]);
+    expect(ends).toMatchObject([{ status: 'succeeded' }, expired]);
+    expect(Date.parse(ends[1].finished_at)).toBeGreaterThanOrEqual(
+      Date.parse(ends[0].finished_at),
+    );
+    expect(requestsOf(second)).toHaveLength(0);
+  });
+
+  it('comes after a wish to cancel that nobody has heard of yet', async () => {
+    await startWorker();
+    claude.answerWith(() => slow);
+    const request = job({ complete_by: soon(1_500) });
+    await submit([request]);
+    await until(() => requestsOf(request).length === 1);
+    await sql.query('UPDATE worker.calls SET cancel_requested = true');
+    expect(await end(request)).toMatchObject({ status: 'cancelled' });
+  });
+
+  it('races with answers and cancels: each call has one end, as its row says', async () => {
+    await startWorker();
+    await Promise.all([startWorker({ MAX_IN_FLIGHT: '5' })]);
+    claude.answerWith(() => ({ kind: 'message', afterMs: Math.random() * 3_000 }));
+    const requests = Array.from({ length: 90 }, () => job({ complete_by: soon(1_500) }));
+    await submit(requests);
+    await cancel(requests.filter((_, i) => i % 3 === 0));
+    const ends = await Promise.all(requests.map((request) => end(request)));
+    await until(async () => (await rows('SELECT FROM worker.outbox')).length === 0);
+    for (const [i, request] of requests.entries()) {
+      expect(new Set(completionsOf(request).map(({ value }) => String(value))).size).toBe(1);
+      const [row] = await rows('SELECT completion_type FROM worker.calls WHERE call_id = $1', [
+        request.call_id,
+      ]);
+      expect(row).toEqual({ completion_type: `millrace.job.${ends[i]?.status}.v1` });
+      expect(requestsOf(request).length).toBeLessThanOrEqual(1);
+    }
+    const outcomes = new Set(ends.map(({ status }) => status));
+    expect(outcomes.has('expired')).toBe(true);
+  });
+});
+
 describe('a call that fails', () => {
   it.each<[string, FakeAnswer, string, string]>([
     ['500', { kind: 'error', status: 500 }, 'failed', 'api_error'],

@@ -32,6 +32,15 @@ export class DeadlinePassed extends Error {
   }
 }
 
+/** Why a send was ended by us: the job's `complete_by` has passed. */
+export class CallExpired extends Error {
+  override readonly name = 'CallExpired';
+
+  constructor() {
+    super('the call was ended: complete_by has passed');
+  }
+}
+
 /** The Messages API. Never rejects for what the other side does: that is an answer. */
 export abstract class ClaudeApi {
   abstract send(request: ClaudeSend): Promise<ClaudeAnswer>;
@@ -117,6 +126,11 @@ export abstract class CallLedger {
    * @returns those that waited: they are `owner`'s now, to be ended without being sent.
    */
   abstract requestCancel(cancels: readonly CallCancel[], owner: string): Promise<Call[]>;
+  /**
+   * Takes calls that waited beyond their `complete_by`, to be ended by `owner` without being sent:
+   * turns of sessions when the turns before them have ended.
+   */
+  abstract takeExpired(owner: string, limit: number): Promise<Call[]>;
   /** Puts back, unsent, what `owner` has held in the table for `ageMs` but does not know of. */
   abstract releaseUnheld(options: ReleaseUnheld): Promise<number>;
   /** The conversation before a turn, oldest message first. */

@@ -1,6 +1,6 @@
-import type { Call } from './core/call.ts';
+import { type Call, leftAtDispatchMs } from './core/call.ts';
 import { type Deadlines, overdue } from './core/deadlines.ts';
-import { DeadlinePassed } from './ports.ts';
+import { CallExpired, DeadlinePassed } from './ports.ts';
 
 /** After this long a call is told to be running: most are over before. */
 const runningToldAfterMs = 1_000;
@@ -16,11 +16,14 @@ export class RunningCall {
   sentAtMs: number | null = null;
   lastEventAtMs: number | null = null;
   told = false;
+  /** Monotonic; later than the database's by the time that the dispatch took to get here. */
+  readonly #expiresAtMs: number;
 
   constructor(
     readonly call: Call,
     private readonly outer: AbortSignal,
   ) {
+    this.#expiresAtMs = performance.now() + leftAtDispatchMs(call);
     this.#onAbort = () => this.#controller.abort(outer.reason);
     if (outer.aborted) this.#onAbort();
     else outer.addEventListener('abort', this.#onAbort, { once: true });
@@ -33,6 +36,11 @@ export class RunningCall {
   begin(streamed: boolean, sentAtMs: number): void {
     this.streamed = streamed;
     this.sentAtMs = sentAtMs;
+  }
+
+  /** Ends it when its `complete_by` has passed, sent or not. */
+  endExpired(nowMs: number): void {
+    if (nowMs >= this.#expiresAtMs) this.abort(new CallExpired());
   }
 
   abort(reason: Error): void {
@@ -90,6 +98,7 @@ export class RunningCalls {
   #tick(nowMs: number): void {
     this.#onTick();
     for (const running of this.#running) {
+      running.endExpired(nowMs);
       const { sentAtMs, streamed, lastEventAtMs } = running;
       if (sentAtMs === null) continue;
       const progress = { streamed, sentAtMs, lastEventAtMs };

@@ -26,6 +26,8 @@ import { PoolClosing } from './adapters/pool-closing.ts';
 import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
 import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
+import { PostgresReleases } from './adapters/postgres-releases.ts';
+import { PostgresSilentJobs } from './adapters/postgres-silent-jobs.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { SystemClock } from './adapters/system-clock.ts';
 import { AdmissionCounter } from './admission-counter.ts';
@@ -38,6 +40,8 @@ import { DeadLettersConsumer } from './dead-letters.consumer.ts';
 import { DeadLettersController } from './dead-letters.controller.ts';
 import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
 import { DocumentsController } from './documents.controller.ts';
+import { silenceTimesDefault, type SilenceTimes } from './core/silence.ts';
+import { EndTelemetry } from './end-telemetry.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { HttpEdge } from './http-edge.ts';
 import { JobBatch } from './job-batch.ts';
@@ -47,6 +51,7 @@ import { JobEvents } from './job-events.ts';
 import { JobFollower } from './job-follower.ts';
 import { JobIntake } from './job-intake.ts';
 import { JobPreparation } from './job-preparation.ts';
+import { JobReleases } from './job-releases.ts';
 import { JobsBatchController } from './jobs-batch.controller.ts';
 import { JobsController } from './jobs.controller.ts';
 import { KafkaIntakeConsumer } from './kafka-intake.consumer.ts';
@@ -60,12 +65,15 @@ import {
   Jobs,
   LargeBodies,
   LiveFeed,
+  Releases,
+  SilentJobs,
   Tenants,
 } from './ports.ts';
 import { ProblemFilter } from './problem-filter.ts';
 import { ProgressedJobsConsumer } from './progressed-jobs.consumer.ts';
 import { RequestFacts } from './request-facts.ts';
 import { HttpLimits, RequestsInFlight } from './requests-in-flight.ts';
+import { SilentRequests } from './silent-requests.ts';
 import { SseConnections } from './sse-connections.ts';
 import { StreamController } from './stream.controller.ts';
 import { StreamSettings, streamSettings } from './stream-settings.ts';
@@ -97,6 +105,8 @@ export interface IngestModuleOptions {
   readonly topicPrefix?: string;
   /** For specs that cannot wait a quarter of an hour. */
   readonly streams?: Partial<StreamSettings>;
+  /** Of jobs that nobody hears of: for specs that cannot wait for minutes. */
+  readonly silence?: SilenceTimes;
 }
 
 /** Wiring of the front door. */
@@ -111,6 +121,8 @@ export class IngestModule
     private readonly tenantTopics: TenantTopics,
     private readonly purge: BlobPurge,
     private readonly days: DayKeeper,
+    private readonly releases: JobReleases,
+    private readonly silent: SilentRequests,
     private readonly closing: PoolClosing,
     private readonly log: Logger,
   ) {}
@@ -144,6 +156,7 @@ export class IngestModule
         ...adapters(config),
         ...shells,
         { provide: StreamSettings, useValue: streamSettings(config, options.streams) },
+        ...timed(options.silence),
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],
     };
@@ -155,6 +168,8 @@ export class IngestModule
     this.purge.start();
     this.days.start();
     this.tenantTopics.start();
+    this.releases.start();
+    this.silent.start();
     this.tails.start().catch((error: unknown) => {
       this.log.error({ error }, 'event streams will only show the ends of jobs');
     });
@@ -163,7 +178,7 @@ export class IngestModule
   async onModuleDestroy(): Promise<void> {
     this.purge.stop();
     await this.tenantTopics.stop();
-    await this.days.stop();
+    await Promise.all([this.days.stop(), this.releases.stop(), this.silent.stop()]);
     await this.tails.stop();
   }
 
@@ -180,6 +195,7 @@ const shells: Provider[] = [
   ApiKeyAuth,
   BlobPurge,
   DefaultTenant,
+  EndTelemetry,
   HttpEdge,
   JobBatch,
   JobCancel,
@@ -187,6 +203,7 @@ const shells: Provider[] = [
   JobFollower,
   JobIntake,
   JobPreparation,
+  JobReleases,
   LiveJobs,
   RequestFacts,
   RequestsInFlight,
@@ -267,6 +284,37 @@ function databaseAdapters(config: IngestConfig): Provider[] {
       provide: Tenants,
       inject: [ingestPool, PayloadCodec],
       useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+    },
+  ];
+}
+
+/** What waits for its time, and what has been waited for too long. */
+function timed(times: SilenceTimes = silenceTimesDefault): Provider[] {
+  return [
+    {
+      provide: Releases,
+      inject: [ingestPool, PayloadCodec],
+      useFactory: (pool: Pool, codec: PayloadCodec) =>
+        new PostgresReleases({ pool, codec, silentMs: times.silentMs }),
+    },
+    {
+      provide: SilentJobs,
+      inject: [ingestPool, PayloadCodec],
+      useFactory: (pool: Pool, codec: PayloadCodec) =>
+        new PostgresSilentJobs({ pool, codec, times }),
+    },
+    {
+      provide: SilentRequests,
+      inject: [SilentJobs, Announcements, PayloadCodec, Logger],
+      useFactory: (
+        silent: SilentJobs,
+        announcements: Announcements,
+        codec: PayloadCodec,
+        log: Logger,
+      ) => {
+        const { lookEveryMs } = times;
+        return new SilentRequests({ silent, announcements, codec, log, lookEveryMs });
+      },
     },
   ];
 }

@@ -1,5 +1,6 @@
 import {
   PayloadCodec,
+  assertNever,
   jobIdSchema,
   type JobSubmission,
   type JobView,
@@ -14,10 +15,12 @@ import { ulid } from 'ulid';
 import { announcementOf } from './announcement.ts';
 import { decideReplay } from './core/decide-replay.ts';
 import { traceIdOf } from './core/job-view.ts';
-import { judgeSubmission, type JobOrder } from './core/judge-submission.ts';
+import { untimelinessOf } from './core/job-times.ts';
+import { judgeSubmission, type JobOrder, type Refusal } from './core/judge-submission.ts';
 import type { NewJob } from './core/new-job.ts';
 import { ProblemError } from './core/problem.ts';
 import { JobPreparation } from './job-preparation.ts';
+import { JobReleases } from './job-releases.ts';
 import { SubmissionCounter } from './submission-counter.ts';
 import { traceparentOf } from './job-trace.ts';
 import {
@@ -56,6 +59,7 @@ export class JobIntake {
     private readonly policy: IntakePolicy,
     private readonly clock: Clock,
     private readonly codec: PayloadCodec,
+    private readonly releases: JobReleases,
     private readonly counter: SubmissionCounter,
     private readonly log: Logger,
   ) {}
@@ -64,15 +68,14 @@ export class JobIntake {
   async take(given: HttpSubmission): Promise<TakenJob> {
     const { submission } = given;
     const judged = judgeSubmission(submission, this.policy.rules);
-    if (!judged.ok) {
-      this.counter.count({ type: submission.type, via: 'http', outcome: 'refused' });
-      const { code, detail, errors } = judged.refusal;
-      throw new ProblemError(code, detail, errors);
-    }
-    const job = await this.prepare(given, judged.order);
+    if (!judged.ok) throw this.refused(submission, judged.refusal);
+    const { order } = judged;
+    const untimely = untimelinessOf(order.times, this.clock.now());
+    if (untimely !== null) return this.replayOrRefuse(given, order, untimely);
+    const job = await this.prepare(given, order);
     const insertion = await this.insert(job, given.context);
-    if (insertion.kind === 'standing') return this.replay(given, { job, row: insertion.row });
-    if (insertion.message !== null) this.announcements.publish([insertion.message]);
+    if (insertion.kind === 'standing') return this.replay(given, order, insertion.row);
+    this.tell(job, insertion);
     this.counter.count({ type: job.type, via: 'http', outcome: 'accepted' });
     this.describe(job, given.context);
     return { view: viewOf(job), replayed: false };
@@ -100,19 +103,47 @@ export class JobIntake {
     });
   }
 
-  private replay(
+  private tell(job: NewJob, insertion: Exclude<Insertion, { kind: 'standing' }>): void {
+    switch (insertion.kind) {
+      case 'inserted':
+        if (insertion.message !== null) this.announcements.publish([insertion.message]);
+        return;
+      case 'waiting':
+        return this.releases.expect(job.runAt);
+      default:
+        assertNever(insertion);
+    }
+  }
+
+  private refused({ type }: JobSubmission, refusal: Refusal): ProblemError {
+    this.counter.count({ type, via: 'http', outcome: 'refused' });
+    return new ProblemError(refusal.code, refusal.detail, refusal.errors);
+  }
+
+  /** A job that was accepted in time is told of, also to one who asks again when time is up. */
+  private async replayOrRefuse(
     given: HttpSubmission,
-    o: { readonly job: NewJob; readonly row: StandingJobRow },
-  ): TakenJob {
-    const { requestHash, type } = o.job;
-    const outcome = decideReplay(o.row, { jobId: given.submission.job_id, requestHash });
+    order: JobOrder,
+    refusal: Refusal,
+  ): Promise<TakenJob> {
+    const { idempotencyKey, submission, tenant } = given;
+    const names = { tenant, id: submission.job_id ?? null, idempotencyKey };
+    const isNamed = names.id !== null || names.idempotencyKey !== null;
+    const row = isNamed ? await this.jobs.findRepeated(names) : null;
+    if (row === null) throw this.refused(submission, refusal);
+    return this.replay(given, order, row);
+  }
+
+  private replay(given: HttpSubmission, order: JobOrder, row: StandingJobRow): TakenJob {
+    const { requestHash, type } = order;
+    const outcome = decideReplay(row, { jobId: given.submission.job_id, requestHash });
     if (outcome === 'conflict') {
       this.counter.count({ type, via: 'http', outcome: 'refused' });
-      const detail = `job ${o.row.id} was made from another body with the same key`;
+      const detail = `job ${row.id} was made from another body with the same key`;
       throw new ProblemError('idempotency_conflict', detail);
     }
     this.counter.count({ type, via: 'http', outcome: 'replayed' });
-    return { view: o.row.view, replayed: true };
+    return { view: row.view, replayed: true };
   }
 
   private describe(job: NewJob, context: Context): void {
@@ -134,6 +165,8 @@ function viewOf(job: NewJob): JobView {
     session_id: job.sessionId ?? undefined,
     model: job.model ?? undefined,
     created_at: job.createdAt.toISOString(),
+    run_at: job.runAt?.toISOString(),
+    complete_by: job.completeBy?.toISOString(),
     trace_id: traceIdOf(job.traceparent),
   };
 }

@@ -17,6 +17,7 @@ import { decideReplay } from './core/decide-replay.ts';
 import { decodeRecord } from './core/decode-record.ts';
 import { refusedJob, type Arrival, type NewJob } from './core/new-job.ts';
 import { JobPreparation } from './job-preparation.ts';
+import { JobReleases } from './job-releases.ts';
 import { traceparentOf, withTrace } from './job-trace.ts';
 import { Clock, IntakePolicy, Jobs, type Insertion, type StandingJobRow } from './ports.ts';
 import { SubmissionCounter } from './submission-counter.ts';
@@ -48,6 +49,7 @@ export class KafkaIntakeConsumer {
     private readonly policy: IntakePolicy,
     private readonly clock: Clock,
     private readonly codec: PayloadCodec,
+    private readonly releases: JobReleases,
     private readonly counter: SubmissionCounter,
     private readonly log: Logger,
   ) {}
@@ -139,6 +141,10 @@ export class KafkaIntakeConsumer {
     if (value.kind === 'standing') return this.repeat(item, value.row);
     const { job, record } = item;
     this.describe(item);
+    if (value.kind === 'waiting') {
+      this.releases.expect(job.runAt);
+      return { kind: 'nothing' };
+    }
     return { kind: 'publish', message: this.announce(job, value.seq, record) };
   }
 
@@ -149,6 +155,8 @@ export class KafkaIntakeConsumer {
       return this.deadLetter(item, { code: 'idempotency_conflict', detail });
     }
     this.counter.count({ type: row.type, via: 'kafka', outcome: 'replayed' });
+    // What waits is told of when it is released.
+    if (row.waits) return { kind: 'nothing' };
     // A runner's outbox tells of every end but one: that of a job which was refused here.
     if (isTerminal(row.view.status) && !row.refused) return { kind: 'nothing' };
     return { kind: 'publish', message: this.announce(row, row.seq, record) };

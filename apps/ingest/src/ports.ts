@@ -2,6 +2,7 @@ import type {
   ApiKeyView,
   DeadLetterSummary,
   DeadLetterView,
+  JobFinished,
   JobId,
   JobType,
   JobView,
@@ -52,6 +53,15 @@ export interface StandingJobRow extends JobName {
   readonly traceparent: string;
   readonly createdAt: Date;
   readonly seq: number | null;
+  /** It is not released yet. */
+  readonly waits: boolean;
+}
+
+/** By what a submission may repeat a job: its id, or its idempotency key. */
+export interface RepeatedNames {
+  readonly tenant: TenantId;
+  readonly id: JobId | null;
+  readonly idempotencyKey: string | null;
 }
 
 export type Insertion =
@@ -61,6 +71,8 @@ export type Insertion =
       /** What the outbox holds and is to be published now; null for rows of Kafka records. */
       readonly message: OutgoingMessage | null;
     }
+  /** It was inserted, and is told to nobody before it is released. */
+  | { readonly kind: 'waiting' }
   | { readonly kind: 'standing'; readonly row: StandingJobRow };
 
 /** A job's end, as its terminal event tells it. Bodies are JSON texts; the store encodes them. */
@@ -88,10 +100,62 @@ export abstract class Jobs {
   abstract find(name: JobName): Promise<JobView | null>;
   /** The row with what it published first. */
   abstract findStanding(name: JobName): Promise<StandingJobRow | null>;
+  /** The job that holds the idempotency key, else the one that holds the id. */
+  abstract findRepeated(names: RepeatedNames): Promise<StandingJobRow | null>;
   /** Puts a message that tells of a job into the outbox. */
   abstract announce(message: OutgoingMessage): Promise<void>;
   /** A page and one more, which says that there is a next page. */
   abstract list(tenant: TenantId, query: ListQuery): Promise<JobView[]>;
+}
+
+/** What an end in ingest commits: the row's end, and the event that tells it. */
+export interface ToldEnd {
+  readonly finished: JobFinished;
+  readonly end: JobEnd;
+  readonly message: OutgoingMessage;
+}
+
+/** Says what a job's release or expiry publishes. */
+export interface ReleaseTeller {
+  released(job: StandingJobRow, seq: number | null): OutgoingMessage;
+  expired(job: StandingJobRow): ToldEnd;
+}
+
+/** What was released or ended by one commit. Its messages are in the outbox. */
+export interface ReleasedBatch {
+  readonly released: number;
+  readonly ended: readonly ToldEnd[];
+  readonly messages: readonly OutgoingMessage[];
+}
+
+/** Jobs that wait for their `run_at`. Which are due is told by the database's clock. */
+export abstract class Releases {
+  /** Releases up to `limit` jobs that are due; those whose `complete_by` has passed end instead. */
+  abstract releaseDue(limit: number, teller: ReleaseTeller): Promise<ReleasedBatch>;
+  /** Until the next job is due, negative when it is; null when none waits. */
+  abstract nextDueInMs(): Promise<number | null>;
+  /** @returns whether the job waited and has ended by this: nobody will run it. */
+  abstract end(told: ToldEnd): Promise<boolean>;
+}
+
+/** Requests that were published again by one commit. They are in the outbox. */
+export interface Republished {
+  readonly messages: readonly OutgoingMessage[];
+  /** Jobs that were given up: somebody has to look. */
+  readonly givenUp: readonly JobName[];
+}
+
+/** Released jobs that have not ended in time. What is late is told by the database's clock. */
+export abstract class SilentJobs {
+  /** Looks through jobs that have become old enough. @returns how many of them are silent. */
+  abstract note(): Promise<number>;
+  /** Until the next request may be published again, negative when it is due. */
+  abstract nextDueInMs(): Promise<number | null>;
+  /** Takes up to `limit` of the requests that are due, unless another process just did. */
+  abstract republishDue(
+    limit: number,
+    announce: (job: StandingJobRow) => OutgoingMessage,
+  ): Promise<Republished>;
 }
 
 /** What lies in the dead letter topics. */

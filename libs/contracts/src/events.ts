@@ -44,6 +44,8 @@ export const claudeRequestedSchema = z
     /** Complete Messages API parameters, without `stream`. Exactly one of the two is given. */
     params: z.looseObject({}).optional(),
     params_ref: blobRefSchema.optional(),
+    /** No call is made after this; what has not ended then ends as `expired`. */
+    complete_by: z.iso.datetime().optional(),
     reply: replySchema,
   })
   .meta({ id: 'ClaudeRequested' });
@@ -58,6 +60,8 @@ export const workflowRequestedSchema = z
     session_id: sessionIdSchema.optional(),
     params: z.looseObject({}).optional(),
     params_ref: blobRefSchema.optional(),
+    /** What has not ended then ends as `expired`. */
+    complete_by: z.iso.datetime().optional(),
     reply: replySchema,
   })
   .meta({ id: 'WorkflowRequested' });

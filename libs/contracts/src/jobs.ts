@@ -76,14 +76,23 @@ const submissionFields = {
   trace_content: z.literal(false).optional(),
 };
 
+/** A moment as callers write it: RFC 3339, with any offset. */
+const momentSchema = z.iso.datetime({ offset: true });
+
 /**
- * What a system hands over: exactly one of `params` and `prompt`. Later issues add `complete_by`,
- * `run_at` and `budget`; until then they are unknown fields, never silently ignored ones.
+ * What a system hands over: exactly one of `params` and `prompt`. A later issue adds `budget`;
+ * until then it is an unknown field, never a silently ignored one.
  */
 export const jobSubmissionSchema = z
   .strictObject({
     type: jobTypeSchema.default('message'),
     params: z.looseObject({}).optional(),
+    run_at: momentSchema
+      .optional()
+      .describe('The job waits until then, 14 days at most. A time that has passed means now.'),
+    complete_by: momentSchema
+      .optional()
+      .describe('A job that has not ended by then ends as `expired`. Within 30 days.'),
     ...submissionFields,
   })
   .refine((job) => (job.params === undefined) !== (job.prompt === undefined), {
@@ -160,6 +169,8 @@ export const jobViewSchema = z
     session_id: sessionIdSchema.optional(),
     model: z.string().optional(),
     created_at: z.iso.datetime(),
+    run_at: z.iso.datetime().optional(),
+    complete_by: z.iso.datetime().optional(),
     finished_at: z.iso.datetime().optional(),
     result: z.string().optional(),
     message: z.looseObject({}).optional(),

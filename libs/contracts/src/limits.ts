@@ -20,6 +20,13 @@ export const callbackUrlLengthMax = 2048;
 /** Entries and characters of a job's metadata: it is copied into every event of the job. */
 export const metadataEntriesMax = 16;
 export const metadataValueLengthMax = 512;
+/**
+ * How far ahead of its acceptance a job's `run_at` may lie: half of the 30 days for which its row
+ * and its parameters are kept, so that a job which was released late has as long to end.
+ */
+export const runAheadMsMax = 14 * 86_400_000;
+/** How far ahead `complete_by` may lie: as long as the job is kept. */
+export const completeAheadMsMax = 30 * 86_400_000;
 /** Depth of nested JSON that is accepted: deeper is an attack on the parser, never a prompt. */
 export const jsonDepthMax = 64;
 /**

@@ -31,6 +31,11 @@ export interface WorkPolicy<Row extends { id: string }, Outcome> {
    * row is to be changed. Called again for some seconds while Postgres is away.
    */
   noteLate?(row: Row, outcome: Outcome): Promise<void>;
+  /**
+   * Ends rows whose time to wait is over, and says how many that were. Asked with every heartbeat,
+   * whether or not there are slots for them.
+   */
+  expire?(owner: string): Promise<number>;
   /** Ids of rows that `owner` holds and somebody wants cancelled. */
   cancelRequested(owner: string): Promise<string[]>;
   /**

@@ -120,6 +120,14 @@ function taskPolicy(
       note: error instanceof BadRowError ? `refused ${error.sqlState}` : 'crashed',
     }),
     settle: (row, outcome) => settlements.submit({ row, outcome }),
+    expire: async (owner) => {
+      const { rowCount } = await own.query(
+        `UPDATE tasks.tasks SET status = 'done', note = 'expired', claims = array_append(claims, $1)
+         WHERE status = 'waiting' AND id LIKE 'brief%'`,
+        [owner],
+      );
+      return rowCount ?? 0;
+    },
     cancelRequested: async (owner) => {
       const { rows } = await own.query<{ id: string }>(
         'SELECT id FROM tasks.tasks WHERE owner = $1 AND cancel',
@@ -225,6 +233,18 @@ const quick = (): Promise<Outcome> => Promise.resolve({ kind: 'done', note: 'ok'
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `t${1000 + i}`);
 
 describe('WorkQueue', () => {
+  it('ends what has waited too long with its heartbeat, also when no slot is free', async () => {
+    const run = (_row: Task, signal: AbortSignal): Promise<Outcome> => untilAborted(signal);
+    await insert(['t1']);
+    const { queue } = queueOf({ run, slotsMax: 1 });
+    await queue.start();
+    await until(() => queue.inFlight === 1);
+    await insert(['brief']);
+    await until(async () => (await tasks()).some(({ note }) => note === 'expired'));
+    expect(queue.inFlight).toBe(1);
+    expect(await tasks()).toMatchObject([{ id: 'brief', claims: [queue.owner] }, { id: 't1' }]);
+  });
+
   it('two queues share the rows, and never run one twice', async () => {
     await insert(names(200));
     const runs: string[] = [];

@@ -98,6 +98,8 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   #reaping: Promise<void> = Promise.resolve();
   /** The look for cancel flags that runs; null when none does. */
   #cancelling: Promise<void> | null = null;
+  /** The look for rows whose time is over that runs; null when none does. */
+  #expiring: Promise<void> | null = null;
   #lossLoggedAtMs = -Infinity;
 
   constructor(options: WorkQueueOptions<Row, Outcome>) {
@@ -229,6 +231,9 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     if (this.#cancelling === null && tenure.running > 0) {
       this.#cancelling = this.#cancel(tenure).finally(() => (this.#cancelling = null));
     }
+    if (this.#expiring === null && !this.#stopping) {
+      this.#expiring = this.#expire(tenure).finally(() => (this.#expiring = null));
+    }
   }
 
   async #cancel(tenure: Tenure): Promise<void> {
@@ -238,6 +243,15 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
       }
     } catch (error) {
       this.#options.log.warn({ ...this.#about(), err: error }, 'work cancel flags not read');
+    }
+  }
+
+  async #expire(tenure: Tenure): Promise<void> {
+    try {
+      const rows = (await this.#policy.expire?.(tenure.owner)) ?? 0;
+      if (rows > 0) this.#options.log.info({ ...this.#about(), rows }, 'work has expired');
+    } catch (error) {
+      this.#options.log.warn({ ...this.#about(), err: error }, 'work not expired');
     }
   }
 

@@ -15,7 +15,7 @@ import { isClaudeMessage } from '../core/claude-message.ts';
 import { MessageAccumulator } from '../core/message-accumulator.ts';
 import { retryAfterMsOf } from '../core/retry-after.ts';
 import { isBeforeSend } from '../core/unsent-error.ts';
-import { ClaudeApi, type ClaudeSend, DeadlinePassed } from '../ports.ts';
+import { CallExpired, ClaudeApi, type ClaudeSend, DeadlinePassed } from '../ports.ts';
 import { undiciFetch } from './undici-fetch.ts';
 
 /** Bytes of one answer: several times the longest that a model writes. */
@@ -146,6 +146,7 @@ function answerOfAbort(reason: unknown): ClaudeAnswer {
     return { kind: 'cut', reason: reason.reason, source: noSource };
   }
   if (reason instanceof WorkCancelled) return { kind: 'interrupted', by: 'cancel' };
+  if (reason instanceof CallExpired) return { kind: 'interrupted', by: 'expiry' };
   if (reason instanceof LeaseLost) return { kind: 'interrupted', by: 'lease_lost' };
   return { kind: 'interrupted', by: 'stop' };
 }

@@ -38,16 +38,17 @@ WITH input AS (
   SELECT i.*, i.claim${hasTurns ? ` AND ${mayGo}` : ''} AS dispatched
   FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::int[], $6::boolean[],
     $7::text[], $8::bytea[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
-    $14::date[], $15::boolean[])
+    $14::date[], $15::timestamptz[], $16::boolean[])
     AS i (tenant, call_id, lane, session_id, session_seq, stream, model, params, params_ref,
-      reply, origin, traceparent, tracestate, day, claim)
+      reply, origin, traceparent, tracestate, day, expires_at, claim)
 )
 INSERT INTO worker.calls (tenant, call_id, day, lane, session_id, session_seq, stream, model,
-  params, params_ref, reply, origin, traceparent, tracestate, state, owner, attempt, dispatched_at)
+  params, params_ref, reply, origin, traceparent, tracestate, expires_at, state, owner, attempt,
+  dispatched_at)
 SELECT tenant, call_id, day, lane, session_id, session_seq, stream, model, params, params_ref,
-  reply, origin, traceparent, tracestate,
+  reply, origin, traceparent, tracestate, expires_at,
   CASE WHEN dispatched THEN 'DISPATCHED' ELSE 'QUEUED' END,
-  CASE WHEN dispatched THEN $16::text END,
+  CASE WHEN dispatched THEN $17::text END,
   dispatched::int,
   CASE WHEN dispatched THEN now() END
 FROM input
@@ -66,7 +67,7 @@ WHERE (tenant, call_id, day) IN (SELECT * FROM unnest($1::text[], $2::text[], $3
 const callColumns = `
   c.tenant, c.call_id, c.day::text, c.lane, c.session_id, c.session_seq, c.stream, c.params,
   c.params_ref, c.reply, c.origin, c.traceparent, c.tracestate, c.owner, c.attempt, c.failures,
-  c.redispatches, c.cancel_requested, c.created_at, c.dispatched_at,
+  c.redispatches, c.cancel_requested, c.expires_at, c.created_at, c.dispatched_at,
   CASE WHEN c.attempt > 1 THEN (
     SELECT json_agg(json_build_object('number', a.number, 'outcome', a.outcome, 'code', a.code,
       'http_status', a.http_status, 'request_id', a.request_id,
@@ -76,19 +77,24 @@ const callColumns = `
     WHERE a.tenant = c.tenant AND a.call_id = c.call_id AND a.day = c.day
   ) END AS closed_attempts`;
 
-/** Takes what is due, by lane and age. S1, S4 */
-export const claimCalls = `
-WITH due AS (
-  SELECT c.tenant, c.call_id, c.day
-  FROM worker.calls c
-  WHERE c.state = 'QUEUED' AND c.not_before <= now()
-    AND (c.session_id IS NULL OR (
+/** S4, for a call `c` that waits. */
+const isFirst = `(c.session_id IS NULL OR (
       NOT EXISTS (
         SELECT FROM worker.calls o
         WHERE o.tenant = c.tenant AND o.session_id = c.session_id
           AND o.state IN ('QUEUED', 'DISPATCHED')
           AND (o.session_seq < c.session_seq OR o.state = 'DISPATCHED'))
-      AND (${isInTurn('c')} OR c.created_at < now() - ${turnWaitMax})))
+      AND (${isInTurn('c')} OR c.created_at < now() - ${turnWaitMax})))`;
+
+/**
+ * Takes what is due, by lane and age. S1, S4. What has expired meanwhile is among it, and is ended
+ * unsent by its run.
+ */
+export const claimCalls = `
+WITH due AS (
+  SELECT c.tenant, c.call_id, c.day
+  FROM worker.calls c
+  WHERE c.state = 'QUEUED' AND c.not_before <= now() AND ${isFirst}
   ORDER BY c.lane, c.created_at
   LIMIT $2::int
   FOR UPDATE OF c SKIP LOCKED
@@ -153,6 +159,25 @@ WITH asked AS (
   RETURNING asked.taken, ${callColumns}
 )
 SELECT * FROM flagged WHERE taken`;
+
+/**
+ * Takes what waited beyond its time, to be ended at once, in the order in which the numbers of a
+ * session end. S4. Only calls with such a time are in the index that this reads.
+ */
+export const takeExpiredCalls = `
+WITH due AS (
+  SELECT c.tenant, c.call_id, c.day
+  FROM worker.calls c
+  WHERE c.state = 'QUEUED' AND c.expires_at <= now() AND ${isFirst}
+  ORDER BY c.expires_at
+  LIMIT $2::int
+  FOR UPDATE OF c SKIP LOCKED
+)
+UPDATE worker.calls c
+SET state = 'DISPATCHED', owner = $1::text, attempt = c.attempt + 1, dispatched_at = now()
+FROM due
+WHERE c.tenant = due.tenant AND c.call_id = due.call_id AND c.day = due.day
+RETURNING ${callColumns}`;
 
 /**
  * Puts back what a statement gave this process whose answer never arrived: nothing of it was

@@ -147,6 +147,15 @@ export class PostgresCallLedger extends CallLedger {
     return rows.map((row) => callOfRow(this.#codec, row));
   }
 
+  async takeExpired(owner: string, limit: number): Promise<Call[]> {
+    const { rows } = await this.#pool.query({
+      name: 'worker_take_expired_calls',
+      text: sql.takeExpiredCalls,
+      values: [owner, limit],
+    });
+    return rows.map((row) => callOfRow(this.#codec, row));
+  }
+
   async releaseUnheld({ owner, held, ageMs }: ReleaseUnheld): Promise<number> {
     // What is held is asked for with a connection at hand: waiting for one takes seconds.
     const { rowCount } = await inTransaction(this.#pool, (client) =>
@@ -221,6 +230,7 @@ export class PostgresCallLedger extends CallLedger {
       requests.map(({ traceparent }) => traceparent),
       requests.map(({ tracestate }) => tracestate),
       requests.map(({ day }) => day),
+      requests.map(({ expiresAtMs: at }) => (at === null ? null : new Date(at).toISOString())),
     ];
   }
 

@@ -32,6 +32,8 @@ export interface CallRequest {
   /** Null when the parameters lie in blobs. */
   readonly params: CallParams | null;
   readonly paramsRef: string | null;
+  /** `complete_by` of the job: nothing is sent from then on, and what runs is ended. */
+  readonly expiresAtMs: number | null;
   readonly reply: Reply;
   readonly origin: CallOrigin;
   /** The requesting message's `process` span. */
@@ -74,6 +76,14 @@ export function firstAttempt(request: CallRequest, owner: string, atMs: number):
     dispatchedAtMs: atMs,
     closedAttempts: [],
   };
+}
+
+/**
+ * How long a call may go on from its dispatch, in ms: negative when it came too late. Both times
+ * are of the database's clock, so that what is left can be counted on any other.
+ */
+export function leftAtDispatchMs(call: Pick<Call, 'expiresAtMs' | 'dispatchedAtMs'>): number {
+  return call.expiresAtMs === null ? Infinity : call.expiresAtMs - call.dispatchedAtMs;
 }
 
 export function callKey(tenant: string, callId: string): string {

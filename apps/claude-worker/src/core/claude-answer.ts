@@ -36,8 +36,8 @@ export type ClaudeAnswer =
   /** The request never reached the server: refused, no such host, no TLS. Not paid. */
   | { readonly kind: 'unreachable'; readonly code: string }
   | { readonly kind: 'cut'; readonly reason: CutReason; readonly source: AnswerSource }
-  /** We ended it: the process stops, its lease is lost, or the job was cancelled. */
-  | { readonly kind: 'interrupted'; readonly by: 'stop' | 'lease_lost' | 'cancel' }
+  /** We ended it: the process stops, its lease is lost, or the job was cancelled or expired. */
+  | { readonly kind: 'interrupted'; readonly by: 'stop' | 'lease_lost' | 'cancel' | 'expiry' }
   /** Nothing was sent: the gate shut meanwhile, or the parameters could not be read now. */
   | { readonly kind: 'unsent'; readonly retryInMs: number }
   /** Nothing was sent and nothing can be: the stored call cannot be made. */

@@ -15,7 +15,7 @@ const attemptsToldMax = 20;
 export const messageTtlSeconds = 30 * 86_400;
 
 /** A settlement that ends the job. */
-export type Ending = Extract<Settlement, { kind: 'succeeded' | 'failed' | 'cancelled' }>;
+export type Ending = Exclude<Settlement, { kind: 'again' | 'unsent' }>;
 
 export function isEnding(settlement: Settlement): settlement is Ending {
   return settlement.kind !== 'again' && settlement.kind !== 'unsent';
@@ -32,6 +32,7 @@ export function messageOf(ending: Ending): ClaudeMessage | null {
     case 'failed':
       return ending.message;
     case 'cancelled':
+    case 'expired':
       return null;
     default:
       return assertNever(ending);
@@ -117,6 +118,8 @@ function errorFields(ending: Ending): Pick<JobFinished, 'error'> {
       return { error: { code: ending.code, detail: ending.detail } };
     case 'cancelled':
       return { error: { code: 'cancelled', detail: 'the job was cancelled' } };
+    case 'expired':
+      return { error: { code: 'deadline_exceeded', detail: 'complete_by has passed' } };
     default:
       return assertNever(ending);
   }

@@ -13,6 +13,7 @@ export const sampleCallRequest: CallRequest = {
   stream: false,
   params: { model: 'claude-sonnet-5-5', max_tokens: 10, messages: [] },
   paramsRef: null,
+  expiresAtMs: null,
   reply: { kind: 'job', created_at: '2026-11-23T10:00:00.000Z' },
   origin: { topic: 't', partition: 0, offset: '1', key: null, headers: {} },
   traceparent: null,

@@ -8,7 +8,13 @@ import { type Gate, openGate } from './gate.ts';
 import { isEnding, jobFinished } from './job-finished.ts';
 import { sampleCallRequest } from './sample-call.ts';
 import { sessionBytesMax, turnMessages, withHistory } from './session-history.ts';
-import { callAgeMsMax, settleCall, settleInterrupted, type SettleLimits } from './settle-call.ts';
+import {
+  callAgeMsMax,
+  settleCall,
+  settleInterrupted,
+  type SettleLimits,
+  settleUnsent,
+} from './settle-call.ts';
 
 const source: AnswerSource = { httpStatus: 200, requestId: 'req_1', standIn: false };
 const limits = { retryBaseMs: 1_000, redispatchMax: 1 };
@@ -181,6 +187,45 @@ describe('a call that was interrupted', () => {
 
   it('ends when it was cancelled', () => {
     expect(settle({ kind: 'interrupted', by: 'cancel' }).kind).toBe('cancelled');
+  });
+});
+
+describe('a call with a complete_by', () => {
+  const unsent = { kind: 'expired', attempt: null };
+
+  it.each([
+    ['has time left', { expiresAtMs: 11 }, null],
+    ['has none', { expiresAtMs: null }, null],
+    ['came too late', { expiresAtMs: 10 }, unsent],
+    ['came much too late', { expiresAtMs: -10 }, unsent],
+    [
+      'was cancelled before',
+      { expiresAtMs: 0, cancelRequested: true },
+      { kind: 'cancelled', attempt: null },
+    ],
+  ])('is sent, or ends as it has to: one that %s', (_what, fields, expected) => {
+    expect(settleUnsent({ ...call, dispatchedAtMs: 10, ...fields })).toEqual(expected);
+  });
+
+  it('has an attempt that may have been paid, when it was cut off', () => {
+    const settlement = settle({ kind: 'interrupted', by: 'expiry' });
+    expect(settlement).toMatchObject({
+      kind: 'expired',
+      attempt: { outcome: 'unknown', code: 'deadline_exceeded' },
+    });
+    if (!isEnding(settlement)) throw new TypeError('it has not ended');
+    const done = jobFinished({ call, ending: settlement, finishedAtMs: 5, messageRef: null });
+    expect(done).toMatchObject({ status: 'expired', error: { code: 'deadline_exceeded' } });
+    expect(done.attempts).toHaveLength(1);
+  });
+
+  it('waits for its next attempt as any other: its time ends it there', () => {
+    expect(settle(refused(500), { call: { expiresAtMs: 1 } }).kind).toBe('again');
+  });
+
+  it('that was only taken to be ended was not sent by a process that went away', () => {
+    expect(settleInterrupted({ ...call, expiresAtMs: 0 }, limits)).toEqual(unsent);
+    expect(settleInterrupted({ ...call, expiresAtMs: 1 }, limits).kind).toBe('again');
   });
 });
 

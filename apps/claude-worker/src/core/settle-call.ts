@@ -9,11 +9,12 @@
  * I4 A call that was taken away from its process is sent again at most `redispatchMax` times. One
  *    that its process put back when it stopped is not counted, within the call's age: deployments
  *    are no faults. With a `redispatchMax` of 0 nothing that may have been paid is sent again.
+ * I5 A wish to cancel goes before the job's `complete_by`, whichever ends the run.
  */
 import { assertNever, type ErrorCode } from '@millrace/contracts';
 
 import { backoffMs, retriesMax } from './backoff.ts';
-import type { Call } from './call.ts';
+import { type Call, leftAtDispatchMs } from './call.ts';
 import { type AnswerSource, type ClaudeAnswer, noSource } from './claude-answer.ts';
 import { type ClaudeMessage, isFields } from './claude-message.ts';
 import { classifyAnswer } from './classify.ts';
@@ -44,6 +45,8 @@ export type Settlement =
     }
   /** `attempt` is null when nothing was sent. */
   | { readonly kind: 'cancelled'; readonly attempt: ClosedAttempt | null }
+  /** `complete_by` has passed. `attempt` is null when nothing was sent. */
+  | { readonly kind: 'expired'; readonly attempt: ClosedAttempt | null }
   | {
       readonly kind: 'again';
       readonly delayMs: number;
@@ -108,10 +111,15 @@ export function settleCall(input: SettleInput): Settlement {
   }
 }
 
-function settleOwnEnd(input: SettleInput, by: 'stop' | 'lease_lost' | 'cancel'): Settlement {
+type Interrupter = Extract<ClaudeAnswer, { kind: 'interrupted' }>['by'];
+
+function settleOwnEnd(input: SettleInput, by: Interrupter): Settlement {
   const { ageMs, call, limits } = input;
   if (by === 'cancel') {
     return { kind: 'cancelled', attempt: closed('unknown', 'cancelled', noSource) };
+  }
+  if (by === 'expiry') {
+    return { kind: 'expired', attempt: closed('unknown', 'deadline_exceeded', noSource) };
   }
   if (by === 'stop' && limits.redispatchMax > 0 && ageMs < callAgeMsMax) {
     const attempt = closed('unknown', 'interrupted', noSource);
@@ -120,14 +128,19 @@ function settleOwnEnd(input: SettleInput, by: 'stop' | 'lease_lost' | 'cancel'):
   return settleInterrupted(call, limits);
 }
 
-/** A call that someone had asked to be cancelled before this attempt was sent. */
-export const cancelledUnsent: Settlement = { kind: 'cancelled', attempt: null };
+/** How a call ends without this attempt being sent; null when it may be sent. I5 */
+export function settleUnsent(call: Call): Settlement | null {
+  if (call.cancelRequested) return { kind: 'cancelled', attempt: null };
+  return leftAtDispatchMs(call) > 0 ? null : { kind: 'expired', attempt: null };
+}
 
 /** A call whose process went away: nobody knows whether its attempt was paid. */
 export function settleInterrupted(call: Call, limits: SettleLimits): Settlement {
   if (call.cancelRequested) {
     return { kind: 'cancelled', attempt: closed('unknown', 'cancelled', noSource) };
   }
+  // It was taken only to be ended.
+  if (leftAtDispatchMs(call) <= 0) return { kind: 'expired', attempt: null };
   const attempt = closed('unknown', 'interrupted', noSource);
   if (call.redispatches < limits.redispatchMax) {
     return { kind: 'again', delayMs: 0, counts: 'redispatch', attempt };

@@ -10,6 +10,8 @@ export interface JobRow {
   readonly model: string | null;
   readonly created_at: Date;
   readonly finished_at: Date | null;
+  readonly run_at: Date | null;
+  readonly complete_by: Date | null;
   readonly traceparent: string;
   readonly metadata: Buffer | null;
   readonly outcome: Buffer | null;
@@ -17,8 +19,8 @@ export interface JobRow {
 }
 
 const text = `
-SELECT jobs.id, type, status, lane, session_id, model, created_at, finished_at, traceparent,
-  metadata, outcome, answer
+SELECT jobs.id, type, status, lane, session_id, model, created_at, finished_at, run_at,
+  complete_by, traceparent, metadata, outcome, answer
 FROM ingest.job_keys AS keys JOIN ingest.jobs USING (tenant, id, day)
 WHERE keys.tenant = $1 AND keys.id = $2`;
 

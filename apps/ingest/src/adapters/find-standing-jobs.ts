@@ -15,7 +15,10 @@ export interface StandingRow {
   readonly first_event: Buffer;
   readonly traceparent: string;
   readonly created_at: Date;
+  readonly run_at: Date | null;
+  readonly complete_by: Date | null;
   readonly seq: number | null;
+  readonly waits: boolean;
 }
 
 /** The two ways to name a job. */
@@ -25,24 +28,29 @@ export interface JobNames {
   readonly idempotencyKey: string | null;
 }
 
-const fields = `jobs.tenant, jobs.id, jobs.idempotency_key, type, status, lane, jobs.session_id,
-  model, request_hash, refused, first_event, traceparent, created_at`;
+/** Columns of `ingest.jobs` that a standing row has. */
+export const standingFields = `jobs.tenant, jobs.id, jobs.idempotency_key, type, status, lane,
+  jobs.session_id, model, request_hash, refused, first_event, traceparent, created_at, jobs.run_at,
+  complete_by`;
 
 const text = `
 WITH input AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS input(tenant, id, idempotency_key)
 ), standing AS (
-  SELECT ${fields}
+  SELECT ${standingFields}
   FROM input JOIN ingest.job_keys AS keys USING (tenant, id)
     JOIN ingest.jobs USING (tenant, id, day)
   UNION ALL
-  SELECT ${fields}
+  SELECT ${standingFields}
   FROM input JOIN ingest.job_keys AS keys USING (tenant, idempotency_key)
     JOIN ingest.jobs ON (jobs.tenant, jobs.id, jobs.day) = (keys.tenant, keys.id, keys.day)
 )
-SELECT standing.*, turns.seq
-FROM standing LEFT JOIN ingest.session_turns AS turns
-  ON turns.tenant = standing.tenant AND turns.job_id = standing.id`;
+SELECT standing.*, turns.seq, waiting.id IS NOT NULL AS waits
+FROM standing
+  LEFT JOIN ingest.session_turns AS turns
+    ON turns.tenant = standing.tenant AND turns.job_id = standing.id
+  LEFT JOIN ingest.releases AS waiting
+    ON waiting.tenant = standing.tenant AND waiting.id = standing.id`;
 
 /** The statement for the rows that hold these ids or idempotency keys. */
 export function standingJobsQuery(named: readonly JobNames[]) {

@@ -9,6 +9,7 @@ import {
   jobColumnParameters,
   jobColumns,
 } from './job-columns.ts';
+import { numberedTurns } from './numbered-turns.ts';
 
 /** A job to be inserted, and its place among those that arrived in this process. */
 export interface ArrivedJob {
@@ -41,19 +42,7 @@ WITH input AS (
   FROM keyed JOIN input USING (tenant, id)
   WHERE keyed.idempotency_key IS NOT DISTINCT FROM input.idempotency_key
     AND input.session_id IS NOT NULL AND input.type = 'message'
-), counted AS (
-  INSERT INTO ingest.sessions AS session (tenant, id, last_seq)
-  SELECT tenant, session_id, count(*) FROM turns
-  GROUP BY tenant, session_id ORDER BY tenant, session_id
-  ON CONFLICT (tenant, id) DO UPDATE SET last_seq = session.last_seq + excluded.last_seq
-  RETURNING tenant, id, last_seq
-), numbered AS (
-  INSERT INTO ingest.session_turns (tenant, job_id, session_id, day, seq)
-  SELECT turns.tenant, turns.id, turns.session_id, turns.day,
-    counted.last_seq - count(*) OVER (PARTITION BY turns.tenant, turns.session_id)::int + turn
-  FROM turns JOIN counted ON counted.tenant = turns.tenant AND counted.id = turns.session_id
-  RETURNING tenant, job_id, seq
-)
+), ${numberedTurns}
 SELECT keyed.tenant, keyed.id, keyed.idempotency_key, numbered.seq
 FROM keyed LEFT JOIN numbered
   ON numbered.tenant = keyed.tenant AND numbered.job_id = keyed.id`;

@@ -23,6 +23,8 @@ const columns = [
   ['created_at', 'timestamptz'],
   ['finished_at', 'timestamptz'],
   ['outcome', 'bytea'],
+  ['run_at', 'timestamptz'],
+  ['complete_by', 'timestamptz'],
 ] as const;
 
 /** How many parameters `jobColumns` fills. */
@@ -80,5 +82,7 @@ export function jobColumns(jobs: readonly NewJob[], codec: PayloadCodec): unknow
     jobs.map(({ createdAt }) => createdAt.toISOString()),
     jobs.map(({ finishedAt }) => finishedAt?.toISOString() ?? null),
     jobs.map((job) => body(job, job.outcomeJson)),
+    jobs.map(({ runAt }) => runAt?.toISOString() ?? null),
+    jobs.map(({ completeBy }) => completeBy?.toISOString() ?? null),
   ];
 }

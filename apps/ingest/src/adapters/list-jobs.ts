@@ -5,8 +5,8 @@ import type { JobRow } from './find-job.ts';
 
 /** Answers are left out: a page of them may be many megabytes. */
 const text = `
-SELECT id, type, status, lane, session_id, model, created_at, finished_at, traceparent, metadata,
-  outcome, NULL::bytea AS answer
+SELECT id, type, status, lane, session_id, model, created_at, finished_at, run_at, complete_by,
+  traceparent, metadata, outcome, NULL::bytea AS answer
 FROM ingest.jobs
 WHERE tenant = $1
   AND ($2::text IS NULL OR status = $2)

@@ -1,8 +1,4 @@
 import {
-  jobIdSchema,
-  jobTypeSchema,
-  sessionIdSchema,
-  tenantIdSchema,
   type JobView,
   type OutgoingMessage,
   type PayloadCodec,
@@ -18,7 +14,7 @@ import {
   type TenantDatabase,
 } from '@millrace/postgres';
 
-import { answerSchema, jobView, textOf, type JobRecord } from '../core/job-view.ts';
+import { answerSchema, jobView, textOf } from '../core/job-view.ts';
 import type { ListQuery } from '../core/list-cursor.ts';
 import type { NewJob } from '../core/new-job.ts';
 import {
@@ -30,9 +26,10 @@ import {
   type JobPlace,
   type JobSubmissionRow,
   type LargeBodies,
+  type RepeatedNames,
   type StandingJobRow,
 } from '../ports.ts';
-import { findJob, type JobRow } from './find-job.ts';
+import { findJob } from './find-job.ts';
 import {
   findStandingJobs,
   standingJobsQuery,
@@ -42,6 +39,8 @@ import {
 import { finishJobs } from './finish-jobs.ts';
 import { insertJobsWithOutbox } from './insert-jobs-with-outbox.ts';
 import { insertJobs, type ArrivedJob, type InsertedRow } from './insert-jobs.ts';
+import { insertWaitingJobs } from './insert-waiting-jobs.ts';
+import { jobRecordOf, standingJobOf } from './job-rows.ts';
 import { listJobs } from './list-jobs.ts';
 import { startJobs } from './start-jobs.ts';
 
@@ -58,10 +57,11 @@ export interface PostgresJobsOptions {
 }
 
 /**
- * The jobs' table. Four kinds of commits, each of its own group:
+ * The jobs' table. Five kinds of commits, each of its own group:
  * - from HTTP without a session: rows and messages by one statement;
  * - from HTTP within a session: a transaction, as the message tells a place that the insert gives;
  * - from Kafka: rows alone, by one statement;
+ * - from either, with a time ahead: rows and their releases, by one statement;
  * - ends and starts.
  */
 export class PostgresJobs extends Jobs {
@@ -72,6 +72,7 @@ export class PostgresJobs extends Jobs {
   readonly #announced: GroupCommit<Required<Arriving>, Insertion>;
   readonly #announcedTurns: GroupCommit<Required<Arriving>, Insertion>;
   readonly #recorded: GroupCommit<Arriving, Insertion>;
+  readonly #waiting: GroupCommit<Arriving, Insertion>;
   readonly #ends: GroupCommit<JobEnd, EndResult>;
   readonly #starts: GroupCommit<JobPlace, void>;
   #arrivals = 0;
@@ -102,6 +103,14 @@ export class PostgresJobs extends Jobs {
         return this.#insertions(client, { items, rows, messages: null });
       },
     });
+    this.#waiting = new GroupCommit<Arriving, Insertion>({
+      ...keyed,
+      name: 'jobs that wait',
+      commit: async (client, items) => {
+        const rows = await insertWaitingJobs(client, items.map(({ job }) => job), codec);
+        return this.#insertions(client, { items, rows, messages: null });
+      },
+    });
     this.#ends = new GroupCommit<JobEnd, EndResult>({
       name: 'ends of jobs',
       pool,
@@ -121,14 +130,23 @@ export class PostgresJobs extends Jobs {
   }
 
   insertAnnounced({ job, announce }: JobSubmissionRow): Promise<Insertion> {
+    if (job.waits) return this.#waiting.submit({ job, arrival: this.#nextArrival() });
     const commits = job.sessionId === null ? this.#announced : this.#announcedTurns;
     return commits.submit({ job, announce, arrival: this.#nextArrival() });
   }
 
-  insertRecorded(jobs: readonly NewJob[]): Promise<PromiseSettledResult<Insertion>[]> {
-    return this.#recorded.submitAll(
-      jobs.map((job) => ({ job, arrival: this.#nextArrival() })),
-    );
+  async insertRecorded(jobs: readonly NewJob[]): Promise<PromiseSettledResult<Insertion>[]> {
+    const arriving = jobs.map((job) => ({ job, arrival: this.#nextArrival() }));
+    const [now, later] = await Promise.all([
+      this.#recorded.submitAll(arriving.filter(({ job }) => !job.waits)),
+      this.#waiting.submitAll(arriving.filter(({ job }) => job.waits)),
+    ]);
+    const results = { now: now.values(), later: later.values() };
+    return jobs.map(({ waits }) => {
+      const { value } = results[waits ? 'later' : 'now'].next();
+      if (value === undefined) throw new TypeError('a job without a result');
+      return value;
+    });
   }
 
   finish(ends: readonly JobEnd[]): Promise<PromiseSettledResult<EndResult>[]> {
@@ -142,7 +160,7 @@ export class PostgresJobs extends Jobs {
   async find({ tenant, id }: JobName): Promise<JobView | null> {
     const row = await findJob(this.#own, tenant, id);
     if (row === null) return null;
-    const record = this.#record(tenant, row);
+    const record = jobRecordOf(this.#codec, tenant, row);
     return jobView({ ...record, answerJson: await this.#wholeAnswer(tenant, record.answerJson) });
   }
 
@@ -150,7 +168,16 @@ export class PostgresJobs extends Jobs {
     const names = [{ tenant, id, idempotencyKey: null }];
     const { rows } = await this.#own.query<StandingRow>(tenant, standingJobsQuery(names));
     const [row] = rows;
-    return row === undefined ? null : this.#standing(row);
+    return row === undefined ? null : standingJobOf(this.#codec, row);
+  }
+
+  async findRepeated(repeated: RepeatedNames): Promise<StandingJobRow | null> {
+    const { tenant, id, idempotencyKey } = repeated;
+    // No job has an empty id.
+    const names = [{ tenant, id: id ?? '', idempotencyKey }];
+    const { rows } = await this.#own.query<StandingRow>(tenant, standingJobsQuery(names));
+    const row = rows.find((found) => found.idempotency_key === idempotencyKey) ?? rows[0];
+    return row === undefined ? null : standingJobOf(this.#codec, row);
   }
 
   async announce(message: OutgoingMessage): Promise<void> {
@@ -160,11 +187,11 @@ export class PostgresJobs extends Jobs {
 
   async list(tenant: TenantId, query: ListQuery): Promise<JobView[]> {
     const rows = await listJobs(this.#own, tenant, query);
-    return rows.map((row) => jobView(this.#record(tenant, row)));
+    return rows.map((row) => jobView(jobRecordOf(this.#codec, tenant, row)));
   }
 
   async close(): Promise<void> {
-    const commits = [this.#announced, this.#announcedTurns, this.#recorded];
+    const commits = [this.#announced, this.#announcedTurns, this.#recorded, this.#waiting];
     await Promise.all([...commits, this.#ends, this.#starts].map((commit) => commit.close()));
   }
 
@@ -214,45 +241,11 @@ export class PostgresJobs extends Jobs {
     return o.items.map(({ job }, index) => {
       const row = inserted.get(keyOf(job));
       if (row !== undefined) {
+        if (job.waits) return { kind: 'waiting' };
         return { kind: 'inserted', seq: row.seq, message: o.messages?.[index] ?? null };
       }
-      return { kind: 'standing', row: this.#standing(rowMetBy(job, standing)) };
+      return { kind: 'standing', row: standingJobOf(this.#codec, rowMetBy(job, standing)) };
     });
-  }
-
-  #standing(row: StandingRow): StandingJobRow {
-    const tenant = tenantIdSchema.parse(row.tenant);
-    const record = { ...row, metadata: null, outcome: null, answer: null, finished_at: null };
-    return {
-      tenant,
-      id: jobIdSchema.parse(row.id),
-      type: jobTypeSchema.parse(row.type),
-      view: jobView(this.#record(tenant, record)),
-      sessionId: row.session_id === null ? null : sessionIdSchema.parse(row.session_id),
-      requestHash: row.request_hash,
-      refused: row.refused,
-      firstEventJson: this.#text(tenant, row.first_event) ?? '{}',
-      traceparent: row.traceparent,
-      createdAt: row.created_at,
-      seq: row.seq,
-    };
-  }
-
-  #record(tenant: TenantId, row: JobRow): JobRecord {
-    return {
-      id: row.id,
-      type: row.type,
-      status: row.status,
-      lane: row.lane,
-      sessionId: row.session_id,
-      model: row.model,
-      createdAt: row.created_at,
-      finishedAt: row.finished_at,
-      traceparent: row.traceparent,
-      metadataJson: this.#text(tenant, row.metadata),
-      outcomeJson: this.#text(tenant, row.outcome),
-      answerJson: this.#text(tenant, row.answer),
-    };
   }
 
   /** Brings in a message that travelled by reference; its text is the result. */
@@ -264,11 +257,6 @@ export class PostgresJobs extends Jobs {
     if (body === null) return answerJson;
     const message = answerSchema.shape.message.parse(JSON.parse(body));
     return JSON.stringify({ result: answer.result ?? textOf(message ?? {}), message });
-  }
-
-  #text(tenant: TenantId, body: Buffer | null): string | null {
-    if (body === null) return null;
-    return this.#codec.decode(body, { tenant, medium: 'table' }).toString('utf8');
   }
 }
 

@@ -12,6 +12,8 @@ const rules: IntakeRules = {
       ? { ok: true }
       : { ok: false, code: 'unsafe_callback_url', detail: 'not https' },
 };
+const timestampMs = Date.parse('2026-11-24T10:00:00Z');
+const place = { clusterId: 'c', topic: 't', partition: 1, timestampMs };
 const ce = { ce_type: 'millrace.job.submitted.v1' };
 
 function decode(
@@ -19,8 +21,7 @@ function decode(
   headers: Record<string, string> = {},
 ): DecodedRecord {
   const bytes = typeof value === 'string' ? Buffer.from(value) : value;
-  const place = { clusterId: 'c', topic: 't', partition: 1, offset: '7' };
-  return decodeRecord({ ...place, value: bytes, headers }, rules);
+  return decodeRecord({ ...place, offset: '7', value: bytes, headers }, rules);
 }
 
 const decodeJson = (body: unknown, headers?: Record<string, string>) =>
@@ -48,7 +49,7 @@ describe('a record', () => {
   it('without an id gets the same one whenever it is read, and another one elsewhere', () => {
     const value = Buffer.from('{"prompt":"p"}');
     const at = (offset: string) =>
-      decodeRecord({ clusterId: 'c', topic: 't', partition: 1, offset, value, headers: {} }, rules);
+      decodeRecord({ ...place, offset, value, headers: {} }, rules);
     expect(at('1')).toEqual(at('1'));
     const [one, two] = [at('1'), at('2')];
     expect(one.kind === 'accepted' && two.kind === 'accepted' && one.id !== two.id).toBe(true);
@@ -76,6 +77,15 @@ describe('a record', () => {
     expect(decodeJson({ job_id: 'a', ...body })).toMatchObject({
       kind: 'refused',
       job: { id: 'a', code },
+    });
+  });
+
+  it('is judged by its own time, so that it is judged alike whenever it is read', () => {
+    const at = (complete_by: string) => decodeJson({ job_id: 'a', prompt: 'p', complete_by }, ce);
+    expect(at('2026-11-24T10:00:00.001Z')).toMatchObject({ kind: 'accepted' });
+    expect(at('2026-11-24T10:00:00Z')).toMatchObject({
+      kind: 'refused',
+      job: { code: 'invalid_request', detail: 'complete_by has passed' },
     });
   });
 

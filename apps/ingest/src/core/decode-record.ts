@@ -15,6 +15,7 @@ import { isRecord } from './canonical-json.ts';
 import { describeErrors, fieldErrors } from './field-error.ts';
 import { jsonBoundsError } from './json-bounds.ts';
 import { derivedJobId, type RecordPlace } from './job-ids.ts';
+import { untimelinessOf } from './job-times.ts';
 import {
   hashOf,
   judgeSubmission,
@@ -25,6 +26,7 @@ import {
 /** A record as it lies in the topic. */
 export interface SubmittedRecord extends RecordPlace {
   readonly value: Uint8Array | null;
+  readonly timestampMs: number;
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -63,6 +65,9 @@ export function decodeRecord(record: SubmittedRecord, rules: IntakeRules): Decod
     const said = code === 'refused_by_model' ? describeErrors(errors) : detail;
     return refuse(read.json, { code, detail: said, rules });
   }
+  // By the record's own time, so that a record that comes again is judged as it was.
+  const untimely = untimelinessOf(judged.order.times, new Date(record.timestampMs));
+  if (untimely !== null) return refuse(read.json, { ...untimely, rules });
   const id = content.submission.job_id ?? derivedJobId(record);
   return { kind: 'accepted', id, order: judged.order };
 }

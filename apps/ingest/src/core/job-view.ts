@@ -24,6 +24,8 @@ export interface JobRecord {
   readonly model: string | null;
   readonly createdAt: Date;
   readonly finishedAt: Date | null;
+  readonly runAt: Date | null;
+  readonly completeBy: Date | null;
   readonly traceparent: string;
   readonly metadataJson: string | null;
   readonly outcomeJson: string | null;
@@ -78,6 +80,8 @@ export function jobView(job: JobRecord): JobView {
     session_id: job.sessionId === null ? undefined : sessionIdSchema.parse(job.sessionId),
     model: outcome?.model ?? job.model ?? undefined,
     created_at: job.createdAt.toISOString(),
+    run_at: job.runAt?.toISOString(),
+    complete_by: job.completeBy?.toISOString(),
     finished_at: job.finishedAt?.toISOString(),
     result: answer?.result,
     message: answer?.message,

@@ -49,6 +49,16 @@ describe('the hash of a request', () => {
     expect(hash('a')).not.toBe(hash('b'));
   });
 
+  it('knows other times, and the same ones however they are written', () => {
+    const hash = (times: { run_at?: string; complete_by?: string }) =>
+      requestHash({ type: 'message', prompt: 'a', ...times }).toString('hex');
+    const early = '2026-11-24T10:00:00Z';
+    const late = '2026-11-24T11:00:00Z';
+    const hashes = [{}, { run_at: early }, { run_at: late }, { complete_by: early }].map(hash);
+    expect(new Set(hashes).size).toBe(hashes.length);
+    expect(hash({ run_at: '2026-11-24T11:00:00.000+01:00' })).toBe(hash({ run_at: early }));
+  });
+
   it('does not change with what is filled in', () => {
     const judge = (defaultModel: string) => {
       const judged = judgeSubmission({ type: 'message', prompt: 'p' }, { ...rules, defaultModel });
@@ -65,6 +75,15 @@ describe('a submission', () => {
     expect(judged).toMatchObject({
       ok: true,
       order: { params: { messages: [{ role: 'user', content: 'p' }] }, lane: 'standard' },
+    });
+  });
+
+  it('that has to end before it may begin is refused', () => {
+    const times = { run_at: '2026-11-24T11:00:00Z', complete_by: '2026-11-24T11:30:00+01:00' };
+    const judged = judgeSubmission({ type: 'agent', prompt: 'p', ...times }, rules);
+    expect(judged).toMatchObject({
+      ok: false,
+      refusal: { code: 'invalid_request', errors: [{ path: 'complete_by' }] },
     });
   });
 

@@ -4,6 +4,7 @@ import type { ErrorCode, JobSubmission, JobType, Lane, SessionId } from '@millra
 
 import { canonicalJson } from './canonical-json.ts';
 import type { FieldError } from './field-error.ts';
+import { disorderOf, timesOf, type JobTimes } from './job-times.ts';
 import { preflight } from './preflight.ts';
 
 /** What a service of this kind was told to allow; the same for every intake. */
@@ -26,6 +27,7 @@ export interface JobOrder {
   readonly params: Readonly<Record<string, unknown>>;
   readonly callbackUrl: string | undefined;
   readonly metadata: Readonly<Record<string, string>> | undefined;
+  readonly times: JobTimes;
   readonly requestHash: Buffer;
 }
 
@@ -52,6 +54,8 @@ export function judgeSubmission(submission: JobSubmission, rules: IntakeRules): 
       : // Their own services know what an agent or a document needs.
         { ok: true as const, params: given, model: undefined, stream: false };
   if (!checked.ok) return refusedByModel(checked.errors);
+  const disorder = disorderOf(timesOf(submission));
+  if (disorder !== null) return { ok: false, refusal: disorder };
   return { ok: true, order: orderOf(submission, checked) };
 }
 
@@ -62,7 +66,10 @@ export function judgeSubmission(submission: JobSubmission, rules: IntakeRules): 
 export function requestHash(submission: Omit<JobSubmission, 'job_id'>): Buffer {
   const { type, params, prompt, callback_url, session_id, metadata } = submission;
   const lane = submission.lane ?? laneDefault;
-  const content = { type, params, prompt, callback_url, session_id, lane, metadata };
+  const { runAt, completeBy } = timesOf(submission);
+  // Moments, however they were written.
+  const times = { run_at: runAt?.toISOString(), complete_by: completeBy?.toISOString() };
+  const content = { type, params, prompt, callback_url, session_id, lane, metadata, ...times };
   return hashOf(content);
 }
 
@@ -90,6 +97,7 @@ function orderOf(
     params: checked.params,
     callbackUrl: submission.callback_url,
     metadata: submission.metadata,
+    times: timesOf(submission),
     requestHash: requestHash(submission),
   };
 }

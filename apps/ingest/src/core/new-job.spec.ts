@@ -42,6 +42,22 @@ describe('the first event of a job', () => {
     expect(schema.parse(JSON.parse(made('agent').firstEventJson))).toMatchObject({ type: 'agent' });
   });
 
+  it.each([
+    ['before its acceptance', '1969-12-31T23:59:59Z', false],
+    ['at its acceptance', '1970-01-01T00:00:00Z', false],
+    ['after its acceptance', '1970-01-01T00:00:01Z', true],
+  ])('waits for a run_at %s: %p', (_what, run_at, waits) => {
+    const complete_by = '1970-01-01T00:00:02Z';
+    const judged = judgeSubmission({ type: 'message', prompt: 'p', run_at, complete_by }, rules);
+    if (!judged.ok) throw new TypeError('refused');
+    const { order } = judged;
+    const job = newJob(arrival, { id, order, carrier: { kind: 'inline', params: order.params } });
+    expect(job.waits).toBe(waits);
+    const schema = topics.claudeRequested.types['millrace.claude.requested.v1'];
+    const { complete_by: told } = schema.parse(JSON.parse(job.firstEventJson));
+    expect(told).toBe('1970-01-01T00:00:02.000Z');
+  });
+
   it('of a refused job is its end', () => {
     const job = refusedJob(arrival, {
       id,

@@ -14,6 +14,7 @@ import { assertNever, topics, type Topic } from '@millrace/contracts';
 
 import type { RefusedJob } from './decode-record.ts';
 import type { Outcome } from './job-view.ts';
+import { mustWait } from './job-times.ts';
 import { laneDefault, type JobOrder } from './judge-submission.ts';
 
 /** Where a job came in, and under which cause. */
@@ -40,6 +41,10 @@ export interface NewJob extends Arrival {
   readonly metadataJson: string | null;
   readonly outcomeJson: string | null;
   readonly finishedAt: Date | null;
+  readonly runAt: Date | null;
+  readonly completeBy: Date | null;
+  /** It is not released yet: nobody is told of it before its `runAt`. */
+  readonly waits: boolean;
 }
 
 /** What of a row decides where its first event goes. */
@@ -83,6 +88,9 @@ export function newJob(
     metadataJson: order.metadata === undefined ? null : JSON.stringify(order.metadata),
     outcomeJson: null,
     finishedAt: null,
+    runAt: order.times.runAt ?? null,
+    completeBy: order.times.completeBy ?? null,
+    waits: mustWait(order.times, arrival.createdAt),
   };
 }
 
@@ -104,6 +112,9 @@ export function refusedJob(arrival: Arrival, job: RefusedJob): NewJob {
     metadataJson: null,
     outcomeJson: JSON.stringify(outcome),
     finishedAt: arrival.createdAt,
+    runAt: null,
+    completeBy: null,
+    waits: false,
   };
 }
 
@@ -147,12 +158,13 @@ function requestOf(
     carrier.kind === 'inline' ? { params: carrier.params } : { params_ref: carrier.ref };
   const reply = replyOf(arrival, order);
   const { tenant } = arrival;
+  const complete_by = order.times.completeBy?.toISOString();
   if (order.type !== 'message') {
     const { type, sessionId: session_id } = order;
-    return { tenant, job_id: job.id, type, session_id, ...body, reply };
+    return { tenant, job_id: job.id, type, session_id, ...body, complete_by, reply };
   }
   const { lane, sessionId: session_id, stream } = order;
-  return { tenant, call_id: job.id, lane, session_id, stream, ...body, reply };
+  return { tenant, call_id: job.id, lane, session_id, stream, ...body, complete_by, reply };
 }
 
 function replyOf(arrival: Arrival, order: JobOrder): Reply {

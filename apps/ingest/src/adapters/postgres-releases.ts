@@ -1,0 +1,189 @@
+import type { OutgoingMessage, PayloadCodec } from '@millrace/contracts';
+import {
+  arrayQuery,
+  inTransaction,
+  outboxColumns,
+  outboxInsertSql,
+  type Pool,
+  type PoolClient,
+} from '@millrace/postgres';
+
+import {
+  Releases,
+  type ReleasedBatch,
+  type ReleaseTeller,
+  type StandingJobRow,
+  type ToldEnd,
+} from '../ports.ts';
+import { standingFields, type StandingRow } from './find-standing-jobs.ts';
+import { finishJobs } from './finish-jobs.ts';
+import { standingJobOf } from './job-rows.ts';
+import { numberedTurns } from './numbered-turns.ts';
+
+export interface PostgresReleasesOptions {
+  readonly pool: Pool;
+  readonly codec: PayloadCodec;
+  /** From a job's release until it counts as silent. */
+  readonly silentMs: number;
+}
+
+interface DueRow extends StandingRow {
+  readonly day: string;
+  readonly expired: boolean;
+}
+
+interface DueJob {
+  readonly job: StandingJobRow;
+  readonly day: string;
+  readonly expired: boolean;
+}
+
+/**
+ * The table of jobs that wait.
+ *
+ * R1 Who deletes a job's row decides what becomes of it, in the transaction that deletes it: its
+ *    request or its end is in the outbox then, and nobody else finds the row.
+ * R2 A turn gets its number when it is released, so that the numbers of a session stay dense.
+ */
+export class PostgresReleases extends Releases {
+  readonly #options: PostgresReleasesOptions;
+
+  constructor(options: PostgresReleasesOptions) {
+    super();
+    this.#options = options;
+  }
+
+  releaseDue(limit: number, teller: ReleaseTeller): Promise<ReleasedBatch> {
+    return inTransaction(this.#options.pool, async (client) => {
+      const due = await this.#takeDue(client, limit);
+      const released = due.filter(({ expired }) => !expired);
+      const seqs = await numberTurns(client, released);
+      const ended = due.filter(({ expired }) => expired).map(({ job }) => teller.expired(job));
+      const requests = released.map(({ job }) =>
+        teller.released(job, seqs.get(keyOf(job)) ?? null),
+      );
+      const messages = [...requests, ...ended.map(({ message }) => message)];
+      await this.#tell(client, { released, ended, messages });
+      return { released: released.length, ended, messages };
+    });
+  }
+
+  async nextDueInMs(): Promise<number | null> {
+    const { rows } = await this.#options.pool.query<{ in_ms: number | null }>(nextDueText);
+    return rows[0]?.in_ms ?? null;
+  }
+
+  /** R1. A job that has ended all the same, as somebody has told of it, is not told of again. */
+  end({ end, message }: ToldEnd): Promise<boolean> {
+    const { codec, pool } = this.#options;
+    return inTransaction(pool, async (client) => {
+      const { rowCount } = await client.query(endText, [end.tenant, end.id, end.day]);
+      if (rowCount !== 1) return false;
+      const [result] = await finishJobs(client, [end], codec);
+      if (result === 'ended') await insertMessages(client, [message]);
+      return result === 'ended';
+    });
+  }
+
+  async #takeDue(client: PoolClient, limit: number): Promise<DueJob[]> {
+    const { rows } = await client.query<DueRow>(takeDueText, [limit]);
+    return rows.map((row) => ({
+      job: standingJobOf(this.#options.codec, row),
+      day: row.day,
+      expired: row.expired,
+    }));
+  }
+
+  async #tell(
+    client: PoolClient,
+    o: {
+      readonly released: readonly DueJob[];
+      readonly ended: readonly ToldEnd[];
+      readonly messages: readonly OutgoingMessage[];
+    },
+  ): Promise<void> {
+    const { codec, silentMs } = this.#options;
+    if (o.messages.length === 0) return;
+    await insertMessages(client, o.messages);
+    if (o.ended.length > 0) await finishJobs(client, o.ended.map(({ end }) => end), codec);
+    await client.query(
+      arrayQuery({ text: watchText, values: [...namesOf(o.released), silentMs] }),
+    );
+  }
+}
+
+/** In the order in which they fell due, which is the order of a session's turns. */
+const takeDueText = `
+WITH due AS (
+  SELECT tenant, id, day FROM ingest.releases
+  WHERE run_at <= now()
+  ORDER BY run_at, tenant, id
+  LIMIT $1::int
+  FOR UPDATE SKIP LOCKED
+), taken AS (
+  DELETE FROM ingest.releases AS waiting USING due
+  WHERE waiting.tenant = due.tenant AND waiting.id = due.id AND waiting.day = due.day
+  RETURNING waiting.tenant, waiting.id, waiting.day
+)
+SELECT ${standingFields}, jobs.day::text, NULL::int AS seq, false AS waits,
+  coalesce(complete_by <= now(), false) AS expired
+FROM taken JOIN ingest.jobs USING (tenant, id, day)
+ORDER BY jobs.run_at, created_at, jobs.id`;
+
+const nextDueText = `
+SELECT (extract(epoch FROM min(run_at) - clock_timestamp()) * 1000)::float8 AS in_ms
+FROM ingest.releases`;
+
+const endText = 'DELETE FROM ingest.releases WHERE tenant = $1 AND id = $2 AND day = $3';
+
+const numberText = `
+WITH input AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::date[], $4::text[]) WITH ORDINALITY
+    AS input(tenant, id, day, session_id, place)
+), turns AS (
+  SELECT tenant, id, session_id, day,
+    row_number() OVER (PARTITION BY tenant, session_id ORDER BY place)::int AS turn
+  FROM input
+), ${numberedTurns}
+SELECT tenant, job_id AS id, seq FROM numbered`;
+
+/** Released jobs are looked after from now on: the look by time of acceptance passed over them. */
+const watchText = `
+INSERT INTO ingest.silent_jobs (tenant, id, day, next_at)
+SELECT tenant, id, day, now() + $4 * interval '1 ms'
+FROM unnest($1::text[], $2::text[], $3::date[]) AS input(tenant, id, day)
+ON CONFLICT DO NOTHING`;
+
+async function insertMessages(
+  client: PoolClient,
+  messages: readonly OutgoingMessage[],
+): Promise<void> {
+  const text = outboxInsertSql('ingest', 1);
+  await client.query(arrayQuery({ text, values: outboxColumns(messages) }));
+}
+
+/** R2. Only messages have a place in their session. @returns numbers by job. */
+async function numberTurns(
+  client: PoolClient,
+  released: readonly DueJob[],
+): Promise<ReadonlyMap<string, number>> {
+  const turns = released.filter(({ job }) => job.type === 'message' && job.sessionId !== null);
+  if (turns.length === 0) return new Map();
+  const values = [...namesOf(turns), turns.map(({ job }) => job.sessionId)];
+  const { rows } = await client.query<{ tenant: string; id: string; seq: number }>(
+    arrayQuery({ text: numberText, values }),
+  );
+  return new Map(rows.map((row) => [keyOf(row), row.seq]));
+}
+
+function namesOf(jobs: readonly DueJob[]): [string[], string[], string[]] {
+  return [
+    jobs.map(({ job }) => job.tenant),
+    jobs.map(({ job }) => job.id),
+    jobs.map(({ day }) => day),
+  ];
+}
+
+function keyOf({ tenant, id }: { readonly tenant: string; readonly id: string }): string {
+  return `${tenant}/${id}`;
+}
