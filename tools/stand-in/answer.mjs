@@ -6,6 +6,8 @@
 const quoteCharactersMax = 220;
 const quotesMax = 3;
 const frequentWordsMax = 5;
+/** Of an answer that is asked for by its length: some ten minutes of writing. */
+const sentencesMax = 10_000;
 /** Words that every English text is full of say nothing about one. */
 const commonWords = new Set(
   (
@@ -18,6 +20,8 @@ const commonWords = new Set(
 );
 
 /**
+ * `[[sentences:180]]` in the prompt asks for a long answer: a test may need time while it is told.
+ *
  * @param {{ prompt: string, turn: number }} question `turn`: how many times the user spoke so far
  * @returns {string}
  */
@@ -26,12 +30,20 @@ export function answerTo({ prompt, turn }) {
   const opening = turn > 1 ? `This is turn ${turn} of our conversation. ` : '';
   const closing = '\n\n(Written by the Claude stand-in: no model was asked.)';
   if (document !== undefined) return `${opening}${summaryOf(document)}${closing}`;
+  const sentences = Number(/\[\[sentences:(\d+)\]\]/.exec(prompt)?.[1] ?? 0);
+  if (sentences > 0) return `${opening}${numberedSentences(sentences)}${closing}`;
   const words = wordsOf(prompt);
   return (
     `${opening}You wrote ${count(words.length, 'word')}: “${shorten(prompt.trim())}”. ` +
     'A model would answer that; I can only show you the way that its answer would take, ' +
     `from the topic through the worker to you.${closing}`
   );
+}
+
+/** @param {number} wanted */
+function numberedSentences(wanted) {
+  const numbers = Array.from({ length: Math.min(wanted, sentencesMax) }, (_, n) => n + 1);
+  return numbers.map((n) => `This is sentence ${n} of a longer answer.`).join(' ');
 }
 
 /** @param {string} document */

@@ -24,6 +24,12 @@ describe('what the stand-in answers', () => {
     expect(answer).toMatch(/^This is turn 3 .*You wrote 4 words: “What is a weir\?”/);
   });
 
+  it('is as long as it was asked to be', () => {
+    const answer = answerTo({ prompt: 'Go on. [[sentences:3]]', turn: 1 });
+    expect(answer).toContain('sentence 1 of a longer answer. This is sentence 2 of');
+    expect(answer.match(/This is sentence/g)).toHaveLength(3);
+  });
+
   it('always says that no model wrote it', () => {
     expect(answerTo({ prompt: '', turn: 1 })).toContain('no model was asked');
   });
