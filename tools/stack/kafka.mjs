@@ -15,14 +15,15 @@ const heap = ['-Xms256m', '-Xmx512m'];
 const startTimeoutMs = 60_000;
 
 /**
- * @param {{ folder: string, port: number, controllerPort: number }} options
+ * @param {{ folder: string } & Pick<KafkaOptions, 'port' | 'controllerPort' | 'advertisedPort'>} o
  */
-const serverProperties = ({ folder, port, controllerPort }) => `# Written at every start.
+const serverProperties = ({ folder, port, controllerPort, advertisedPort = port }) => `\
+# Written at every start.
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:${controllerPort}
 listeners=BROKER://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}
-advertised.listeners=BROKER://127.0.0.1:${port}
+advertised.listeners=BROKER://127.0.0.1:${advertisedPort}
 listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
@@ -69,6 +70,8 @@ logger.state.level = warn
  * @property {string} home
  * @property {number} port
  * @property {number} controllerPort
+ * @property {number} [advertisedPort] where clients are sent to: a proxy's
+ * @property {string} [more] lines for the broker's properties
  * @property {NodeJS.ProcessEnv} env
  * @property {(child: import('./child.mjs').Child) => void} [onBorn] the process exists
  */
@@ -77,14 +80,14 @@ logger.state.level = warn
  * Writes the configuration and, the first time, formats the storage.
  * @param {KafkaOptions} options
  */
-export async function prepareKafka({ home, port, controllerPort, env }) {
+export async function prepareKafka({ home, more = '', env, ...ports }) {
   const config = join(home, 'kafka', 'config');
   const folder = join(home, 'kafka', 'data');
   mkdirSync(config, { recursive: true });
   mkdirSync(join(home, 'logs'), { recursive: true });
   writeFileSync(
     join(config, 'server.properties'),
-    serverProperties({ folder, port, controllerPort }),
+    serverProperties({ folder, ...ports }) + more,
   );
   writeFileSync(join(config, 'log4j2.properties'), log4jProperties);
   if (existsSync(join(folder, 'meta.properties'))) return;

@@ -5,7 +5,7 @@ import { HealthChecks, Metrics, SilentLogger } from '@millrace/runtime';
 import { KafkaReader, createTestTopics, testBrokers } from '@millrace/testing';
 import type { TestTopics } from '@millrace/testing';
 import type { Admin } from 'kafkajs';
-import { Kafka, logLevel } from 'kafkajs';
+import { ConfigResourceTypes, Kafka, logLevel } from 'kafkajs';
 
 import { createKafka } from './adapters/kafkajs-client.ts';
 import type { KafkaClient } from './client.ts';
@@ -214,6 +214,37 @@ describe('a step', () => {
     await until(async () => new Set(seen).size === 61 && (await openRecords('refused')) === 0);
     await reader.stop();
   });
+
+  it('waits too for a dead letter topic that takes no letter of its size', async () => {
+    const seen: string[] = [];
+    startMember('narrow', (records) => {
+      seen.push(...textsOf(records, 'narrow-'));
+      const bad = records.filter(({ value }) => String(value).startsWith('narrow-bad'));
+      return Promise.resolve({
+        deadLetters: bad.map((record) => ({ record, code: 'bad_row' as const, detail: 'bad' })),
+      });
+    });
+    const letters = isolated.prefix + deadLetterTopicOf(topic.name);
+    await limitMessages(letters, 256);
+    const bad = `narrow-bad ${'x'.repeat(500)}`;
+    await send([{ key: 'narrow', text: bad }]);
+    await until(() => seen.filter((text) => text === bad).length >= 2);
+    await send(texts('narrow-', 60).map((text) => ({ key: text, text })));
+    await until(() => new Set(seen).size > 20);
+    expect(await openRecords('narrow')).toBeGreaterThan(0);
+
+    await limitMessages(letters, 1_048_576);
+    const reader = await new KafkaReader(letters).start();
+    await reader.waitFor((found) => found.some(({ value }) => String(value) === bad));
+    await until(async () => new Set(seen).size === 61 && (await openRecords('narrow')) === 0);
+    await reader.stop();
+  });
+
+  async function limitMessages(name: string, bytes: number): Promise<void> {
+    const entry = { name: 'max.message.bytes', value: String(bytes) };
+    const resource = { type: ConfigResourceTypes.TOPIC, name, configEntries: [entry] };
+    await admin.alterConfigs({ validateOnly: false, resources: [resource] });
+  }
 });
 
 describe('members of a group', () => {
@@ -244,6 +275,23 @@ describe('members of a group', () => {
     await flow;
     await until(async () => seen.size === sent && (await openRecords('churn')) === 0);
     expect(progress.at(-1)).toBeGreaterThan(progress[0] ?? 0);
+  });
+
+  it('may be closed at any time of their start: another takes all, and none lives on', async () => {
+    const seen = new Set<string>();
+    const handle: Handle = (records) => {
+      for (const text of textsOf(records, 'early-')) seen.add(text);
+      return Promise.resolve({});
+    };
+    await send(texts('early-', 30).map((text) => ({ key: text, text })));
+    for (const afterMs of [0, 1, 5, 20, 50, 100, 200, 400]) {
+      const member = startMember('early', handle);
+      await new Promise((resolve) => setTimeout(resolve, afterMs));
+      await member.close();
+    }
+    await until(async () => (await groupState('early')) !== 'Stable');
+    await joined(startMember('early', handle));
+    await until(async () => seen.size === 30 && (await openRecords('early')) === 0);
   });
 
   it('may be closed in the middle of a rebalance: another takes all they had', async () => {

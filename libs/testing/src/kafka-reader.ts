@@ -1,4 +1,4 @@
-import type { KafkaMessage } from 'kafkajs';
+import type { Consumer, KafkaMessage } from 'kafkajs';
 import { Kafka, logLevel } from 'kafkajs';
 import { ulid } from 'ulid';
 
@@ -16,12 +16,17 @@ export interface ReadMessage {
 export class KafkaReader {
   readonly messages: ReadMessage[] = [];
   private readonly changed: (() => void)[] = [];
-  private readonly consumer = new Kafka({
-    brokers: testBrokers(),
-    logLevel: logLevel.NOTHING,
-  }).consumer({ groupId: `reader.${ulid()}`, maxWaitTimeInMs: 100, allowAutoTopicCreation: false });
+  private readonly consumer: Consumer;
 
-  constructor(private readonly topic: string) {}
+  constructor(
+    private readonly topic: string,
+    brokers: string[] = testBrokers(),
+  ) {
+    const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING });
+    const groupId = `reader.${ulid()}`;
+    const options = { groupId, maxWaitTimeInMs: 100, allowAutoTopicCreation: false };
+    this.consumer = kafka.consumer(options);
+  }
 
   async start(): Promise<this> {
     await this.consumer.connect();
