@@ -4,6 +4,7 @@ import { type Logger, type Metrics, names } from '@millrace/runtime';
 import { WorkQueue } from '@millrace/work';
 
 import { AccountGate } from './account-gate.ts';
+import { BacklogTeller } from './backlog-teller.ts';
 import { CallCompletions } from './call-completions.ts';
 import { type CallOutcome, CallPolicy } from './call-policy.ts';
 import { CallTelemetry } from './call-telemetry.ts';
@@ -11,7 +12,7 @@ import type { Call } from './core/call.ts';
 import type { Deadlines } from './core/deadlines.ts';
 import type { SettleLimits } from './core/settle-call.ts';
 import { DeltaTeller } from './delta-teller.ts';
-import type { BlobStore, CallLedger, ClaudeApi } from './ports.ts';
+import type { Backlogs, BlobStore, CallLedger, ClaudeApi } from './ports.ts';
 import { RunningCalls } from './running-calls.ts';
 
 /** How often the queue's depth is counted. */
@@ -27,6 +28,7 @@ type Publish = (messages: readonly OutgoingMessage[]) => Promise<void>;
 export interface CallWorkerOptions {
   readonly api: ClaudeApi;
   readonly ledger: CallLedger;
+  readonly backlogs: Backlogs;
   readonly blobs: BlobStore;
   readonly codec: PayloadCodec;
   readonly pool: Pool;
@@ -55,6 +57,7 @@ export class CallWorker {
   readonly #outbox: Outbox;
   readonly #days: DayKeeper;
   readonly #deltas: DeltaTeller;
+  readonly #backlog: BacklogTeller;
   readonly #running: RunningCalls;
   #lookTimer: NodeJS.Timeout | undefined;
 
@@ -81,6 +84,12 @@ export class CallWorker {
       publish: options.publishProgress,
       codec,
       lingerMs: options.deltaLingerMs,
+      log,
+    });
+    this.#backlog = new BacklogTeller({
+      backlogs: options.backlogs,
+      publish: options.publishProgress,
+      codec,
       log,
     });
     this.#running = new RunningCalls({
@@ -117,6 +126,7 @@ export class CallWorker {
   async start(): Promise<void> {
     this.#running.start();
     this.#outbox.start();
+    this.#backlog.start();
     this.#days.start();
     await this.queue.start();
     this.#lookTimer = setInterval(() => void this.#look(), lookEveryMs);
@@ -125,6 +135,7 @@ export class CallWorker {
 
   async stop(): Promise<void> {
     clearInterval(this.#lookTimer);
+    await this.#backlog.stop();
     const { stopMs } = this.#options;
     const reserveMs = Math.min(stopReserveMsMax, stopMs * stopReserveShare);
     const settleMs = reserveMs * settleShare;

@@ -11,6 +11,7 @@ import {
 } from '@nestjs/common';
 
 import { AnthropicClaudeApi } from './adapters/anthropic-claude-api.ts';
+import { PostgresBacklogs } from './adapters/postgres-backlogs.ts';
 import { PostgresCallLedger } from './adapters/postgres-call-ledger.ts';
 import { CallWorker } from './call-worker.ts';
 import { ClaudeRequestsConsumer } from './claude-requests.consumer.ts';
@@ -75,6 +76,7 @@ export class ClaudeWorkerModule implements OnModuleInit, OnModuleDestroy {
               log,
               metrics,
               ledger: new PostgresCallLedger({ pool, codec }),
+              backlogs: new PostgresBacklogs(pool),
               blobs: new Blobs(pool),
               publish: (messages) => publisher.publish(messages),
               publishProgress: (messages) => progress.publish(messages),

@@ -1,4 +1,4 @@
-import type { OutgoingMessage, Usage } from '@millrace/contracts';
+import type { ClaudeBacklog, OutgoingMessage, Usage } from '@millrace/contracts';
 import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type {
@@ -139,6 +139,15 @@ export abstract class CallLedger {
   abstract countWaiting(): Promise<number>;
   /** Resolves when all that was handed over is written, or has failed. */
   abstract close(): Promise<void>;
+}
+
+/** How much work waits, in all of the fleet. */
+export abstract class Backlogs {
+  /**
+   * Counts when it is this process's turn to.
+   * @returns null when it is not, or when nothing waits and that was told before.
+   */
+  abstract count(): Promise<ClaudeBacklog | null>;
 }
 
 /** Bodies too large to travel in an event, by tenant and id. */

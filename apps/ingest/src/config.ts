@@ -36,6 +36,13 @@ export const ingestEnvironment = z.object({
     .int()
     .min(2 * httpBodyBytesMax)
     .default(bodyBytesMaxDefault),
+  /** Calls of one tenant that may wait; a job that comes above gets a 429. */
+  ADMISSION_TENANT_WAITING_MAX: z.coerce.number().int().min(1).default(100_000),
+  /**
+   * How long a call of the lane `standard` may wait in the queue before more of them get a 503:
+   * bulk work from half of it on, interactive work when its own calls wait three tenths of it.
+   */
+  ADMISSION_AGE_MS: z.coerce.number().int().min(1_000).default(600_000),
   /** Private ranges that callback URLs may point to. */
   MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.default([]),
   /** Event streams of this process: 10,000 take a few hundred MiB. */

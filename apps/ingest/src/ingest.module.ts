@@ -20,6 +20,7 @@ import {
 } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 
+import { BacklogTail } from './adapters/backlog-tail.ts';
 import { BlobBodies } from './adapters/blob-bodies.ts';
 import { KafkaTails } from './adapters/kafka-tails.ts';
 import { PoolClosing } from './adapters/pool-closing.ts';
@@ -30,6 +31,7 @@ import { PostgresReleases } from './adapters/postgres-releases.ts';
 import { PostgresSilentJobs } from './adapters/postgres-silent-jobs.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { SystemClock } from './adapters/system-clock.ts';
+import { Admission, AdmissionSettings } from './admission.ts';
 import { AdmissionCounter } from './admission-counter.ts';
 import { ApiKeyAuth, OperatorKey } from './api-key-auth.ts';
 import { ApiKeysController } from './api-keys.controller.ts';
@@ -56,6 +58,8 @@ import { JobsBatchController } from './jobs-batch.controller.ts';
 import { JobsController } from './jobs.controller.ts';
 import { KafkaIntakeConsumer } from './kafka-intake.consumer.ts';
 import { LiveJobs } from './live-jobs.ts';
+import { OwnLoad } from './own-load.ts';
+import { PlatformLoad } from './platform-load.ts';
 import {
   Announcements,
   ApiKeys,
@@ -118,6 +122,7 @@ export class IngestModule
     private readonly jobs: PostgresJobs,
     private readonly outbox: Outbox,
     private readonly tails: KafkaTails,
+    private readonly backlog: BacklogTail,
     private readonly tenantTopics: TenantTopics,
     private readonly purge: BlobPurge,
     private readonly days: DayKeeper,
@@ -130,7 +135,7 @@ export class IngestModule
   static forConfig(config: IngestConfig, options: IngestModuleOptions = {}): DynamicModule {
     const kafka = KafkaModule.forService({
       config,
-      tails: [topics.claudeDeltas],
+      tails: [topics.claudeDeltas, topics.claudeBacklog],
       // Jobs by HTTP are accepted without it, over the outbox.
       readyWithoutKafka: true,
       ...(options.topicPrefix === undefined ? {} : { prefix: options.topicPrefix }),
@@ -170,6 +175,9 @@ export class IngestModule
     this.tenantTopics.start();
     this.releases.start();
     this.silent.start();
+    this.backlog.start().catch((error: unknown) => {
+      this.log.error({ error }, 'nothing is refused for what waits at the workers');
+    });
     this.tails.start().catch((error: unknown) => {
       this.log.error({ error }, 'event streams will only show the ends of jobs');
     });
@@ -179,7 +187,7 @@ export class IngestModule
     this.purge.stop();
     await this.tenantTopics.stop();
     await Promise.all([this.days.stop(), this.releases.stop(), this.silent.stop()]);
-    await this.tails.stop();
+    await Promise.all([this.tails.stop(), this.backlog.stop()]);
   }
 
   /** After the last request: what it committed is sent, or left to the sweep. */
@@ -191,6 +199,7 @@ export class IngestModule
 }
 
 const shells: Provider[] = [
+  Admission,
   AdmissionCounter,
   ApiKeyAuth,
   BlobPurge,
@@ -205,6 +214,8 @@ const shells: Provider[] = [
   JobPreparation,
   JobReleases,
   LiveJobs,
+  OwnLoad,
+  PlatformLoad,
   RequestFacts,
   RequestsInFlight,
   SseConnections,
@@ -345,6 +356,7 @@ function kafkaAdapters(): Provider[] {
         }),
     },
     { provide: Announcements, useExisting: Outbox },
+    BacklogTail,
     KafkaTails,
     { provide: LiveFeed, useExisting: KafkaTails },
   ];
@@ -361,6 +373,13 @@ function settings(config: IngestConfig): Provider[] {
     { provide: Clock, useClass: SystemClock },
     { provide: IntakePolicy, useValue: { rules } },
     { provide: OperatorKey, useValue: new OperatorKey(config.MILLRACE_ADMIN_API_KEY) },
+    {
+      provide: AdmissionSettings,
+      useValue: {
+        tenantWaitingMax: config.ADMISSION_TENANT_WAITING_MAX,
+        ageMsMax: config.ADMISSION_AGE_MS,
+      },
+    },
     { provide: HttpLimits, useValue: { requestsMax, bodyBytesMax: config.BODY_BYTES_MAX } },
     { provide: DefaultCredentials, useValue: new DefaultCredentials(key, secret) },
     {

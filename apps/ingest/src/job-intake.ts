@@ -2,6 +2,7 @@ import {
   PayloadCodec,
   assertNever,
   jobIdSchema,
+  type JobId,
   type JobSubmission,
   type JobView,
   type TenantId,
@@ -12,15 +13,18 @@ import { Injectable } from '@nestjs/common';
 import { trace, type Context } from '@opentelemetry/api';
 import { ulid } from 'ulid';
 
+import { Admission } from './admission.ts';
 import { announcementOf } from './announcement.ts';
+import { isOfPlatform, type Refused } from './core/admission.ts';
 import { decideReplay } from './core/decide-replay.ts';
 import { traceIdOf } from './core/job-view.ts';
 import { untimelinessOf } from './core/job-times.ts';
 import { judgeSubmission, type JobOrder, type Refusal } from './core/judge-submission.ts';
 import type { NewJob } from './core/new-job.ts';
-import { ProblemError } from './core/problem.ts';
+import { ProblemError, RefusedForNow } from './core/problem.ts';
 import { JobPreparation } from './job-preparation.ts';
 import { JobReleases } from './job-releases.ts';
+import { OwnLoad } from './own-load.ts';
 import { SubmissionCounter } from './submission-counter.ts';
 import { traceparentOf } from './job-trace.ts';
 import {
@@ -53,6 +57,8 @@ export interface TakenJob {
 @Injectable()
 export class JobIntake {
   constructor(
+    private readonly admission: Admission,
+    private readonly own: OwnLoad,
     private readonly jobs: Jobs,
     private readonly preparation: JobPreparation,
     private readonly announcements: Announcements,
@@ -72,8 +78,11 @@ export class JobIntake {
     const { order } = judged;
     const untimely = untimelinessOf(order.times, this.clock.now());
     if (untimely !== null) return this.replayOrRefuse(given, order, untimely);
+    const { lane } = order;
+    const decision = this.admission.decide({ tenant: given.tenant, lane, via: 'http' });
+    if (decision.kind === 'refuse') return this.turnAway(given, order, decision);
     const job = await this.prepare(given, order);
-    const insertion = await this.insert(job, given.context);
+    const insertion = await this.own.during(() => this.insert(job, given.context));
     if (insertion.kind === 'standing') return this.replay(given, order, insertion.row);
     this.tell(job, insertion);
     this.counter.count({ type: job.type, via: 'http', outcome: 'accepted' });
@@ -89,7 +98,7 @@ export class JobIntake {
       traceparent: traceparentOf(given.context),
       createdAt: this.clock.now(),
     } as const;
-    const id = given.submission.job_id ?? jobIdSchema.parse(`job_${ulid()}`);
+    const id = given.submission.job_id ?? newJobId();
     return this.preparation.prepare(arrival, { id, order }).catch((error: unknown) => {
       throw intakeProblem(error, 'the job could not be stored now, nothing was accepted');
     });
@@ -120,18 +129,37 @@ export class JobIntake {
     return new ProblemError(refusal.code, refusal.detail, refusal.errors);
   }
 
+  /**
+   * A job that was accepted before is answered as ever, for one read by key costs less than its
+   * sender's next tries. Not while this process itself has too much on its hands.
+   */
+  private async turnAway(
+    given: HttpSubmission,
+    order: JobOrder,
+    refusal: Refused,
+  ): Promise<TakenJob> {
+    const row = isOfPlatform(refusal.reason) ? await this.findRepeated(given) : null;
+    if (row !== null) return this.replay(given, order, row);
+    this.counter.count({ type: order.type, via: 'http', outcome: 'refused' });
+    throw new RefusedForNow(refusal.code, refusal.detail, refusal.retryAfterSeconds);
+  }
+
   /** A job that was accepted in time is told of, also to one who asks again when time is up. */
   private async replayOrRefuse(
     given: HttpSubmission,
     order: JobOrder,
     refusal: Refusal,
   ): Promise<TakenJob> {
+    const row = await this.findRepeated(given);
+    if (row === null) throw this.refused(given.submission, refusal);
+    return this.replay(given, order, row);
+  }
+
+  private async findRepeated(given: HttpSubmission): Promise<StandingJobRow | null> {
     const { idempotencyKey, submission, tenant } = given;
     const names = { tenant, id: submission.job_id ?? null, idempotencyKey };
     const isNamed = names.id !== null || names.idempotencyKey !== null;
-    const row = isNamed ? await this.jobs.findRepeated(names) : null;
-    if (row === null) throw this.refused(submission, refusal);
-    return this.replay(given, order, row);
+    return isNamed ? this.jobs.findRepeated(names) : null;
   }
 
   private replay(given: HttpSubmission, order: JobOrder, row: StandingJobRow): TakenJob {
@@ -154,6 +182,10 @@ export class JobIntake {
     const facts = { event: names.event.jobAccepted, job_id: job.id, tenant: job.tenant };
     this.log.info({ ...facts, type: job.type, via: 'http', context }, 'a job was accepted');
   }
+}
+
+function newJobId(): JobId {
+  return jobIdSchema.parse(`job_${ulid()}`);
 }
 
 function viewOf(job: NewJob): JobView {

@@ -1,10 +1,12 @@
 import {
   PayloadCodec,
   intakeTenantOf,
+  laneSchema,
   isTerminal,
   topics,
   assertNever,
   type OutgoingMessage,
+  type TenantId,
 } from '@millrace/contracts';
 import { RawStep, type DeadLetterRequest, type RawRecord, type StepResult } from '@millrace/kafka';
 import { BadRowError } from '@millrace/postgres';
@@ -12,9 +14,11 @@ import { Logger, names } from '@millrace/runtime';
 import { Controller } from '@nestjs/common';
 import { trace } from '@opentelemetry/api';
 
+import { Admission } from './admission.ts';
 import { announcementOf } from './announcement.ts';
 import { decideReplay } from './core/decide-replay.ts';
-import { decodeRecord } from './core/decode-record.ts';
+import { decodeRecord, type DecodedRecord } from './core/decode-record.ts';
+import { laneDefault } from './core/judge-submission.ts';
 import { refusedJob, type Arrival, type NewJob } from './core/new-job.ts';
 import { JobPreparation } from './job-preparation.ts';
 import { JobReleases } from './job-releases.ts';
@@ -28,7 +32,18 @@ interface Readable {
   readonly job: NewJob;
 }
 
+/** A record and what it says. */
+interface Decoded {
+  readonly record: RawRecord;
+  readonly read: DecodedRecord;
+}
+
 type DeadLetter = DeadLetterRequest<RawRecord>;
+
+/** How soon records that wait for less load are looked at again: the load is told every second. */
+const recheckMs = 2_000;
+/** Most urgent first. */
+const laneList = laneSchema.options;
 
 /** What one record leads to, once its row is committed. */
 type Consequence =
@@ -44,6 +59,7 @@ type Consequence =
 @Controller()
 export class KafkaIntakeConsumer {
   constructor(
+    private readonly admission: Admission,
     private readonly jobs: Jobs,
     private readonly preparation: JobPreparation,
     private readonly policy: IntakePolicy,
@@ -65,7 +81,13 @@ export class KafkaIntakeConsumer {
   }
 
   private async take(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
-    const { readable, deadLetters } = await this.decode(records);
+    const decoded = records.map((record) => ({
+      record,
+      read: decodeRecord(record, this.policy.rules),
+    }));
+    const retryAfterMs = this.waitMs(decoded);
+    if (retryAfterMs !== null) return { retryAfterMs };
+    const { readable, deadLetters } = await this.sort(decoded);
     const insertions = await this.jobs.insertRecorded(readable.map(({ job }) => job));
     const publish: OutgoingMessage[] = [];
     readable.forEach((item, index) => {
@@ -86,39 +108,54 @@ export class KafkaIntakeConsumer {
     return { publish, deadLetters };
   }
 
-  private async decode(
-    records: readonly RawRecord[],
+  /**
+   * How long these records, all of one tenant, wait at the door; null when they may come in. What
+   * waits in a partition waits in order, so its most urgent job speaks for all of them.
+   */
+  private waitMs(decoded: readonly Decoded[]): number | null {
+    const lanes = decoded.flatMap(({ read }) =>
+      read.kind === 'accepted' ? [read.order.lane] : [],
+    );
+    const [first] = decoded;
+    if (first === undefined || lanes.length === 0) return null;
+    const lane = laneList.find((one) => lanes.includes(one)) ?? laneDefault;
+    const tenant = tenantOf(first.record);
+    const decision = this.admission.decide({ tenant, lane, via: 'kafka' });
+    if (decision.kind === 'admit') return null;
+    const facts = { event: names.event.intakeWaits, tenant, reason: decision.reason };
+    this.log.warn({ ...facts, records: decoded.length }, 'records wait for less load');
+    return recheckMs;
+  }
+
+  private async sort(
+    decoded: readonly Decoded[],
   ): Promise<{ readable: Readable[]; deadLetters: DeadLetter[] }> {
     const deadLetters: DeadLetter[] = [];
     const readable: Readable[] = [];
-    for (const record of records) {
-      const decoded = decodeRecord(record, this.policy.rules);
-      switch (decoded.kind) {
+    for (const { record, read } of decoded) {
+      switch (read.kind) {
         case 'accepted': {
-          const job = await this.preparation.prepare(this.arrivalOf(record), decoded);
+          const job = await this.preparation.prepare(this.arrivalOf(record), read);
           readable.push({ record, job });
           break;
         }
         case 'refused':
-          readable.push({ record, job: refusedJob(this.arrivalOf(record), decoded.job) });
+          readable.push({ record, job: refusedJob(this.arrivalOf(record), read.job) });
           break;
         case 'unreadable':
           this.counter.count({ type: 'unknown', via: 'kafka', outcome: 'refused' });
-          deadLetters.push({ record, code: decoded.code, detail: decoded.detail });
+          deadLetters.push({ record, code: read.code, detail: read.detail });
           break;
         default:
-          assertNever(decoded);
+          assertNever(read);
       }
     }
     return { readable, deadLetters };
   }
 
-  /** The topic belongs to one tenant; a header that names another is not looked at. */
   private arrivalOf(record: RawRecord): Arrival {
-    const tenant = intakeTenantOf(record.topic);
-    if (tenant === null) throw new TypeError(`${record.topic} is no tenant's intake topic`);
     return {
-      tenant,
+      tenant: tenantOf(record),
       source: 'kafka',
       idempotencyKey: null,
       traceparent: traceparentOf(withTrace(record.context)),
@@ -190,4 +227,11 @@ export class KafkaIntakeConsumer {
     const facts = { event: names.event.jobAccepted, job_id: id, tenant, type, via: 'kafka' };
     this.log.info({ ...facts, outcome, context: record.context }, 'a job was taken from Kafka');
   }
+}
+
+/** The topic belongs to one tenant; a header that names another is not looked at. */
+function tenantOf({ topic }: RawRecord): TenantId {
+  const tenant = intakeTenantOf(topic);
+  if (tenant === null) throw new TypeError(`${topic} is no tenant's intake topic`);
+  return tenant;
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import {
   blobRefSchema,
+  claudeBacklogSchema,
   claudeRequestedSchema,
   jobFinishedSchema,
   tenantChangedSchema,
@@ -27,6 +28,8 @@ const finished = {
   finished_at: at,
 };
 
+const backlog = { counted_at: at, waiting: 0, oldest_ms: {}, tenants: [] };
+
 describe('events', () => {
   it.each([
     ['a request', claudeRequestedSchema, requested, true],
@@ -39,6 +42,8 @@ describe('events', () => {
     ['an open error code', jobFinishedSchema, { ...finished, error: { code: 'oops' } }, false],
     ['a blob', blobRefSchema, 'blob_default.order-1.params', true],
     ['a blob elsewhere', blobRefSchema, '../blob_x', false],
+    ['an empty queue', claudeBacklogSchema, backlog, true],
+    ['a negative age', claudeBacklogSchema, { ...backlog, oldest_ms: { bulk: -1 } }, false],
     [
       'a tenant without a secret',
       tenantChangedSchema,

@@ -149,6 +149,30 @@ export const claudeDeltaSchema = z
   .meta({ id: 'ClaudeDelta' });
 export type ClaudeDelta = z.infer<typeof claudeDeltaSchema>;
 
+/** Tenants told of in one count: those with the longest queues. */
+export const backlogTenantsMax = 100;
+
+const ageMsSchema = z.number().nonnegative().optional();
+
+/** `millrace.claude.backlog.v1` (compacted): how much work waits, for who lets more in. */
+export const claudeBacklogSchema = z
+  .object({
+    counted_at: z.iso.datetime(),
+    /** Calls that nobody runs yet; counted up to 500,000. */
+    waiting: z.int().nonnegative(),
+    /**
+     * How long the oldest call of each lane has been due, in milliseconds. Turns of sessions do
+     * not count: they wait for each other.
+     */
+    oldest_ms: z.object({ interactive: ageMsSchema, standard: ageMsSchema, bulk: ageMsSchema }),
+    /** Those with the most waiting calls. */
+    tenants: z
+      .array(z.object({ tenant: tenantIdSchema, waiting: z.int().positive() }))
+      .max(backlogTenantsMax),
+  })
+  .meta({ id: 'ClaudeBacklog' });
+export type ClaudeBacklog = z.infer<typeof claudeBacklogSchema>;
+
 /** `millrace.tenant.changed.v1` (compacted): what other services need to know of a tenant. */
 export const tenantChangedSchema = z
   .object({

@@ -8,6 +8,7 @@ import {
 } from './dead-letters.ts';
 import { problemSchema } from './errors.ts';
 import {
+  claudeBacklogSchema,
   claudeCancelRequestedSchema,
   claudeDeltaSchema,
   claudeRequestedSchema,
@@ -89,6 +90,7 @@ const eventSchemas = [
   claudeCancelRequestedSchema,
   claudeRequestedSchema,
   claudeDeltaSchema,
+  claudeBacklogSchema,
   jobFinishedSchema,
   jobProgressedSchema,
   workflowCancelRequestedSchema,

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 
 import {
+  claudeBacklogSchema,
   claudeCancelRequestedSchema,
   claudeDeltaSchema,
   claudeRequestedSchema,
@@ -126,6 +127,19 @@ export const topics = {
     partitions: partitionsDefault,
     retentionMs: 3_600_000,
     cleanup: 'delete',
+    deadLetters: false,
+  },
+  claudeBacklog: {
+    name: 'claude.backlog.v1',
+    summary: 'How many model calls wait, and for how long.',
+    direction: 'internal',
+    key: 'worker',
+    types: { 'millrace.claude.backlog.v1': claudeBacklogSchema },
+    producers: ['claude-worker'],
+    consumers: ['ingest'],
+    partitions: 1,
+    retentionMs: -1,
+    cleanup: 'compact',
     deadLetters: false,
   },
   workflowsRequested: {

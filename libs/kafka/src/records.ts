@@ -35,10 +35,15 @@ export interface RawRecord {
   readonly context: Context;
 }
 
-/** What a step wants done once its commit stands. */
+/** What a step wants done once its commit stands, or that it wants to be asked again. */
 export interface StepResult<R> {
   readonly publish?: readonly OutgoingMessage[];
   readonly deadLetters?: readonly DeadLetterRequest<R>[];
+  /**
+   * Nothing was done, and nothing failed: the same records again after this long, the partition
+   * paused meanwhile. What else the result says is not looked at.
+   */
+  readonly retryAfterMs?: number;
   /** Called when Kafka has acknowledged all of it: delete the outbox rows, wake a queue. */
   readonly afterPublish?: () => void;
 }

@@ -98,16 +98,21 @@ export class StepRunner {
   ): Promise<SliceOutcome> {
     const startedAt = performance.now();
     let plan: Plan | undefined;
-    for (let attempt = 1; ; attempt += 1) {
+    for (let attempt = 1; ; ) {
+      let waitMs: number;
       try {
         plan ??= await this.read(messages, partition);
-        await this.attempt(plan, messages, attempt);
-        this.duration.observe({ topic: this.topic }, (performance.now() - startedAt) / 1000);
-        return outcomeOf(plan);
+        const again = await this.attempt(plan, messages, attempt);
+        if (again === null) {
+          this.duration.observe({ topic: this.topic }, (performance.now() - startedAt) / 1000);
+          return outcomeOf(plan);
+        }
+        waitMs = again;
       } catch (error) {
         this.tellRetry(error, { partition, attempt, records: messages.length });
+        waitMs = backoffMs(attempt, Math.random());
+        attempt += 1;
       }
-      const waitMs = backoffMs(attempt, Math.random());
       await delay(waitMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) return this.interrupt(plan);
     }
@@ -122,12 +127,14 @@ export class StepRunner {
     return planSlice<StepRecord, RawRecord>(topic, reads);
   }
 
+  /** @returns how long the step wants to wait before it is asked again; null when it is done. */
   private async attempt(
     plan: Plan,
     messages: readonly FetchedMessage[],
     attempt: number,
-  ): Promise<void> {
+  ): Promise<number | null> {
     const result = plan.good.length === 0 ? {} : await this.handle(plan.good);
+    if (result.retryAfterMs !== undefined) return result.retryAfterMs;
     const letters = new Map<StepRecord, { code: string; letter: WireMessage }>();
     const facts = { service: this.options.service, attempts: attempt, at: new Date() };
     for (const { record, bad } of plan.dead) {
@@ -139,6 +146,7 @@ export class StepRunner {
     }
     await this.publish(result.publish ?? [], [...letters.values()].map(({ letter }) => letter));
     this.tellDone(plan, letters, result);
+    return null;
   }
 
   private async handle(records: readonly StepRecord[]): Promise<StepResult<StepRecord>> {

@@ -151,6 +151,7 @@ export const names = {
     publishFailed: 'publish.failed',
     offsetsNotCommitted: 'offsets.not_committed',
     jobAccepted: 'job.accepted',
+    intakeWaits: 'intake.waits',
     jobFinished: 'job.finished',
     callSettled: 'call.settled',
     callRetried: 'call.retried',

@@ -1,6 +1,6 @@
 import type { Topic } from '@millrace/contracts';
 import { deadLetterTopicOf, isPerTenant, topicList } from '@millrace/contracts';
-import type { ITopicConfig } from 'kafkajs';
+import type { Admin, ITopicConfig } from 'kafkajs';
 import { Kafka, logLevel } from 'kafkajs';
 import { ulid } from 'ulid';
 
@@ -29,7 +29,7 @@ export async function createTestTopics(
 ): Promise<TestTopics> {
   const prefix = `t${ulid().toLowerCase()}.`;
   const configs = topics.flatMap((topic) => topicConfigs(topic, prefix));
-  await withAdmin((admin) => admin.createTopics({ topics: configs, waitForLeaders: true }));
+  await withAdmin((admin) => createLedTopics(admin, configs));
   return {
     prefix,
     brokers: testBrokers(),
@@ -43,8 +43,21 @@ export async function createTestTopics(
 export async function testTopic(topic: Topic): Promise<Topic> {
   const unique = { ...topic, name: `t${ulid().toLowerCase()}.${topic.name}` };
   const configs = topicConfigs(unique, '');
-  await withAdmin((admin) => admin.createTopics({ topics: configs, waitForLeaders: true }));
+  await withAdmin((admin) => createLedTopics(admin, configs));
   return unique;
+}
+
+/** kafkajs itself gives up when a busy broker does not know its new topics for a moment. */
+async function createLedTopics(admin: Admin, configs: readonly ITopicConfig[]): Promise<void> {
+  await admin.createTopics({ topics: [...configs], waitForLeaders: false });
+  const topics = configs.map(({ topic }) => topic);
+  for (let isLed = false; !isLed; ) {
+    isLed = await admin.fetchTopicMetadata({ topics }).then(
+      (known) => known.topics.every((topic) => topic.partitions.every(({ leader }) => leader >= 0)),
+      () => false,
+    );
+    if (!isLed) await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 function topicConfigs(topic: Topic, prefix: string): ITopicConfig[] {
@@ -54,10 +67,8 @@ function topicConfigs(topic: Topic, prefix: string): ITopicConfig[] {
   return [own, { ...own, topic: deadLetterTopicOf(name), numPartitions: 1 }];
 }
 
-async function withAdmin<T>(
-  ask: (admin: ReturnType<Kafka['admin']>) => Promise<T>,
-): Promise<T> {
-  const kafka = new Kafka({ brokers: testBrokers(), logLevel: logLevel.ERROR });
+async function withAdmin<T>(ask: (admin: Admin) => Promise<T>): Promise<T> {
+  const kafka = new Kafka({ brokers: testBrokers(), logLevel: logLevel.NOTHING });
   const admin = kafka.admin();
   await admin.connect();
   try {
