@@ -46,7 +46,14 @@ async function upsert(client: PoolClient, items: readonly Item[]): Promise<strin
   return items.map(({ key }) => key);
 }
 
-function counting(options: { pool?: Pool; concurrency?: number; rowsMax?: number } = {}) {
+interface CountingOptions {
+  readonly pool?: Pool;
+  readonly concurrency?: number;
+  readonly rowsMax?: number;
+  readonly waitingMax?: number;
+}
+
+function counting(options: CountingOptions = {}) {
   const batches: number[] = [];
   const group = new GroupCommit<Item, string>({
     name: 'counted',
@@ -93,6 +100,18 @@ describe('GroupCommit', () => {
     const settled = await group.submitAll(items);
     expect(settled.every(({ status }) => status === 'fulfilled')).toBe(true);
     expect(new Set(Object.values(await counts()))).toEqual(new Set([10]));
+  });
+
+  it('rejects at once what comes above its limit, and commits the rest', async () => {
+    const { group } = counting({ waitingMax: 3 });
+    const items = ['a', 'b', 'c', 'd', 'e'].map((key) => ({ key, body: '{}' }));
+    const settled = await group.submitAll(items);
+    expect(settled.map(({ status }) => status === 'fulfilled')).toEqual([
+      ...[true, true, true],
+      ...[false, false],
+    ]);
+    expect(await group.submit({ key: 'd', body: '{}' })).toBe('d');
+    expect(await counts()).toEqual({ a: 1, b: 1, c: 1, d: 1 });
   });
 
   it('isolates a row with a character that jsonb cannot hold', async () => {

@@ -14,6 +14,11 @@ import { transact, withClient } from './pool.ts';
 const rowsMaxDefault = 500;
 /** Bytes of one statement's parameters, so that one batch of large bodies stays some 50 ms. */
 const bytesMaxDefault = 4 * 1024 * 1024;
+/**
+ * Items that wait for a statement: a hundred full ones. Callers have limits of their own below it;
+ * this is for the one that has none.
+ */
+const waitingMaxDefault = 50_000;
 /** Rows are locked in key order, so a race is rare; five in a row means something else is wrong. */
 const raceAttemptsMax = 5;
 
@@ -33,6 +38,8 @@ export interface GroupCommitOptions<Item, Result> {
   readonly transaction?: boolean;
   readonly rowsMax?: number;
   readonly bytesMax?: number;
+  /** Items that may wait; what comes above is rejected at once, and was not committed. */
+  readonly waitingMax?: number;
   /** Waits this long for company when nothing runs. Without it, what this turn brought goes. */
   readonly lingerMs?: number;
   /** Statements at a time. */
@@ -120,10 +127,11 @@ export class GroupCommit<Item, Result> {
   }
 
   #add(items: readonly Item[], sink: Sink<Result>): void {
-    const { keyOf, bytesOf, name } = this.#options;
+    const { keyOf, bytesOf, name, waitingMax = waitingMaxDefault } = this.#options;
     items.forEach((item, index) => {
-      if (this.#closed) {
-        sink.reject(index, new Error(`group commit ${name} is closed`));
+      if (this.#closed || this.#gathering.waiting >= waitingMax) {
+        const state = this.#closed ? 'closed' : 'full';
+        sink.reject(index, new Error(`group commit ${name} is ${state}`));
         return;
       }
       const bytes = bytesOf?.(item) ?? 0;
