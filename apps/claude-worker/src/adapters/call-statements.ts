@@ -235,7 +235,7 @@ const settled = `settled AS (
       headers, completion, message, session_id, session_seq, turn, day)
   WHERE c.tenant = i.tenant AND c.call_id = i.call_id AND c.day = i.day
     AND c.day BETWEEN $24::date AND $25::date
-    AND (c.state, c.owner, c.attempt) IS NOT DISTINCT FROM ('DISPATCHED', i.owner, i.attempt)
+    AND CASE c.state WHEN 'DISPATCHED' THEN (c.owner, c.attempt) = (i.owner, i.attempt) END
   RETURNING c.tenant, c.call_id, c.day, c.dispatched_at, i.attempt AS number, i.ended_ms, i.outcome,
     i.code, i.http_status, i.request_id, i.message_id, i.headers,
     i.completion IS NOT NULL AS ended, coalesce(i.message, i.completion) AS message,
