@@ -4,6 +4,14 @@ import { listDeadLetters } from './commands/list-dead-letters.ts';
 import { cancelJob } from './commands/cancel-job.ts';
 import { getJob } from './commands/get-job.ts';
 import { listJobs } from './commands/list-jobs.ts';
+import { createKey } from './commands/create-key.ts';
+import { listKeys } from './commands/list-keys.ts';
+import { revokeKey } from './commands/revoke-key.ts';
+import { createTenant } from './commands/create-tenant.ts';
+import { disableTenant } from './commands/disable-tenant.ts';
+import { enableTenant } from './commands/enable-tenant.ts';
+import { listTenants } from './commands/list-tenants.ts';
+import { rotateWebhookSecret } from './commands/rotate-webhook-secret.ts';
 
 /** Every command, in the order in which the help shows them. */
 export const commands: readonly Command[] = [
@@ -12,4 +20,12 @@ export const commands: readonly Command[] = [
   cancelJob,
   listDeadLetters,
   getDeadLetter,
+  listKeys,
+  createKey,
+  revokeKey,
+  listTenants,
+  createTenant,
+  disableTenant,
+  enableTenant,
+  rotateWebhookSecret,
 ];

@@ -12,7 +12,7 @@ import { ApiKeys } from './ports.ts';
 
 /** Keys remembered, and for how long: one revoked by another replica works that much longer. */
 const cachedKeysMax = 10_000;
-const cachedMs = 8_000;
+const cachedMs = 5_000;
 
 /** The operator's key, as the deployment gives it; without one nobody makes tenants. */
 export class OperatorKey {

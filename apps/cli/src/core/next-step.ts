@@ -11,6 +11,10 @@ export function nextStep(code: ErrorCode): string {
       return 'look up the id with the list command of the same name';
     case 'idempotency_conflict':
       return 'look at what is there already, then ask again under another key';
+    case 'already_exists':
+      return 'choose another name, or go on with what is there';
+    case 'limit_reached':
+      return 'remove or revoke what is not needed any more, then repeat the command';
     case 'too_many_requests':
       return 'wait a few seconds and repeat the command';
     case 'not_durable':
