@@ -73,3 +73,28 @@ it('follows a topic from a time on, skips what it cannot read, and stops', async
   expect(seen).toEqual(['a', 'b', 'c']);
   await publisher.disconnect();
 });
+
+it('says when it has had all that was there, and when that takes too long', async () => {
+  const kafka = createKafka({ ...isolated, clientId: 'spec', log });
+  const publisher = new Publisher({ kafka, name: 'spec', log, metrics: new Metrics() });
+  const seen: string[] = [];
+  const tail = new TopicTail<ClaudeDelta>({
+    kafka,
+    topic,
+    fromMs: Date.now(),
+    codec,
+    log,
+    onRecords: (records) => seen.push(...records.map(({ data }) => data.text)),
+  });
+  await publisher.publish([delta('first', 0)]);
+  // It has not begun to read: what is there, it has not had.
+  expect(await tail.caughtUp(200)).toBe(false);
+  await tail.start();
+  for (let n = 0; n < 20; n += 1) {
+    await publisher.publish([delta(`${n}`, n)]);
+    const both = await Promise.all([tail.caughtUp(20_000), tail.caughtUp(20_000)]);
+    expect([both, seen.at(-1)]).toEqual([[true, true], `${n}`]);
+  }
+  await tail.stop();
+  await publisher.disconnect();
+});
