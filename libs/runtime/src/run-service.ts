@@ -19,6 +19,7 @@ import { ServiceTransport } from './service-transport.ts';
 import { names } from './telemetry-names.ts';
 import type { Tracing } from './tracing.ts';
 import { startTracing } from './tracing.ts';
+import { UnusedConnections } from './unused-connections.ts';
 
 type ServiceModule = Type | DynamicModule;
 
@@ -53,6 +54,7 @@ async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise
   const config = typeof options.config === 'function' ? options.config() : options.config;
   const signals = new StopSignals();
   const app = await createApp(options, config);
+  const unused = new UnusedConnections(app.getHttpServer());
   const tracing = startServiceTracing(app, config);
   app.get(Metrics).collectProcessMetrics();
   connectTransport(app);
@@ -63,7 +65,7 @@ async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise
 
   signals.onStop = (signal) => {
     app.get(Logger).info({ event: names.event.serviceStopping, signal }, 'the service stops');
-    void stop(app, config, tracing);
+    void stop({ app, config, tracing, unused });
   };
   const where = { event: names.event.serviceStarted, port: config.HTTP_PORT };
   app.get(Logger).info(where, 'the service serves');
@@ -135,13 +137,17 @@ async function listen(app: NestFastifyApplication, config: CommonConfig): Promis
   }
 }
 
-async function stop(
-  app: NestFastifyApplication,
-  config: CommonConfig,
-  tracing: Tracing,
-): Promise<void> {
+interface Running {
+  readonly app: NestFastifyApplication;
+  readonly config: CommonConfig;
+  readonly tracing: Tracing;
+  readonly unused: UnusedConnections;
+}
+
+async function stop({ app, config, tracing, unused }: Running): Promise<void> {
   const log = app.get(Logger);
   app.get(Health).stopping();
+  unused.close();
   const ended = closeAll(app, tracing).then(
     () => 'clean' as const,
     (error: unknown) => {

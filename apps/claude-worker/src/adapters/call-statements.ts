@@ -4,6 +4,8 @@ import { callAgeMsMax } from '../core/settle-call.ts';
  * The statements of the ledger.
  *
  * S1 An attempt's row says DISPATCHED and is committed before anything is sent.
+ *    It begins when its row is written (`clock_timestamp`): a statement's `now()` may lie before
+ *    its snapshot, and so before the end of the turn that it waited for.
  * S2 Only the owner of the current attempt settles it: `owner` and `attempt` are the fence.
  * S3 The result, the completion's outbox row and the conversation's turn are one statement.
  * S4 One call of a session runs at a time, in the order of its turns. Their numbers are dense, so
@@ -50,7 +52,7 @@ SELECT tenant, call_id, day, lane, session_id, session_seq, stream, model, param
   CASE WHEN dispatched THEN 'DISPATCHED' ELSE 'QUEUED' END,
   CASE WHEN dispatched THEN $17::text END,
   dispatched::int,
-  CASE WHEN dispatched THEN now() END
+  CASE WHEN dispatched THEN clock_timestamp() END
 FROM input
 ON CONFLICT (tenant, call_id, day) DO NOTHING
 RETURNING tenant, call_id, dispatched_at`;
@@ -100,7 +102,8 @@ WITH due AS (
   FOR UPDATE OF c SKIP LOCKED
 )
 UPDATE worker.calls c
-SET state = 'DISPATCHED', owner = $1::text, attempt = c.attempt + 1, dispatched_at = now()
+SET state = 'DISPATCHED', owner = $1::text, attempt = c.attempt + 1,
+  dispatched_at = clock_timestamp()
 FROM due
 WHERE c.tenant = due.tenant AND c.call_id = due.call_id AND c.day = due.day
 RETURNING ${callColumns}`;
@@ -174,7 +177,8 @@ WITH due AS (
   FOR UPDATE OF c SKIP LOCKED
 )
 UPDATE worker.calls c
-SET state = 'DISPATCHED', owner = $1::text, attempt = c.attempt + 1, dispatched_at = now()
+SET state = 'DISPATCHED', owner = $1::text, attempt = c.attempt + 1,
+  dispatched_at = clock_timestamp()
 FROM due
 WHERE c.tenant = due.tenant AND c.call_id = due.call_id AND c.day = due.day
 RETURNING ${callColumns}`;

@@ -14,16 +14,17 @@ export interface Settlement {
  * fenced by the owner. The dead letter is left to the outbox's sweep: it carries the record's own
  * bytes, which so never leave the database before they go to Kafka.
  *
- * The fence is written so that no index serves it: by that of owners each row would look at all
- * that its owner ever held since the last vacuum.
+ * The fence is the owner and the attempts before this one: the same process may hold the row again,
+ * for the next, when a settlement whose answer was lost is repeated. It is written so that no index
+ * serves it: by that of owners each row would look at all that its owner held since the last vacuum.
  */
 export const settleSql = `
   WITH o AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::float8[],
       $6::text[], $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::int[], $12::bytea[],
-      $13::real[], $14::real[], $15::real[], $16::real[], $17::date[])
+      $13::real[], $14::real[], $15::real[], $16::real[], $17::date[], $20::int[])
       AS o (id, owner, state, counted, after_ms, code, dead_topic, dead_headers, outcome, class,
-        status, body_excerpt, dns_ms, connect_ms, first_byte_ms, total_ms, day)
+        status, body_excerpt, dns_ms, connect_ms, first_byte_ms, total_ms, day, made)
   ), settled AS (
     UPDATE dispatcher.deliveries AS d SET
       state = o.state,
@@ -34,7 +35,7 @@ export const settleSql = `
       ended_at = CASE WHEN o.state = 'waiting' THEN NULL ELSE now() END,
       record_value = CASE WHEN o.state = 'waiting' THEN d.record_value END
     FROM o WHERE d.id = o.id AND d.day = o.day AND d.day BETWEEN $18::date AND $19::date
-      AND CASE d.state WHEN 'sending' THEN d.owner = o.owner END
+      AND CASE d.state WHEN 'sending' THEN (d.owner, d.attempts) = (o.owner, o.made) END
     RETURNING d.id, d.day, d.tenant, d.attempts, d.record_key, d.record_headers, old.record_value
   ), logged AS (
     INSERT INTO dispatcher.delivery_attempts (delivery_id, day, number, tenant, outcome, class,
@@ -81,6 +82,7 @@ export function settleColumns(
     rows.map(({ attempt }) => attempt?.timings.totalMs ?? 0),
     days,
     ...daysAround(days),
+    rows.map(({ delivery }) => delivery.attemptsMade),
   ];
 }
 
