@@ -6,7 +6,7 @@ import { expect, it } from '@jest/globals';
 
 import { UnusedConnections } from './unused-connections.ts';
 
-it('connections without a request do not hold up a close, and one with a request does', async () => {
+it('connections without a request hold up no close, and one with a request does', async () => {
   let answer = (): void => undefined;
   const server = createServer((_request, response) => {
     answer = () => response.end('answered');

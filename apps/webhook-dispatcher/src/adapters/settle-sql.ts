@@ -16,7 +16,7 @@ export interface Settlement {
  *
  * The fence is the owner and the attempts before this one: the same process may hold the row again,
  * for the next, when a settlement whose answer was lost is repeated. It is written so that no index
- * serves it: by that of owners each row would look at all that its owner held since the last vacuum.
+ * serves it: by that of owners each row would look at all that its owner held since the vacuum.
  */
 export const settleSql = `
   WITH o AS (
