@@ -4,6 +4,7 @@ import { listDeadLetters } from './commands/list-dead-letters.ts';
 import { cancelJob } from './commands/cancel-job.ts';
 import { getJob } from './commands/get-job.ts';
 import { listJobs } from './commands/list-jobs.ts';
+import { redriveDeadLetter } from './commands/redrive-dead-letter.ts';
 import { createKey } from './commands/create-key.ts';
 import { listKeys } from './commands/list-keys.ts';
 import { revokeKey } from './commands/revoke-key.ts';
@@ -20,6 +21,7 @@ export const commands: readonly Command[] = [
   cancelJob,
   listDeadLetters,
   getDeadLetter,
+  redriveDeadLetter,
   listKeys,
   createKey,
   revokeKey,

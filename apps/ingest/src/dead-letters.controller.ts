@@ -1,11 +1,17 @@
-import type { DeadLetterList, DeadLetterView } from '@millrace/contracts';
-import { Controller, Get, Param, Req } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import {
+  httpHeaders,
+  redriveSubmissionSchema,
+  type DeadLetterList,
+  type DeadLetterView,
+} from '@millrace/contracts';
+import { Controller, Get, Param, Post, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 
 import { deadLetterQuerySchema } from './core/dead-letter-query.ts';
 import { encodeCursor } from './core/list-cursor.ts';
 import { parseInput } from './core/parse-body.ts';
 import { ProblemError } from './core/problem.ts';
+import { DeadLetterRedrive } from './dead-letter-redrive.ts';
 import { DeadLetters } from './ports.ts';
 import { RequestFacts } from './request-facts.ts';
 
@@ -16,6 +22,7 @@ const idPattern = /^dl_[0-9a-f]{32}$/;
 export class DeadLettersController {
   constructor(
     private readonly letters: DeadLetters,
+    private readonly redriving: DeadLetterRedrive,
     private readonly requests: RequestFacts,
   ) {}
 
@@ -37,7 +44,27 @@ export class DeadLettersController {
   async get(@Req() request: FastifyRequest, @Param('id') id: string): Promise<DeadLetterView> {
     const tenant = this.requests.tenantOf(request);
     const letter = idPattern.test(id) ? await this.letters.find(tenant, id) : null;
-    if (letter === null) throw new ProblemError('not_found', 'there is no dead letter of this id');
+    if (letter === null) throw noLetter();
     return letter;
   }
+
+  @Post(':id/redrive')
+  async redrive(
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+    @Param('id') id: string,
+  ): Promise<void> {
+    const tenant = this.requests.tenantOf(request);
+    const { after } = parseInput(redriveSubmissionSchema, request.body ?? {});
+    const context = this.requests.contextOf(request);
+    const asked = { tenant, id, after, context };
+    const redriven = idPattern.test(id) ? await this.redriving.redrive(asked) : null;
+    if (redriven === null) throw noLetter();
+    if (redriven.replayed) void reply.header(httpHeaders.idempotentReplayed, 'true');
+    void reply.status(202).header('location', `/v1/dead-letters/${id}`).send(redriven.view);
+  }
+}
+
+function noLetter(): ProblemError {
+  return new ProblemError('not_found', 'there is no dead letter of this id');
 }

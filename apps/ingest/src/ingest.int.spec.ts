@@ -693,6 +693,133 @@ describe('jobs.submitted.v1', () => {
     expect((await call('GET', '/v1/dead-letters', { key: otherKey })).body.data).toEqual([]);
   });
 
+  describe('redriving a dead letter', () => {
+    const idsOf = (page: { data: { id: string }[] }) => page.data.map(({ id }) => id);
+    const redrive = (id: string, body?: object, by = key) =>
+      call('POST', `/v1/dead-letters/${id}/redrive`, { key: by, body });
+
+    it('publishes a record that never became a job again as it was, once', async () => {
+      const value = 'no json to be redriven';
+      await submitRecord(value, { 'x-upstream': 'mine' });
+      const letter = await letterWith('malformed_json', value);
+      expect(letter.redrive_count).toBe(0);
+      expect((await redrive(letter.id, undefined, otherKey)).status).toBe(404);
+      const answers = await Promise.all([redrive(letter.id), redrive(letter.id, { after: 0 })]);
+      expect(answers.map(({ status }) => status)).toEqual([202, 202]);
+      const replayed = answers.map(({ headers }) => headers.get('idempotent-replayed'));
+      expect(replayed.filter((header) => header === 'true')).toHaveLength(1);
+      expect(answers[0]?.body).toEqual(answers[1]?.body);
+      expect(answers[0]?.body).toMatchObject({ dead_letter_id: letter.id, redrive_count: 1 });
+
+      const own = () => deadLetters.messages.filter((each) => each.value?.toString() === value);
+      await deadLetters.waitFor(() => own().length === 2);
+      expect(own()[1]).toMatchObject({ key: Buffer.from('k') });
+      expect(own()[1]!.headers).toMatchObject({ 'x-upstream': 'mine' });
+      await submitRecord('no json after the redrive');
+      await letterWith('malformed_json', 'no json after the redrive');
+      expect(own()).toHaveLength(2);
+
+      expect((await redrive(letter.id, { after: 1 })).body.redrive_count).toBe(2);
+      expect((await redrive(letter.id)).body.code).toBe('changed_meanwhile');
+      const { body } = await call('GET', '/v1/dead-letters?code=malformed_json&redriven=true');
+      expect(idsOf(body)).toEqual([letter.id]);
+      const { body: others } = await call('GET', '/v1/dead-letters?redriven=false&limit=100');
+      expect(idsOf(others)).not.toContain(letter.id);
+    });
+
+    const failedRequest = (id: string, more: object = {}) => ({
+      ...{ tenant: 'default', call_id: id, lane: 'bulk', stream: false },
+      params: { model: 'claude-sonnet-5-5', max_tokens: 9, messages: [{ role: 'user' }] },
+      reply: {
+        kind: 'job',
+        callback: { url: 'http://127.0.0.1:9/cb' },
+        metadata: { order: '7' },
+        created_at: '2026-11-23T10:00:00.000Z',
+      },
+      ...more,
+    });
+    const letterOf = async (topic: string, value: object, service = 'claude-worker') => {
+      const offset = String(Math.floor(Math.random() * 1e9));
+      const letter = {
+        ...{ clusterId: 'c', topic: `${topic}.dlq`, partition: 0, offset },
+        ...{ key: null, value: Buffer.from(JSON.stringify(value)), timestampMs: Date.now() },
+        headers: {
+          'dlq-topic': topic,
+          'dlq-reason': `spec-${offset}`,
+          'dlq-service': service,
+          ce_tenant: 'default',
+          ce_id: `of-${offset}`,
+        },
+        context: ROOT_CONTEXT,
+      };
+      await app.get(DeadLettersConsumer, { strict: false }).requested([letter]);
+      const { body } = await call('GET', `/v1/dead-letters?code=spec-${offset}`);
+      return body.data[0];
+    };
+
+    it('does a failed job again as a new one, once for each time that it is asked', async () => {
+      const letter = await letterOf('claude.requested.v1', failedRequest('gave-up'));
+      const answers = await Promise.all([redrive(letter.id), redrive(letter.id)]);
+      const [id, same] = answers.map(({ body }) => body.job_id);
+      expect(same).toBe(id);
+      const job = await jobBecomes(id, 'queued');
+      expect(job).toMatchObject({
+        redrive_of: 'gave-up',
+        lane: 'bulk',
+        metadata: { order: '7' },
+        model: 'claude-sonnet-5-5',
+      });
+      await requested.waitFor(() => requestsOf(id).length > 0);
+      const request: Json = JSON.parse(requestsOf(id)[0]!.value!.toString());
+      expect(request.params).toEqual(failedRequest('gave-up').params);
+      expect(request.reply).toMatchObject({
+        callback: { url: 'http://127.0.0.1:9/cb' },
+        redrive_of: 'gave-up',
+      });
+      const { body: again } = await redrive(letter.id, { after: 1 });
+      expect(again.job_id).not.toBe(id);
+      await requested.waitFor(() => requestsOf(again.job_id).length > 0);
+      expect(requestsOf(id)).toHaveLength(1);
+      const { body: list } = await call('GET', '/v1/jobs?limit=100');
+      const jobs: { id: string; redrive_of?: string }[] = list.data;
+      expect(jobs.find((each) => each.id === id)?.redrive_of).toBe('gave-up');
+    });
+
+    it('puts the turn of a session that is done again behind those that are there', async () => {
+      const { body: turn } = await post({ prompt: 'One.', session_id: 'redriven-session' });
+      const request = { session_id: 'redriven-session', session_seq: 1 };
+      const letter = await letterOf('claude.requested.v1', failedRequest(turn.id, request));
+      const { body } = await redrive(letter.id);
+      await requested.waitFor(() => requestsOf(body.job_id).length > 0);
+      const again: Json = JSON.parse(requestsOf(body.job_id)[0]!.value!.toString());
+      expect(again).toMatchObject({ session_id: 'redriven-session', session_seq: 2 });
+    });
+
+    it('tells a finished job whose webhook was given up again, and says why', async () => {
+      const end = endOf('given-up');
+      const letter = await letterOf('jobs.finished.v1', end, 'webhook-dispatcher');
+      expect((await redrive(letter.id)).status).toBe(202);
+      const told = () =>
+        finished.messages.filter(
+          ({ headers }) => headers['millrace-redrive'] === `${letter.id}:1`,
+        );
+      await finished.waitFor(() => told().length > 0);
+      expect(JSON.parse(told()[0]!.value!.toString())).toEqual(end);
+      expect(Object.keys(told()[0]!.headers).filter((name) => name.startsWith('dlq-'))).toEqual([]);
+    });
+
+    it('refuses what is no tenant’s to publish, and what cannot be read', async () => {
+      const foreign = await letterOf('jobs.finished.v1', endOf('x'), 'ingest');
+      const broken = await letterOf('claude.requested.v1', { nothing: true });
+      const gone = { params: undefined, params_ref: 'blob_default.gone.params' };
+      const expired = await letterOf('claude.requested.v1', failedRequest('y', gone));
+      expect((await redrive(foreign.id)).body.code).toBe('invalid_request');
+      expect((await redrive(broken.id)).body.code).toBe('invalid_request');
+      expect((await redrive(expired.id)).body.code).toBe('not_found');
+      expect((await call('GET', `/v1/dead-letters/${broken.id}`)).body.redrive_count).toBe(0);
+    });
+  });
+
   it('indexes a dead letter once, however often it is read', async () => {
     const consumer = app.get(DeadLettersConsumer, { strict: false });
     const record = {

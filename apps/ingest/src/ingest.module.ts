@@ -38,6 +38,7 @@ import { ApiKeysController } from './api-keys.controller.ts';
 import { BlobPurge } from './blob-purge.ts';
 import { ClaudeInfo } from './claude-info.ts';
 import type { IngestConfig } from './config.ts';
+import { DeadLetterRedrive } from './dead-letter-redrive.ts';
 import { DeadLettersConsumer } from './dead-letters.consumer.ts';
 import { DeadLettersController } from './dead-letters.controller.ts';
 import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
@@ -203,6 +204,7 @@ const shells: Provider[] = [
   AdmissionCounter,
   ApiKeyAuth,
   BlobPurge,
+  DeadLetterRedrive,
   DefaultTenant,
   EndTelemetry,
   HttpEdge,

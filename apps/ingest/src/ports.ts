@@ -15,6 +15,7 @@ import type {
 import type { KeptApiKey } from './core/api-key.ts';
 import type { DeadLetterQuery } from './core/dead-letter-query.ts';
 import type { IndexedLetter } from './core/dead-letter.ts';
+import type { StoredLetter } from './core/redrive.ts';
 import type { IntakeRules } from './core/judge-submission.ts';
 import type { ListQuery } from './core/list-cursor.ts';
 import type { NewJob } from './core/new-job.ts';
@@ -158,6 +159,12 @@ export abstract class SilentJobs {
   ): Promise<Republished>;
 }
 
+/** What a redrive leaves behind: a job that was made, or a message that is to be sent. */
+export interface Redrive {
+  readonly jobId: JobId | null;
+  readonly message: OutgoingMessage | null;
+}
+
 /** What lies in the dead letter topics. */
 export abstract class DeadLetters {
   /** Idempotent by id. */
@@ -165,6 +172,12 @@ export abstract class DeadLetters {
   /** A page and one more, which says that there is a next page. */
   abstract list(tenant: TenantId, query: DeadLetterQuery): Promise<DeadLetterSummary[]>;
   abstract find(tenant: TenantId, id: string): Promise<DeadLetterView | null>;
+  abstract findStored(tenant: TenantId, id: string): Promise<StoredLetter | null>;
+  /**
+   * Counts one redrive more and puts its message into the outbox, together.
+   * @returns the letter as it now is; null when it was redriven since it was read.
+   */
+  abstract markRedriven(letter: StoredLetter, redrive: Redrive): Promise<StoredLetter | null>;
 }
 
 /** Bodies too large for an event. */

@@ -1,4 +1,4 @@
-import { jobFinishedSchema, topics } from '@millrace/contracts';
+import { jobFinishedSchema, redriveHeader, topics } from '@millrace/contracts';
 import { decodeEvent, RawStep, type RawRecord, type StepResult } from '@millrace/kafka';
 import { BadRowError } from '@millrace/postgres';
 import { injectTrace, names } from '@millrace/runtime';
@@ -38,6 +38,7 @@ export class FinishedJobsConsumer {
   async handle(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
     const { intakes, deadLetters } = this.read(records);
     const refused = intakes.length === 0 ? [] : await this.insert(intakes);
+    await this.redrive(intakes);
     return { deadLetters: [...deadLetters, ...refused] };
   }
 
@@ -74,6 +75,17 @@ export class FinishedJobsConsumer {
       },
       { publicUrl: this.settings.publicUrl, nowMs: Date.now() },
     );
+  }
+
+  /** Wakes what was given up and is asked for again; a row that was gone is inserted by now. */
+  private async redrive(intakes: readonly Intake[]): Promise<void> {
+    const redrives = intakes.flatMap(({ record, delivery }) => {
+      const cause = record.headers[redriveHeader];
+      return cause === undefined ? [] : [{ delivery, cause }];
+    });
+    if (redrives.length === 0) return;
+    await this.deliveries.redrive(redrives);
+    this.queue.wake();
   }
 
   /** @returns the records whose rows the database refused. @throws when it cannot be reached. */

@@ -15,10 +15,22 @@ export interface ClaimOptions {
   readonly roomElsewhere: number;
 }
 
+export interface DeliveryRedrive {
+  /** As its record asks for it again. */
+  readonly delivery: NewDelivery;
+  /** What asked for it. */
+  readonly cause: string;
+}
+
 /** The table of deliveries. */
 export abstract class Deliveries {
   /** Says of each whether it is new; a rejection is a BadRowError or lost infrastructure. */
   abstract insert(deliveries: readonly NewDelivery[]): Promise<PromiseSettledResult<boolean>[]>;
+  /**
+   * Gives dead deliveries a new schedule of attempts, under the same id and with the same bytes.
+   * Others stay as they are, and so do those that the same cause woke before.
+   */
+  abstract redrive(redrives: readonly DeliveryRedrive[]): Promise<void>;
   abstract claim(options: ClaimOptions): Promise<Claimed<Delivery>>;
   abstract settle(delivery: Delivery, outcome: Outcome): Promise<void>;
   /** Frees what dead processes held and says how much that was. */

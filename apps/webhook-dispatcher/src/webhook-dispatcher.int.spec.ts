@@ -1,7 +1,12 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { IdentityPayloadCodec, jobFinishedSchema, topics } from '@millrace/contracts';
+import {
+  IdentityPayloadCodec,
+  jobFinishedSchema,
+  redriveHeader,
+  topics,
+} from '@millrace/contracts';
 import type { OutgoingMessage } from '@millrace/contracts';
 import { createKafka, eventMessage, Publisher } from '@millrace/kafka';
 import { Metrics, parseConfig, RuntimeModule, ServiceTransport } from '@millrace/runtime';
@@ -40,6 +45,8 @@ let deadLetters: KafkaReader;
 let receiverUrl: string;
 const received = new Map<string, Received[]>();
 const wakers: (() => void)[] = [];
+/** Paths at which the receiver works again. */
+const repaired = new Set<string>();
 
 const receiver = createServer((request, response) => {
   const chunks: Buffer[] = [];
@@ -48,7 +55,7 @@ const receiver = createServer((request, response) => {
     const path = request.url ?? '';
     const webhook = { headers: request.headers, body: Buffer.concat(chunks).toString('utf8') };
     received.set(path, [...(received.get(path) ?? []), webhook]);
-    response.statusCode = path.startsWith('/broken') ? 500 : 200;
+    response.statusCode = path.startsWith('/broken') && !repaired.has(path) ? 500 : 200;
     response.end();
     for (const wake of wakers.splice(0)) wake();
   });
@@ -191,6 +198,43 @@ describe('webhook-dispatcher', () => {
         'dlq-attempts': '2',
       },
     });
+  });
+
+  it('tries a delivery that was given up again, with a schedule of its own', async () => {
+    const path = '/broken-for-long';
+    const event = finished('job-5', path);
+    const again = (cause: string): OutgoingMessage => ({
+      ...event,
+      headers: { ...event.headers, [redriveHeader]: cause },
+    });
+    const letters = () =>
+      deadLetters.messages.filter(({ headers }) => headers['ce_id'] === event.headers['ce_id']);
+    await publisher.publish([event]);
+    await deadLetters.waitFor(() => letters().length === 1);
+    await publisher.publish([again('dl_1:1')]);
+    await deadLetters.waitFor(() => letters().length === 2);
+    expect(letters()[1]).toMatchObject({
+      value: event.value,
+      headers: { 'dlq-attempts': '2', 'dlq-reason': 'delivery_exhausted' },
+    });
+    expect(letters()[1]?.headers).not.toHaveProperty(redriveHeader);
+
+    repaired.add(path);
+    // The cause that woke it before wakes it no more, however often its record comes.
+    await publisher.publish([again('dl_1:1'), again('dl_2:1'), again('dl_2:1')]);
+    const webhooks = await arrived(path, 5);
+    await publisher.publish([again('dl_3:1'), finished('job-5b', '/after-redrive')]);
+    await arrived('/after-redrive');
+    expect(received.get(path)).toHaveLength(5);
+    expect(new Set(webhooks.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
+  });
+
+  it('delivers what is asked for again although its delivery is gone', async () => {
+    const event = finished('job-6', '/forgotten');
+    await publisher.publish([
+      { ...event, headers: { ...event.headers, [redriveHeader]: 'dl_4:1' } },
+    ]);
+    expect(await arrived('/forgotten')).toHaveLength(1);
   });
 
   it('puts a record that cannot be read aside, and goes on', async () => {

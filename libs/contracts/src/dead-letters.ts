@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { jobIdSchema } from './ids.ts';
+
 /** A record that nobody could use, as a list shows it. */
 export const deadLetterSummarySchema = z
   .object({
@@ -13,6 +15,10 @@ export const deadLetterSummarySchema = z
     detail: z.string(),
     service: z.string(),
     at: z.iso.datetime(),
+    /** How often it was redriven, when that was last, and the job that was made of it then. */
+    redrive_count: z.int().nonnegative(),
+    redriven_at: z.iso.datetime().optional(),
+    redrive_job_id: jobIdSchema.optional(),
   })
   .meta({ id: 'DeadLetterSummary' });
 export type DeadLetterSummary = z.infer<typeof deadLetterSummarySchema>;
@@ -37,3 +43,23 @@ export const deadLetterListSchema = z
   .object({ data: z.array(deadLetterSummarySchema), next_cursor: z.string().nullable() })
   .meta({ id: 'DeadLetterList' });
 export type DeadLetterList = z.infer<typeof deadLetterListSchema>;
+
+/**
+ * `POST /v1/dead-letters/{id}/redrive`. `after` is the `redrive_count` that the caller has seen: a
+ * letter is redriven once by any number of requests that say the same.
+ */
+export const redriveSubmissionSchema = z
+  .strictObject({ after: z.int().nonnegative().default(0) })
+  .meta({ id: 'RedriveSubmission' });
+
+/** What a redrive came to. */
+export const redriveViewSchema = z
+  .object({
+    dead_letter_id: z.string(),
+    redrive_count: z.int().positive(),
+    redriven_at: z.iso.datetime(),
+    /** The new job; absent when the record itself was published again. */
+    job_id: jobIdSchema.optional(),
+  })
+  .meta({ id: 'Redrive' });
+export type RedriveView = z.infer<typeof redriveViewSchema>;

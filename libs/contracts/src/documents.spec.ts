@@ -55,6 +55,7 @@ describe('the OpenAPI document', () => {
       '/v1/api-keys/{id}',
       '/v1/dead-letters',
       '/v1/dead-letters/{id}',
+      '/v1/dead-letters/{id}/redrive',
       '/v1/jobs',
       '/v1/jobs/{id}',
       '/v1/jobs/{id}/cancel',

@@ -15,6 +15,7 @@ export const errorCodes = {
   request_timeout: { status: 408, title: 'The request did not arrive in time' },
   idempotency_conflict: { status: 409, title: 'The same key was used with another body' },
   already_exists: { status: 409, title: 'There is one of this name already' },
+  changed_meanwhile: { status: 409, title: 'It has changed since it was read' },
   limit_reached: { status: 409, title: 'There are as many of these as there may be' },
   gone: { status: 410, title: 'This was here and is not kept any longer' },
   payload_too_large: { status: 413, title: 'The body is above the limit' },

@@ -24,6 +24,8 @@ export const replySchema = z
     kind: z.literal('job'),
     callback: callbackSchema.optional(),
     metadata: metadataSchema.optional(),
+    /** The failed job that this one does again. */
+    redrive_of: jobIdSchema.optional(),
     created_at: z.iso.datetime(),
   })
   .meta({ id: 'Reply' });
@@ -115,6 +117,8 @@ export const jobFinishedSchema = z
     stand_in: z.boolean().optional(),
     callback: callbackSchema.optional(),
     metadata: metadataSchema.optional(),
+    /** The failed job that this one did again. */
+    redrive_of: jobIdSchema.optional(),
     created_at: z.iso.datetime(),
     finished_at: z.iso.datetime(),
   })

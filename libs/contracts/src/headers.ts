@@ -28,6 +28,12 @@ export const deadLetterHeaders = {
   at: 'dlq-at',
 } as const;
 
+/**
+ * On a record of `jobs.finished.v1` that was published again because its webhook was given up: the
+ * dead letter and the number of its redrive. Who reads the topic for itself drops it by `ce_id`.
+ */
+export const redriveHeader = 'millrace-redrive';
+
 /** Standard Webhooks, and the hex signature of receivers written from the article. */
 export const webhookHeaders = {
   id: 'webhook-id',

@@ -179,6 +179,8 @@ export const jobViewSchema = z
     attempts: z.array(attemptSchema).optional(),
     stand_in: z.boolean().optional(),
     metadata: metadataSchema.optional(),
+    /** The failed job that this one does again. */
+    redrive_of: jobIdSchema.optional(),
     trace_id: z.string(),
   })
   .meta({ id: 'Job' });

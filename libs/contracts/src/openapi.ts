@@ -1,6 +1,11 @@
 import type { z } from 'zod';
 
-import { deadLetterListSchema, deadLetterViewSchema } from './dead-letters.ts';
+import {
+  deadLetterListSchema,
+  deadLetterViewSchema,
+  redriveSubmissionSchema,
+  redriveViewSchema,
+} from './dead-letters.ts';
 import { errorCodes, problemSchema } from './errors.ts';
 import { httpHeaders, traceHeaders, webhookHeaders } from './headers.ts';
 import {
@@ -110,6 +115,7 @@ const problemTitles = {
   Forbidden: [403, errorCodes.forbidden.title],
   NotFound: [404, errorCodes.not_found.title],
   Conflict: [409, errorCodes.idempotency_conflict.title],
+  ChangedMeanwhile: [409, errorCodes.changed_meanwhile.title],
   Refused: [409, `${errorCodes.already_exists.title}; or: ${errorCodes.limit_reached.title}`],
   Gone: [410, errorCodes.gone.title],
   TooLarge: [413, `${errorCodes.payload_too_large.title} (${httpBodyBytesMax} bytes)`],
@@ -324,6 +330,27 @@ function streamJob(): JsonObject {
   };
 }
 
+function redriveDeadLetter(): JsonObject {
+  return {
+    operationId: 'redriveDeadLetter',
+    tags: ['dead letters'],
+    summary: 'Try again what was given up',
+    description:
+      'A record that never became a job is published again as it was, a failed job is done again ' +
+      'as a new one, a webhook is delivered again under its `webhook-id`. The same request again ' +
+      'changes nothing.',
+    requestBody: { required: false, content: jsonContent(redriveSubmissionSchema) },
+    responses: {
+      202: {
+        description: 'It is on its way, from this request or from the same one before.',
+        content: jsonContent(redriveViewSchema),
+      },
+      ...readProblems,
+      ...problems('ChangedMeanwhile', 'Unavailable'),
+    },
+  };
+}
+
 function deadLetterPaths(): JsonObject {
   const query = (name: string, schema: JsonObject): JsonObject => ({ name, in: 'query', schema });
   const tags = ['dead letters'];
@@ -337,6 +364,7 @@ function deadLetterPaths(): JsonObject {
         parameters: [
           query('topic', { type: 'string' }),
           query('code', { type: 'string', description: 'The reason.' }),
+          query('redriven', { type: 'string', enum: ['true', 'false'] }),
           query('cursor', { type: 'string', description: '`next_cursor` of the page before.' }),
           query('limit', { type: 'integer', ...limit }),
         ],
@@ -357,6 +385,10 @@ function deadLetterPaths(): JsonObject {
           ...readProblems,
         },
       },
+    },
+    '/v1/dead-letters/{id}/redrive': {
+      parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }],
+      post: redriveDeadLetter(),
     },
   };
 }

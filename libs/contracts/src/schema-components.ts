@@ -5,6 +5,8 @@ import {
   deadLetterListSchema,
   deadLetterSummarySchema,
   deadLetterViewSchema,
+  redriveSubmissionSchema,
+  redriveViewSchema,
 } from './dead-letters.ts';
 import { problemSchema } from './errors.ts';
 import {
@@ -73,6 +75,8 @@ const httpSchemas = [
   deadLetterSummarySchema,
   deadLetterViewSchema,
   deadLetterListSchema,
+  redriveSubmissionSchema,
+  redriveViewSchema,
   tenantSubmissionSchema,
   tenantViewSchema,
   tenantWithSecretSchema,

@@ -152,6 +152,7 @@ export const names = {
     offsetsNotCommitted: 'offsets.not_committed',
     jobAccepted: 'job.accepted',
     intakeWaits: 'intake.waits',
+    deadLetterRedriven: 'dead_letter.redriven',
     jobFinished: 'job.finished',
     callSettled: 'call.settled',
     callRetried: 'call.retried',

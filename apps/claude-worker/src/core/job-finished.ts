@@ -87,6 +87,7 @@ export function jobFinished(input: JobFinishedInput): JobFinished {
     ...(ending.attempt?.source.standIn === true ? { stand_in: true } : {}),
     ...(call.reply.callback === undefined ? {} : { callback: call.reply.callback }),
     ...(call.reply.metadata === undefined ? {} : { metadata: call.reply.metadata }),
+    ...(call.reply.redrive_of === undefined ? {} : { redrive_of: call.reply.redrive_of }),
     created_at: call.reply.created_at,
     finished_at: new Date(finishedAtMs).toISOString(),
   };

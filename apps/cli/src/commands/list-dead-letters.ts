@@ -13,6 +13,7 @@ export const listDeadLetters = defineCommand({
   options: z.object({
     code: valueOption('CODE', 'only those with this reason', z.string().min(1)),
     topic: valueOption('NAME', 'only those of this topic', z.string().min(1)),
+    redriven: valueOption('BOOL', 'only those that were, or were not', z.enum(['true', 'false'])),
     ...pageOptions,
   }),
   run: async ({ api }, { values }) => {
@@ -27,6 +28,7 @@ export const listDeadLetters = defineCommand({
       topic: ({ topic }) => topic,
       code: ({ code }) => code,
       at: ({ at }) => at,
+      redriven: ({ redrive_count }) => redrive_count,
       detail: ({ detail }) => detail,
     });
     return { json: page, text: `${rows}${nextPage('dead-letters list', page.next_cursor)}` };

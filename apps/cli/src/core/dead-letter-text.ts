@@ -10,6 +10,7 @@ export function deadLetterText(letter: DeadLetterView): string {
     'given up by': letter.service,
     topic: `${letter.topic}, partition ${letter.partition}, offset ${letter.offset}`,
     at: letter.at,
+    redriven: redriveText(letter),
     key: bytesText(letter.key),
   });
   const headers = fields(letter.headers);
@@ -21,4 +22,10 @@ export function deadLetterText(letter: DeadLetterView): string {
 function bytesText(bytes: BytesView | null): string {
   if (bytes === null) return '(none)';
   return bytes.encoding === 'text' ? bytes.data : `base64 ${bytes.data}`;
+}
+
+function redriveText(letter: DeadLetterView): string | undefined {
+  const { redrive_count: count, redriven_at: at, redrive_job_id: job } = letter;
+  if (at === undefined) return undefined;
+  return `${count} times, last at ${at}${job === undefined ? '' : ` as ${job}`}`;
 }

@@ -17,6 +17,7 @@ export function jobText(job: JobView): string {
       finished: job.finished_at,
       error: job.error === undefined ? undefined : `${job.error.code}: ${job.error.detail}`,
       tokens: usage && `${usage.input_tokens} in, ${usage.output_tokens} out`,
+      'again for': job.redrive_of,
       trace: job.trace_id,
     }),
   ];

@@ -9,6 +9,8 @@ export function nextStep(code: ErrorCode): string {
       return 'use a key that may do this: an operator’s command reads MILLRACE_ADMIN_API_KEY';
     case 'not_found':
       return 'look up the id with the list command of the same name';
+    case 'changed_meanwhile':
+      return 'look at it with the get command; to do it once more, repeat with --again';
     case 'idempotency_conflict':
       return 'look at what is there already, then ask again under another key';
     case 'already_exists':

@@ -17,6 +17,7 @@ export interface StandingRow {
   readonly created_at: Date;
   readonly run_at: Date | null;
   readonly complete_by: Date | null;
+  readonly redrive_of: string | null;
   readonly seq: number | null;
   readonly waits: boolean;
 }
@@ -31,7 +32,7 @@ export interface JobNames {
 /** Columns of `ingest.jobs` that a standing row has. */
 export const standingFields = `jobs.tenant, jobs.id, jobs.idempotency_key, type, status, lane,
   jobs.session_id, model, request_hash, refused, first_event, traceparent, created_at, jobs.run_at,
-  complete_by`;
+  complete_by, redrive_of`;
 
 const text = `
 WITH input AS (

@@ -25,6 +25,7 @@ const columns = [
   ['outcome', 'bytea'],
   ['run_at', 'timestamptz'],
   ['complete_by', 'timestamptz'],
+  ['redrive_of', 'text'],
 ] as const;
 
 /** How many parameters `jobColumns` fills. */
@@ -84,5 +85,6 @@ export function jobColumns(jobs: readonly NewJob[], codec: PayloadCodec): unknow
     jobs.map((job) => body(job, job.outcomeJson)),
     jobs.map(({ runAt }) => runAt?.toISOString() ?? null),
     jobs.map(({ completeBy }) => completeBy?.toISOString() ?? null),
+    jobs.map(({ redriveOf }) => redriveOf ?? null),
   ];
 }

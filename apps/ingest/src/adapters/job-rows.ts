@@ -31,6 +31,7 @@ export function jobRecordOf(codec: PayloadCodec, tenant: TenantId, row: JobRow):
     metadataJson: text(row.metadata),
     outcomeJson: text(row.outcome),
     answerJson: text(row.answer),
+    redriveOf: row.redrive_of,
   };
 }
 

@@ -1,5 +1,6 @@
 import {
   findTopic,
+  jobIdSchema,
   type DeadLetterSummary,
   type DeadLetterView,
   type PayloadCodec,
@@ -10,9 +11,16 @@ import { z } from 'zod';
 
 import type { DeadLetterQuery } from '../core/dead-letter-query.ts';
 import { bytesView, originalHeaders, type IndexedLetter } from '../core/dead-letter.ts';
-import { DeadLetters } from '../ports.ts';
+import type { StoredLetter } from '../core/redrive.ts';
+import { DeadLetters, type Redrive } from '../ports.ts';
 
-interface SummaryRow {
+interface RedriveRow {
+  readonly redrive_count: number;
+  readonly redriven_at: Date | null;
+  readonly redrive_job_id: string | null;
+}
+
+interface SummaryRow extends RedriveRow {
   readonly id: string;
   readonly topic: string;
   readonly record_partition: number;
@@ -41,19 +49,37 @@ SELECT * FROM unnest(
 ORDER BY tenant, id
 ON CONFLICT (tenant, id) DO NOTHING`;
 
+/** What came of it later: the index knows nothing of that. */
+const redriveColumns = 'redrive_count, redriven_at, redrive_job_id';
+
 const listText = `
-SELECT ${summaryColumns}
+SELECT ${summaryColumns}, ${redriveColumns}
 FROM ingest.dead_letters
 WHERE tenant = $1
   AND ($2::text IS NULL OR topic = $2)
   AND ($3::text IS NULL OR code = $3)
   AND ($4::timestamptz IS NULL OR (at, id) < ($4, $5))
+  AND ($7::boolean IS NULL OR (redrive_count > 0) = $7)
 ORDER BY at DESC, id DESC
 LIMIT $6`;
 
 const findText = `
-SELECT ${summaryColumns}, headers, record_key, value
+SELECT ${summaryColumns}, ${redriveColumns}, headers, record_key, value
 FROM ingest.dead_letters WHERE tenant = $1 AND id = $2`;
+
+/** The outbox's id is the redrive's: a record may have no id, and no key, of its own. */
+const redriveText = `
+WITH marked AS (
+  UPDATE ingest.dead_letters
+  SET redrive_count = redrive_count + 1, redriven_at = now(), redrive_job_id = $4
+  WHERE tenant = $1 AND id = $2 AND redrive_count = $3
+  RETURNING redrive_count, redriven_at, redrive_job_id
+), announced AS (
+  INSERT INTO ingest.outbox (id, topic, key, headers, value)
+  SELECT 'redrive/' || $1 || '/' || $2 || '/' || redrive_count, $5, $6, $7::jsonb, $8
+  FROM marked WHERE $5::text IS NOT NULL
+)
+SELECT * FROM marked`;
 
 const headersSchema = z.array(z.tuple([z.string(), z.string()]));
 
@@ -95,24 +121,64 @@ export class PostgresDeadLetters extends DeadLetters {
       cursor === undefined ? null : new Date(cursor.createdAtMs).toISOString(),
       cursor?.id ?? null,
       query.limit + 1,
+      query.redriven === undefined ? null : query.redriven === 'true',
     ];
     const { rows } = await this.#own.query<SummaryRow>(tenant, { text: listText, values });
     return rows.map(summary);
   }
 
   async find(tenant: TenantId, id: string): Promise<DeadLetterView | null> {
-    const query = { text: findText, values: [tenant, id] };
-    const { rows } = await this.#own.query<LetterRow>(tenant, query);
-    const row = rows[0];
-    if (row === undefined) return null;
-    const decode = (body: Buffer) => this.#codec.decode(body, { tenant, medium: 'table' });
-    const stored = headersSchema.parse(JSON.parse(decode(row.headers).toString('utf8')));
-    const value = row.value === null ? null : this.#readable(tenant, row.topic, decode(row.value));
+    const row = await this.#read(tenant, id);
+    if (row === null) return null;
+    const { headers, key, content } = this.#stored(tenant, row);
     return {
       ...summary(row),
-      headers: originalHeaders(stored),
-      key: bytesView(row.record_key),
-      value: bytesView(value),
+      headers: originalHeaders(headers),
+      key: bytesView(key),
+      value: bytesView(content),
+    };
+  }
+
+  async findStored(tenant: TenantId, id: string): Promise<StoredLetter | null> {
+    const row = await this.#read(tenant, id);
+    return row === null ? null : this.#stored(tenant, row);
+  }
+
+  async markRedriven(letter: StoredLetter, redrive: Redrive): Promise<StoredLetter | null> {
+    const { message } = redrive;
+    const { rows } = await this.#pool.query<RedriveRow>(redriveText, [
+      letter.tenant,
+      letter.id,
+      letter.redriveCount,
+      redrive.jobId,
+      message?.topic ?? null,
+      message?.key ?? null,
+      message === null ? null : JSON.stringify(message.headers),
+      message?.value ?? null,
+    ]);
+    const [row] = rows;
+    return row === undefined ? null : { ...letter, ...redriveOf(row) };
+  }
+
+  async #read(tenant: TenantId, id: string): Promise<LetterRow | null> {
+    const query = { text: findText, values: [tenant, id] };
+    const { rows } = await this.#own.query<LetterRow>(tenant, query);
+    return rows[0] ?? null;
+  }
+
+  #stored(tenant: TenantId, row: LetterRow): StoredLetter {
+    const decode = (body: Buffer) => this.#codec.decode(body, { tenant, medium: 'table' });
+    const value = row.value === null ? null : decode(row.value);
+    return {
+      tenant,
+      id: row.id,
+      topic: row.topic,
+      service: row.service,
+      headers: headersSchema.parse(JSON.parse(decode(row.headers).toString('utf8'))),
+      key: row.record_key,
+      value,
+      content: value === null ? null : this.#readable(tenant, row.topic, value),
+      ...redriveOf(row),
     };
   }
 
@@ -145,5 +211,16 @@ function summary(row: SummaryRow): DeadLetterSummary {
     detail,
     service,
     at: row.at.toISOString(),
+    redrive_count: row.redrive_count,
+    redriven_at: row.redriven_at?.toISOString(),
+    redrive_job_id: row.redrive_job_id === null ? undefined : jobIdSchema.parse(row.redrive_job_id),
+  };
+}
+
+function redriveOf(row: RedriveRow) {
+  return {
+    redriveCount: row.redrive_count,
+    redrivenAt: row.redriven_at,
+    redriveJobId: row.redrive_job_id,
   };
 }

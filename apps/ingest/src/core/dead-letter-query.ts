@@ -11,5 +11,6 @@ export const deadLetterQuerySchema = listQuerySchema
   .extend({
     topic: z.string().min(1).max(topicLengthMax).optional(),
     code: z.string().min(1).max(64).optional(),
+    redriven: z.enum(['true', 'false']).optional(),
   });
 export type DeadLetterQuery = z.infer<typeof deadLetterQuerySchema>;

@@ -19,6 +19,12 @@ export function derivedJobId(place: RecordPlace): JobId {
   return jobIdSchema.parse(`job_${digest(cause).slice(0, derivedDigits)}`);
 }
 
+/** The id of the job that a letter's redrive makes: asked for twice, it is one job. */
+export function redriveJobId(letterId: string, redrive: number): JobId {
+  const cause = [letterId, String(redrive)].join('\u0000');
+  return jobIdSchema.parse(`job_${digest(cause).slice(0, derivedDigits)}`);
+}
+
 /**
  * The blob that carries a job's large parameters. It derives from job and content: a request that
  * lost the race for a job id, and is then refused, must not have written the winner's blob.

@@ -30,6 +30,7 @@ export interface JobRecord {
   readonly metadataJson: string | null;
   readonly outcomeJson: string | null;
   readonly answerJson: string | null;
+  readonly redriveOf: string | null;
 }
 
 /** What a terminal event says beside the answer: small, read with every list. */
@@ -90,6 +91,7 @@ export function jobView(job: JobRecord): JobView {
     attempts: outcome?.attempts,
     stand_in: outcome?.stand_in,
     metadata: parseOr(metadataSchema, job.metadataJson),
+    redrive_of: job.redriveOf === null ? undefined : jobIdSchema.parse(job.redriveOf),
     trace_id: traceIdOf(job.traceparent),
   };
 }

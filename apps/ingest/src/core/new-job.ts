@@ -24,6 +24,8 @@ export interface Arrival {
   readonly idempotencyKey: string | null;
   readonly traceparent: string;
   readonly createdAt: Date;
+  /** The failed job that this one does again. */
+  readonly redriveOf?: JobId;
 }
 
 /** A job row about to be inserted. Bodies are JSON texts; the store encodes them. */
@@ -173,6 +175,7 @@ function replyOf(arrival: Arrival, order: JobOrder): Reply {
     kind: 'job',
     callback: url === undefined ? undefined : { url },
     metadata: order.metadata,
+    redrive_of: arrival.redriveOf,
     created_at: arrival.createdAt.toISOString(),
   };
 }

@@ -58,7 +58,8 @@ export const claimSql = `
   UPDATE dispatcher.deliveries AS d SET state = 'sending', owner = $1, not_before = now()
   FROM locked WHERE d.id = locked.id AND d.day = locked.day
   RETURNING d.id, d.day::text, d.tenant, d.job_id, d.url, d.origin, d.body, d.traceparent,
-    d.tracestate, d.attempts, d.created_at, d.record_topic, d.record_partition,
+    d.tracestate, d.attempts - d.attempts_before AS attempts,
+    coalesce(d.redriven_at, d.created_at) AS created_at, d.record_topic, d.record_partition,
     d.record_offset::text`;
 
 export interface DeliveryRow {
@@ -71,7 +72,9 @@ export interface DeliveryRow {
   readonly body: Buffer;
   readonly traceparent: string | null;
   readonly tracestate: string | null;
+  /** Those of the present schedule. */
   readonly attempts: number;
+  /** When that schedule began. */
   readonly created_at: Date;
   readonly record_topic: string;
   readonly record_partition: number;

@@ -4,9 +4,10 @@ import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from '../core/delivery.ts';
 import type { Outcome } from '../core/outcome.ts';
-import { Deliveries, type ClaimOptions } from '../ports.ts';
+import { Deliveries, type ClaimOptions, type DeliveryRedrive } from '../ports.ts';
 import { claimSql, deliveryOfRow, type DeliveryRow } from './claim-sql.ts';
 import { insertColumns, insertSql } from './insert-sql.ts';
+import { redriveColumns, redriveSql } from './redrive-sql.ts';
 import { settleColumns, settleSql, type Settlement } from './settle-sql.ts';
 
 /** Beyond this the exact number of waiting rows helps nobody, and counting it costs. */
@@ -54,6 +55,10 @@ export class PostgresDeliveries extends Deliveries {
     } finally {
       this.inserting.delete(deliveries);
     }
+  }
+
+  async redrive(redrives: readonly DeliveryRedrive[]): Promise<void> {
+    await this.pool.query({ text: redriveSql, values: redriveColumns(redrives) });
   }
 
   async claim(options: ClaimOptions): Promise<Claimed<Delivery>> {

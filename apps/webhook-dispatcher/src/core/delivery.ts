@@ -13,8 +13,9 @@ export interface Delivery {
   readonly body: Buffer;
   /** `traceparent` and `tracestate` of the span that took the event in. */
   readonly traceHeaders: Readonly<Record<string, string>>;
-  /** Counted attempts so far. */
+  /** Counted attempts of its schedule so far: a redrive begins it anew. */
   readonly attemptsMade: number;
+  /** When that schedule began. */
   readonly createdAtMs: number;
   /** Where the event stood, for a dead letter's headers. */
   readonly source: RecordPlace;

@@ -1,0 +1,125 @@
+import { isUtf8 } from 'node:buffer';
+
+import {
+  claudeRequestedSchema,
+  deadLetterHeaders,
+  intakeTenantOf,
+  redriveHeader,
+  topics,
+  type ClaudeRequested,
+  type OutgoingMessage,
+  type TenantId,
+} from '@millrace/contracts';
+
+import type { StoredHeader } from './dead-letter.ts';
+import { isRecord } from './canonical-json.ts';
+import { hashOf, type JobOrder } from './judge-submission.ts';
+
+/** A dead letter with all that trying it again needs. */
+export interface StoredLetter {
+  readonly tenant: TenantId;
+  readonly id: string;
+  /** Where the record lay before it became a dead letter. */
+  readonly topic: string;
+  readonly service: string;
+  readonly headers: readonly StoredHeader[];
+  readonly key: Buffer | null;
+  /** As the record had it. */
+  readonly value: Buffer | null;
+  /** The same as its reader reads it: what is internal was written through the codec. */
+  readonly content: Buffer | null;
+  readonly redriveCount: number;
+  readonly redrivenAt: Date | null;
+  readonly redriveJobId: string | null;
+}
+
+/** What a redrive does. */
+export type RedrivePlan =
+  | { readonly kind: 'publish'; readonly message: OutgoingMessage }
+  | { readonly kind: 'do_again'; readonly request: ClaudeRequested }
+  | { readonly kind: 'refused'; readonly detail: string };
+
+/**
+ * Decides by where the record lay. One of the tenant's own intake never became a job: it goes back
+ * as it was. A request that failed for good was a job: it is done again as a new one. A finished
+ * job that the dispatcher gave up is told again, with the header that wakes its one delivery.
+ * Nothing else is a tenant's to publish.
+ */
+export function planRedrive(letter: StoredLetter): RedrivePlan {
+  if (intakeTenantOf(letter.topic) === letter.tenant) return publication(letter, {});
+  if (letter.topic === topics.claudeRequested.name) return repetition(letter);
+  const isWebhook = letter.service === 'webhook-dispatcher';
+  if (letter.topic === topics.jobsFinished.name && isWebhook) {
+    return publication(letter, { [redriveHeader]: `${letter.id}:${letter.redriveCount + 1}` });
+  }
+  return refused(`records of ${letter.topic} cannot be redriven`);
+}
+
+/** The job that a request asked for, as a new one. `params` are the request's own. */
+export function orderAgain(
+  request: ClaudeRequested,
+  o: { readonly params: Readonly<Record<string, unknown>>; readonly letter: StoredLetter },
+): JobOrder {
+  const model = o.params['model'];
+  return {
+    type: 'message',
+    lane: request.lane,
+    sessionId: request.session_id,
+    model: typeof model === 'string' ? model : undefined,
+    stream: request.stream,
+    params: o.params,
+    callbackUrl: request.reply.callback?.url,
+    metadata: request.reply.metadata,
+    // Its times were the first job's: they have passed.
+    times: { runAt: undefined, completeBy: undefined },
+    requestHash: hashOf({ letter: o.letter.id, redrive: o.letter.redriveCount + 1 }),
+  };
+}
+
+function repetition(letter: StoredLetter): RedrivePlan {
+  const request = claudeRequestedSchema.safeParse(readJson(letter.content));
+  return request.success
+    ? { kind: 'do_again', request: request.data }
+    : refused('the record is no request that can be read');
+}
+
+/** The JSON of a body as an object; null for what is none. */
+export function readJson(body: Buffer | string | null): Record<string, unknown> | null {
+  try {
+    const parsed: unknown = JSON.parse(body?.toString('utf8') ?? '');
+    return isRecord(parsed) ? parsed : null;
+  } catch {
+    return null;
+  }
+}
+
+function publication(letter: StoredLetter, added: Readonly<Record<string, string>>): RedrivePlan {
+  const headers = textHeaders(letter.headers);
+  const key = letter.key === null ? null : textOf(letter.key);
+  if (headers === null || key === undefined) {
+    // The outbox keeps text. To send something else than what came would be no redrive.
+    return refused('its key or a header is not text, or a header comes twice: publish it yourself');
+  }
+  const { topic, value } = letter;
+  return { kind: 'publish', message: { topic, key, value, headers: { ...headers, ...added } } };
+}
+
+const ours: ReadonlySet<string> = new Set([...Object.values(deadLetterHeaders), redriveHeader]);
+
+/** The record's own headers; null when they are not each one text. */
+function textHeaders(stored: readonly StoredHeader[]): Record<string, string> | null {
+  const own = stored.filter(([name]) => !ours.has(name));
+  const texts = own.map(([name, base64]) => [name, textOf(Buffer.from(base64, 'base64'))] as const);
+  const isPlain = texts.every(([name, text]) => text !== undefined && !name.includes('\u0000'));
+  const headers = Object.fromEntries(texts.map(([name, text]) => [name, text ?? '']));
+  return isPlain && Object.keys(headers).length === own.length ? headers : null;
+}
+
+/** Undefined for bytes that a text column would refuse or change. */
+function textOf(bytes: Buffer): string | undefined {
+  return isUtf8(bytes) && !bytes.includes(0) ? bytes.toString('utf8') : undefined;
+}
+
+function refused(detail: string): RedrivePlan {
+  return { kind: 'refused', detail };
+}
