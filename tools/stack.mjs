@@ -45,7 +45,13 @@ import { requireFreePorts } from './stack/ports.mjs';
 import { preparePostgres, startPostgres } from './stack/postgres.mjs';
 import { placeReplicas } from './stack/replicas.mjs';
 import { claimHome, endLeftovers, releaseHome, startOf, updateState } from './stack/run-folder.mjs';
-import { adminKeyOf, apiKeyOf, rolePasswordsOf, webhookSecretOf } from './stack/secrets.mjs';
+import {
+  adminKeyOf,
+  apiKeyOf,
+  internalKeyOf,
+  rolePasswordsOf,
+  webhookSecretOf,
+} from './stack/secrets.mjs';
 import { codeOf, StackError } from './stack/stack-error.mjs';
 import { Supervisor } from './stack/supervisor.mjs';
 import { until } from './stack/wait.mjs';
@@ -230,6 +236,7 @@ async function startServices({ plan, supervisor, report }) {
     apiKey: apiKeyOf(plan.home),
     adminKey: adminKeyOf(plan.home),
     webhookSecret: webhookSecretOf(plan.home),
+    internalKey: internalKeyOf(plan.home),
   };
   await Promise.all(
     plan.replicas.map(({ name, service, port }) =>

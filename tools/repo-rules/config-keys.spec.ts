@@ -46,6 +46,7 @@ describe.each(services)('the local stack', (service) => {
     apiKey: '',
     adminKey: '',
     webhookSecret: '',
+    internalKey: '',
     claude: { baseUrl: 'http://127.0.0.1', apiKey: '', isStandIn: true },
   });
 

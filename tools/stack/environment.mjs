@@ -31,6 +31,7 @@ export function inheritedEnvironment(env) {
  * @property {string} apiKey
  * @property {string} adminKey
  * @property {string} webhookSecret
+ * @property {string} internalKey what services show each other
  * @property {{ baseUrl: string | undefined, apiKey: string, isStandIn: boolean }} claude
  */
 
@@ -93,7 +94,7 @@ export function databaseUrl({ role, password, ports }) {
  * @returns {NodeJS.ProcessEnv}
  */
 function ownEnvironment(service, options) {
-  const { ports, rolePasswords, apiKey, adminKey, webhookSecret, claude } = options;
+  const { ports, rolePasswords, apiKey, adminKey, webhookSecret, internalKey, claude } = options;
   switch (service) {
     case 'ingest':
       return {
@@ -107,6 +108,9 @@ function ownEnvironment(service, options) {
         MILLRACE_DEFAULT_WEBHOOK_SECRET: webhookSecret,
         MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,
         MILLRACE_CLAUDE_STAND_IN: String(claude.isStandIn),
+        // The first replica's: any of them reads the same rows.
+        MILLRACE_DISPATCHER_URL: `http://127.0.0.1:${ports.dispatcher}`,
+        MILLRACE_INTERNAL_KEY: internalKey,
       };
     case 'claude-worker':
       return {
@@ -118,6 +122,7 @@ function ownEnvironment(service, options) {
       return {
         MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,
         MILLRACE_PUBLIC_URL: `http://127.0.0.1:${ports.http}`,
+        MILLRACE_INTERNAL_KEY: internalKey,
       };
     case 'agent-orchestrator':
       return {};

@@ -18,6 +18,11 @@ export function webhookSecretOf(home) {
   return kept(join(home, 'webhook-secret'), () => `whsec_${randomBytes(32).toString('base64')}`);
 }
 
+/** @param {string} home @returns {string} what services show each other: `<home>/internal-key` */
+export function internalKeyOf(home) {
+  return kept(join(home, 'internal-key'), () => randomBytes(32).toString('base64url'));
+}
+
 /**
  * @param {string} home
  * @param {readonly string[]} roles

@@ -138,4 +138,12 @@ function removeData() {
 }
 
 /** A MILLRACE_HOME that points to a folder with other things in it must not lose those. */
-const ownFolders = new Set(['postgres', 'run', 'logs', 'api-key', 'admin-key', 'webhook-secret']);
+const ownFolders = new Set([
+  'postgres',
+  'run',
+  'logs',
+  'api-key',
+  'admin-key',
+  'webhook-secret',
+  'internal-key',
+]);

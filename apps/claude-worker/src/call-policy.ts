@@ -27,7 +27,7 @@ import { isFields } from './core/claude-message.ts';
 import { classifyAnswer } from './core/classify.ts';
 import { type Deadlines, isStreamed, totalMsOf } from './core/deadlines.ts';
 import { observationOf } from './core/gate.ts';
-import { isEnding, messageOf } from './core/job-finished.ts';
+import { isEnding, messageOf, toldAttempt } from './core/job-finished.ts';
 import { turnMessages, withHistory } from './core/session-history.ts';
 import {
   settleCall,
@@ -336,6 +336,12 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     }
   }
 
+  /** An attempt that ends its call is told by the completion. */
+  #tellAttempt({ attempt, call, endedAtMs, next }: LedgerEntry): void {
+    if (next.kind !== 'again' || attempt === null) return;
+    this.#options.deltas.tellAttempt(call, toldAttempt(call, attempt, endedAtMs));
+  }
+
   async #write(entry: LedgerEntry, context: Context): Promise<void> {
     const { ledger, publish, telemetry, wake } = this.#options;
     const { call, next } = entry;
@@ -350,6 +356,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
       return telemetry.lost(call, context);
     }
     publish(messages); // P4
+    this.#tellAttempt(entry);
     if (next.kind === 'ended') telemetry.ended(call, next.state, entry.endedAtMs);
     // A retry has its time, and the session's next turn may go.
     if (next.kind !== 'ended' || call.session !== null) wake();

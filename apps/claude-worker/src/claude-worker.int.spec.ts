@@ -633,6 +633,35 @@ describe('a call that fails', () => {
     expect(requestsOf(request)).toHaveLength(1);
   });
 
+  it('tells of each attempt that is made again, and of the last one by its end', async () => {
+    await startWorker();
+    answerInTurn([{ kind: 'error', status: 500 }, { kind: 'error', status: 529 }]);
+    const request = job();
+    const { attempts } = await run(request);
+    const told = () => progress.messages.filter(({ key }) => String(key) === request.call_id);
+    await progress.waitFor(() => told().length >= 2);
+    const { tenant, call_id: job_id, reply } = request;
+    expect(attempts.map(({ outcome }) => outcome)).toEqual(['failed', 'failed', 'succeeded']);
+    expect(told().map(({ value }) => JSON.parse(String(value)))).toEqual(
+      attempts.slice(0, 2).map((attempt) => ({
+        kind: 'attempt',
+        tenant,
+        job_id,
+        created_at: reply.created_at,
+        attempt: expect.objectContaining({
+          number: attempt.number,
+          outcome: 'failed',
+          http_status: attempt.http_status,
+          request_id: attempt.request_id,
+        }),
+      })),
+    );
+    expect(told().map(({ headers }) => headers['ce_id'])).toEqual([
+      `default:${job_id}:1:attempted`,
+      `default:${job_id}:2:attempted`,
+    ]);
+  });
+
   it('fails after five retries, told and kept as a dead letter', async () => {
     await startWorker();
     claude.answerWith(() => ({ kind: 'error', status: 500 }));

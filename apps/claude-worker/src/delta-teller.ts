@@ -1,4 +1,5 @@
 import {
+  type Attempt,
   type ClaudeDelta,
   cloudEventHeaders,
   type JobProgressed,
@@ -66,6 +67,7 @@ export class DeltaTeller {
   /** Tells that a call has been running for a while. */
   tellRunning(call: Call, at: Date): void {
     const data: JobProgressed = {
+      kind: 'running',
       tenant: call.tenant,
       job_id: call.callId,
       status: 'running',
@@ -74,6 +76,18 @@ export class DeltaTeller {
       at: at.toISOString(),
     };
     const id = `${call.tenant}:${call.callId}:${call.attempt}:running`;
+    this.#tellProgress(call, id, data);
+  }
+
+  /** Tells of an attempt after which its call goes on. The call's end tells of it, too. */
+  tellAttempt(call: Call, attempt: Attempt): void {
+    const { callId, reply, tenant } = call;
+    const id = `${tenant}:${callId}:${attempt.number}:attempted`;
+    const { created_at } = reply;
+    this.#tellProgress(call, id, { kind: 'attempt', tenant, job_id: callId, created_at, attempt });
+  }
+
+  #tellProgress(call: Call, id: string, data: JobProgressed): void {
     const type = 'millrace.job.progressed.v1';
     void this.#publish([
       this.#message({ topic: topics.jobsProgressed, type, id, key: call.callId, call, data }),
@@ -110,7 +124,7 @@ export class DeltaTeller {
       await this.#options.publish(messages);
     } catch (error) {
       const fields = { event: names.event.publishFailed, messages: messages.length, error };
-      this.#options.log.warn(fields, 'text of streamed answers was not told');
+      this.#options.log.warn(fields, 'text or progress of a call was not told');
     }
   }
 

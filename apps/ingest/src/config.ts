@@ -1,5 +1,11 @@
 import { httpBodyBytesMax } from '@millrace/contracts';
-import { csvSchema, flagSchema, parseConfig, serviceEnvironment } from '@millrace/runtime';
+import {
+  csvSchema,
+  flagSchema,
+  internalKeySchema,
+  parseConfig,
+  serviceEnvironment,
+} from '@millrace/runtime';
 import { z } from 'zod';
 
 /**
@@ -49,6 +55,10 @@ export const ingestEnvironment = z.object({
   STREAMS_MAX: countSchema.default(10_000),
   /** Of one tenant: none may take all of them. */
   STREAMS_PER_TENANT_MAX: countSchema.default(2_500),
+  /** Where webhook-dispatcher answers; without it timelines say that they miss its part. */
+  MILLRACE_DISPATCHER_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** What it is shown: the same key as its own. */
+  MILLRACE_INTERNAL_KEY: internalKeySchema.optional(),
   /** What `/healthz` says about who answers. */
   MILLRACE_CLAUDE_STAND_IN: flagSchema.default(false),
 });

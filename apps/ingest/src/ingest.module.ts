@@ -22,6 +22,10 @@ import { APP_FILTER } from '@nestjs/core';
 
 import { BacklogTail } from './adapters/backlog-tail.ts';
 import { BlobBodies } from './adapters/blob-bodies.ts';
+import {
+  DispatcherDeliveryLog,
+  type DispatcherAddress,
+} from './adapters/dispatcher-delivery-log.ts';
 import { KafkaTails } from './adapters/kafka-tails.ts';
 import { PoolClosing } from './adapters/pool-closing.ts';
 import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
@@ -30,6 +34,7 @@ import { PostgresJobs } from './adapters/postgres-jobs.ts';
 import { PostgresReleases } from './adapters/postgres-releases.ts';
 import { PostgresSilentJobs } from './adapters/postgres-silent-jobs.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
+import { PostgresTimelines } from './adapters/postgres-timelines.ts';
 import { SystemClock } from './adapters/system-clock.ts';
 import { Admission, AdmissionSettings } from './admission.ts';
 import { AdmissionCounter } from './admission-counter.ts';
@@ -55,6 +60,7 @@ import { JobFollower } from './job-follower.ts';
 import { JobIntake } from './job-intake.ts';
 import { JobPreparation } from './job-preparation.ts';
 import { JobReleases } from './job-releases.ts';
+import { JobTimelineController } from './job-timeline.controller.ts';
 import { JobsBatchController } from './jobs-batch.controller.ts';
 import { JobsController } from './jobs.controller.ts';
 import { KafkaIntakeConsumer } from './kafka-intake.consumer.ts';
@@ -66,7 +72,9 @@ import {
   ApiKeys,
   Clock,
   DeadLetters,
+  DeliveryLog,
   IntakePolicy,
+  JobTimelines,
   Jobs,
   LargeBodies,
   LiveFeed,
@@ -148,6 +156,7 @@ export class IngestModule
         JobsController,
         JobsBatchController,
         JobCancelController,
+        JobTimelineController,
         StreamController,
         DocumentsController,
         KafkaIntakeConsumer,
@@ -231,6 +240,29 @@ function adapters(config: IngestConfig): Provider[] {
   return [...databaseAdapters(config), ...kafkaAdapters(), ...settings(config)];
 }
 
+/** What is known of jobs. */
+const jobAdapters: Provider[] = [
+  {
+    provide: PostgresJobs,
+    inject: [ingestPool, TenantDatabase, PayloadCodec, LargeBodies],
+    useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec, bodies: LargeBodies) =>
+      new PostgresJobs({ pool, own, codec, bodies }),
+  },
+  { provide: Jobs, useExisting: PostgresJobs },
+  {
+    provide: JobTimelines,
+    inject: [ingestPool, TenantDatabase, PayloadCodec],
+    useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
+      new PostgresTimelines({ pool, own, codec }),
+  },
+  {
+    provide: DeadLetters,
+    inject: [ingestPool, TenantDatabase, PayloadCodec],
+    useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
+      new PostgresDeadLetters({ pool, own, codec }),
+  },
+];
+
 function databaseAdapters(config: IngestConfig): Provider[] {
   return [
     {
@@ -275,19 +307,7 @@ function databaseAdapters(config: IngestConfig): Provider[] {
       useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
         new BlobBodies({ blobs: new Blobs(pool), own, codec }),
     },
-    {
-      provide: PostgresJobs,
-      inject: [ingestPool, TenantDatabase, PayloadCodec, LargeBodies],
-      useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec, bodies: LargeBodies) =>
-        new PostgresJobs({ pool, own, codec, bodies }),
-    },
-    { provide: Jobs, useExisting: PostgresJobs },
-    {
-      provide: DeadLetters,
-      inject: [ingestPool, TenantDatabase, PayloadCodec],
-      useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
-        new PostgresDeadLetters({ pool, own, codec }),
-    },
+    ...jobAdapters,
     {
       provide: ApiKeys,
       inject: [ingestPool, TenantDatabase],
@@ -385,9 +405,19 @@ function settings(config: IngestConfig): Provider[] {
     { provide: HttpLimits, useValue: { requestsMax, bodyBytesMax: config.BODY_BYTES_MAX } },
     { provide: DefaultCredentials, useValue: new DefaultCredentials(key, secret) },
     {
+      provide: DeliveryLog,
+      inject: [Logger],
+      useFactory: (log: Logger) => new DispatcherDeliveryLog(dispatcherAddress(config), log),
+    },
+    {
       provide: ClaudeInfo,
       inject: [Health],
       useFactory: (health: Health) => new ClaudeInfo(config, health),
     },
   ];
+}
+
+function dispatcherAddress(config: IngestConfig): DispatcherAddress | null {
+  const { MILLRACE_DISPATCHER_URL: url, MILLRACE_INTERNAL_KEY: key } = config;
+  return url === undefined || key === undefined ? null : { url, key };
 }

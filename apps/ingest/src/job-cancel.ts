@@ -1,4 +1,4 @@
-import { isTerminal, PayloadCodec, type JobView } from '@millrace/contracts';
+import { isTerminal, jobDayOf, PayloadCodec, type JobView } from '@millrace/contracts';
 import { eventMessage } from '@millrace/kafka';
 import { isConnectionLost } from '@millrace/postgres';
 import { extractTrace } from '@millrace/runtime';
@@ -14,8 +14,10 @@ import {
   Announcements,
   Clock,
   Jobs,
+  JobTimelines,
   Releases,
   type JobName,
+  type KeptEvent,
   type StandingJobRow,
 } from './ports.ts';
 
@@ -29,6 +31,7 @@ export class JobCancel {
   constructor(
     private readonly jobs: Jobs,
     private readonly releases: Releases,
+    private readonly timelines: JobTimelines,
     private readonly announcements: Announcements,
     private readonly clock: Clock,
     private readonly codec: PayloadCodec,
@@ -43,6 +46,7 @@ export class JobCancel {
   async request(name: JobName, context: Context): Promise<JobView | null> {
     const row = await this.jobs.findStanding(name);
     if (row === null || isTerminal(row.view.status)) return row?.view ?? null;
+    await durably(this.timelines.keep([this.eventOf(row)]));
     if (!row.waits) return this.requestOf(row, context);
     const ended = await this.endWaiting(row);
     if (ended !== null) return ended;
@@ -66,6 +70,12 @@ export class JobCancel {
     await durably(this.jobs.announce(message));
     this.announcements.publish([message]);
     return row.view;
+  }
+
+  /** The first wish stays: one that is repeated is the same event. */
+  private eventOf({ id, tenant, view }: StandingJobRow): KeptEvent {
+    const event = { kind: 'cancel_requested', at: this.clock.now().toISOString() } as const;
+    return { tenant, id, day: jobDayOf(view.created_at), event };
   }
 
   private messageOf(row: StandingJobRow, context: Context) {

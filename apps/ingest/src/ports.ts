@@ -2,6 +2,7 @@ import type {
   ApiKeyView,
   DeadLetterSummary,
   DeadLetterView,
+  JobDelivery,
   JobFinished,
   JobId,
   JobType,
@@ -10,7 +11,9 @@ import type {
   SessionId,
   TenantId,
   TerminalStatus,
+  TimelineEvent,
 } from '@millrace/contracts';
+import type { Context } from '@opentelemetry/api';
 
 import type { KeptApiKey } from './core/api-key.ts';
 import type { DeadLetterQuery } from './core/dead-letter-query.ts';
@@ -21,6 +24,7 @@ import type { ListQuery } from './core/list-cursor.ts';
 import type { NewJob } from './core/new-job.ts';
 import type { TenantQuery } from './core/tenant-query.ts';
 import type { Tenant, TenantChange } from './core/tenant.ts';
+import type { JobHistory } from './core/timeline.ts';
 
 /** A job's name: ids are unique per tenant. */
 export interface JobName {
@@ -163,6 +167,33 @@ export abstract class SilentJobs {
 export interface Redrive {
   readonly jobId: JobId | null;
   readonly message: OutgoingMessage | null;
+}
+
+/** Something that happened to a job, for its timeline. */
+export interface KeptEvent extends JobPlace {
+  readonly event: TimelineEvent;
+}
+
+/** A job's history as its tables tell it. */
+export interface FoundHistory {
+  readonly place: JobPlace;
+  readonly traceId: string;
+  /** As many events are kept as may be: some may have been left out. */
+  readonly isFull: boolean;
+  readonly history: JobHistory;
+}
+
+/** What happened to jobs. */
+export abstract class JobTimelines {
+  /** Idempotent by job and cause. */
+  abstract keep(events: readonly KeptEvent[]): Promise<void>;
+  abstract find(name: JobName): Promise<FoundHistory | null>;
+}
+
+/** What webhook-dispatcher knows of a job's webhooks. */
+export abstract class DeliveryLog {
+  /** Null when it could not be asked: never throws. */
+  abstract deliveriesOf(job: JobPlace, context: Context): Promise<readonly JobDelivery[] | null>;
 }
 
 /** What lies in the dead letter topics. */

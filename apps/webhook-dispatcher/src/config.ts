@@ -1,5 +1,5 @@
 import { assertCidr } from '@millrace/egress';
-import { csvSchema, parseConfig, serviceEnvironment } from '@millrace/runtime';
+import { csvSchema, internalKeySchema, parseConfig, serviceEnvironment } from '@millrace/runtime';
 import { z } from 'zod';
 
 import {
@@ -31,6 +31,8 @@ export const configSchema = z.object({
   RETRY_SCHEDULE_MS: scheduleSchema.default([...retryScheduleMsDefault]),
   /** Milliseconds that a receiver has to answer in. */
   WEBHOOK_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(30_000).default(15_000),
+  /** What ingest shows to be told of deliveries; without it nobody is told. */
+  MILLRACE_INTERNAL_KEY: internalKeySchema.optional(),
 });
 export type Config = z.infer<typeof configSchema>;
 

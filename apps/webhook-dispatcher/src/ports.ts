@@ -1,3 +1,4 @@
+import type { JobDeliveriesQuery, JobDelivery } from '@millrace/contracts';
 import type { PostRequest, PostResult } from '@millrace/egress';
 import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
@@ -39,6 +40,11 @@ export abstract class Deliveries {
   abstract releaseUnheld(options: ReleaseUnheld): Promise<number>;
   /** How many wait for a slot or for their time, counted up to a bound. */
   abstract countWaiting(): Promise<number>;
+}
+
+/** What became of the webhooks of a job. */
+export abstract class DeliveryHistory {
+  abstract ofJob(job: JobDeliveriesQuery): Promise<JobDelivery[]>;
 }
 
 /** What is known of a tenant here: the secrets that its webhooks are signed with. */

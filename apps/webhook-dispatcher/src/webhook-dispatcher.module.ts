@@ -7,16 +7,19 @@ import { WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 
 import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
+import { PostgresDeliveryHistory } from './adapters/postgres-delivery-history.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { AttemptTelemetry } from './attempt-telemetry.ts';
 import { ChangedTenantsConsumer } from './changed-tenants.consumer.ts';
 import type { Config } from './config.ts';
 import { OriginSlots } from './core/origin-slots.ts';
 import { overloadRetryMsMinDefault } from './core/outcome.ts';
+import { DeliveriesController } from './deliveries.controller.ts';
 import { DeliveryPolicy, type DeliveryQueue } from './delivery-policy.ts';
 import { DispatcherLife } from './dispatcher-life.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
-import { Courier, Deliveries, Tenants } from './ports.ts';
+import { InternalKey, InternalKeyGuard } from './internal-key.guard.ts';
+import { Courier, Deliveries, DeliveryHistory, Tenants } from './ports.ts';
 import { DispatcherSettings } from './settings.ts';
 
 /** Connections: the statements are few and large, so a handful serves all slots. */
@@ -36,7 +39,7 @@ export class WebhookDispatcherModule {
     return {
       module: WebhookDispatcherModule,
       imports: [KafkaModule.forService(kafka)],
-      controllers: [FinishedJobsConsumer, ChangedTenantsConsumer],
+      controllers: [FinishedJobsConsumer, ChangedTenantsConsumer, DeliveriesController],
       providers: [...stateProviders(config), ...sendingProviders(config), lifeProvider(config)],
     };
   }
@@ -59,6 +62,13 @@ function stateProviders(config: Config): Provider[] {
       useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresDeliveries(pool, codec),
     },
     { provide: Deliveries, useExisting: PostgresDeliveries },
+    {
+      provide: DeliveryHistory,
+      inject: [poolToken],
+      useFactory: (pool: Pool) => new PostgresDeliveryHistory(pool),
+    },
+    { provide: InternalKey, useFactory: () => new InternalKey(config.MILLRACE_INTERNAL_KEY) },
+    InternalKeyGuard,
     {
       provide: Tenants,
       inject: [poolToken, PayloadCodec],

@@ -60,6 +60,7 @@ describe('the OpenAPI document', () => {
       '/v1/jobs/{id}',
       '/v1/jobs/{id}/cancel',
       '/v1/jobs/{id}/events',
+      '/v1/jobs/{id}/timeline',
       '/v1/jobs:batch',
       '/v1/stream',
       '/v1/tenants',

@@ -125,16 +125,33 @@ export const jobFinishedSchema = z
   .meta({ id: 'JobFinished' });
 export type JobFinished = z.infer<typeof jobFinishedSchema>;
 
-/** `millrace.job.progressed.v1`: told for jobs that run longer than a second. */
-export const jobProgressedSchema = z
+const progressFields = {
+  tenant: tenantIdSchema,
+  job_id: jobIdSchema,
+  created_at: z.iso.datetime(),
+};
+
+/** Told of jobs that run longer than a second. Records of an older release have no `kind`. */
+export const jobRunningSchema = z
   .object({
-    tenant: tenantIdSchema,
-    job_id: jobIdSchema,
+    kind: z.literal('running').optional(),
+    ...progressFields,
     status: z.literal('running'),
     attempt: z.int().positive(),
-    created_at: z.iso.datetime(),
     at: z.iso.datetime(),
   })
+  .meta({ id: 'JobRunning' });
+export type JobRunning = z.infer<typeof jobRunningSchema>;
+
+/** One HTTP send to Claude that was closed without ending its job. */
+export const jobAttemptedSchema = z
+  .object({ kind: z.literal('attempt'), ...progressFields, attempt: attemptSchema })
+  .meta({ id: 'JobAttempted' });
+export type JobAttempted = z.infer<typeof jobAttemptedSchema>;
+
+/** `millrace.job.progressed.v1`: what happens to a job before its end. */
+export const jobProgressedSchema = z
+  .discriminatedUnion('kind', [jobRunningSchema, jobAttemptedSchema])
   .meta({ id: 'JobProgressed' });
 export type JobProgressed = z.infer<typeof jobProgressedSchema>;
 

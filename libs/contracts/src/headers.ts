@@ -48,6 +48,8 @@ export const httpHeaders = {
   idempotentReplayed: 'idempotent-replayed',
   jobId: 'x-millrace-job-id',
   apiKey: 'x-api-key',
+  /** What one service shows another on a route that is not for the world. */
+  internalKey: 'x-millrace-internal-key',
   /** Set by a Claude stand-in on every answer; claude-worker derives `stand_in` from it. */
   standIn: 'x-millrace-stand-in',
 } as const;

@@ -1,5 +1,6 @@
 export * from './asyncapi.ts';
 export * from './dead-letters.ts';
+export * from './deliveries.ts';
 export * from './errors.ts';
 export * from './headers.ts';
 export * from './ids.ts';
@@ -11,4 +12,5 @@ export * from './openapi.ts';
 export * from './outgoing-message.ts';
 export * from './payload-codec.ts';
 export * from './tenants.ts';
+export * from './timeline.ts';
 export * from './topics.ts';

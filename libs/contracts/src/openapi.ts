@@ -39,6 +39,7 @@ import {
   tenantViewSchema,
   tenantWithSecretSchema,
 } from './tenants.ts';
+import { timelineSchema } from './timeline.ts';
 
 /** The HTTP API as OpenAPI 3.1, made from the schemas that ingest parses with. */
 export function openApiDocument(): JsonObject {
@@ -232,6 +233,18 @@ function jobPaths(): JsonObject {
           204: { description: 'There is nothing more to come: do not connect again.' },
           ...readProblems,
           ...problems('Gone', 'TooManyRequests'),
+        },
+      },
+    },
+    '/v1/jobs/{id}/timeline': {
+      parameters: [{ $ref: '#/components/parameters/JobId' }],
+      get: {
+        operationId: 'getJobTimeline',
+        tags: ['jobs'],
+        summary: 'Every event of a job in order, with attempts, times and tokens',
+        responses: {
+          200: { description: 'The timeline.', content: jsonContent(timelineSchema) },
+          ...readProblems,
         },
       },
     },

@@ -8,14 +8,17 @@ import {
   redriveSubmissionSchema,
   redriveViewSchema,
 } from './dead-letters.ts';
+import { deliveryAttemptSchema } from './deliveries.ts';
 import { problemSchema } from './errors.ts';
 import {
   claudeBacklogSchema,
   claudeCancelRequestedSchema,
   claudeDeltaSchema,
   claudeRequestedSchema,
+  jobAttemptedSchema,
   jobFinishedSchema,
   jobProgressedSchema,
+  jobRunningSchema,
   replySchema,
   tenantChangedSchema,
   workflowCancelRequestedSchema,
@@ -47,6 +50,7 @@ import {
   tenantViewSchema,
   tenantWithSecretSchema,
 } from './tenants.ts';
+import { timelineEventSchema, timelineSchema } from './timeline.ts';
 
 export type JsonValue =
   | string
@@ -70,6 +74,9 @@ const httpSchemas = [
   jobErrorSchema,
   attemptSchema,
   usageSchema,
+  timelineSchema,
+  timelineEventSchema,
+  deliveryAttemptSchema,
   callbackBodySchema,
   bytesViewSchema,
   deadLetterSummarySchema,
@@ -97,6 +104,8 @@ const eventSchemas = [
   claudeBacklogSchema,
   jobFinishedSchema,
   jobProgressedSchema,
+  jobRunningSchema,
+  jobAttemptedSchema,
   workflowCancelRequestedSchema,
   workflowRequestedSchema,
   tenantChangedSchema,

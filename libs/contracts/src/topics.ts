@@ -89,7 +89,7 @@ export const topics = {
   },
   jobsProgressed: {
     name: 'jobs.progressed.v1',
-    summary: 'Progress of jobs that run longer than a second.',
+    summary: 'Jobs that run longer than a second, and attempts that did not end theirs.',
     direction: 'internal',
     key: 'job id',
     types: { 'millrace.job.progressed.v1': jobProgressedSchema },

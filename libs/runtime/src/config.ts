@@ -13,6 +13,11 @@ export const flagSchema = z.stringbool();
 
 export const portSchema = z.coerce.number().int().min(1).max(65_535);
 
+/** What services show each other: the base64url of 32 random bytes, or more. */
+export const internalKeySchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{43,128}$/, 'must be the base64url of at least 32 random bytes');
+
 /** How long the answer to one OTLP export may take: a stop must not wait for a dead collector. */
 const otlpTimeoutMsDefault = 1000;
 

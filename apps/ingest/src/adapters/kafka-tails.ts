@@ -11,6 +11,7 @@ import { KafkaClient, TopicTail, type TailedRecord } from '@millrace/kafka';
 import { Logger } from '@millrace/runtime';
 import { Injectable } from '@nestjs/common';
 
+import { saysRunning } from '../core/progress-event.ts';
 import { LiveJobs } from '../live-jobs.ts';
 import { Clock, type LiveFeed } from '../ports.ts';
 import { StreamSettings } from '../stream-settings.ts';
@@ -59,7 +60,9 @@ export class KafkaTails implements LiveFeed {
       topic: topics.jobsProgressed,
       fromMs: nowMs - clockSkewMs,
       onRecords: (records) => {
-        for (const { data } of records) live.running({ tenant: data.tenant, id: data.job_id });
+        for (const { data } of records) {
+          if (saysRunning(data)) live.running({ tenant: data.tenant, id: data.job_id });
+        }
       },
     });
   }

@@ -10,6 +10,7 @@ import {
 
 import {
   Releases,
+  type KeptEvent,
   type ReleasedBatch,
   type ReleaseTeller,
   type StandingJobRow,
@@ -18,6 +19,7 @@ import {
 import { standingFields, type StandingRow } from './find-standing-jobs.ts';
 import { finishJobs } from './finish-jobs.ts';
 import { standingJobOf } from './job-rows.ts';
+import { keepEvents } from './keep-events.ts';
 import { numberedTurns } from './numbered-turns.ts';
 
 export interface PostgresReleasesOptions {
@@ -29,12 +31,14 @@ export interface PostgresReleasesOptions {
 
 interface DueRow extends StandingRow {
   readonly day: string;
+  readonly taken_at: Date;
   readonly expired: boolean;
 }
 
 interface DueJob {
   readonly job: StandingJobRow;
   readonly day: string;
+  readonly takenAt: Date;
   readonly expired: boolean;
 }
 
@@ -90,6 +94,7 @@ export class PostgresReleases extends Releases {
     return rows.map((row) => ({
       job: standingJobOf(this.#options.codec, row),
       day: row.day,
+      takenAt: row.taken_at,
       expired: row.expired,
     }));
   }
@@ -106,6 +111,7 @@ export class PostgresReleases extends Releases {
     if (o.messages.length === 0) return;
     await insertMessages(client, o.messages);
     if (o.ended.length > 0) await finishJobs(client, o.ended.map(({ end }) => end), codec);
+    await keepEvents(client, o.released.map(releaseOf), codec);
     await client.query(
       arrayQuery({ text: watchText, values: [...namesOf(o.released), silentMs] }),
     );
@@ -125,7 +131,7 @@ WITH due AS (
   WHERE waiting.tenant = due.tenant AND waiting.id = due.id AND waiting.day = due.day
   RETURNING waiting.tenant, waiting.id, waiting.day
 )
-SELECT ${standingFields}, jobs.day::text, NULL::int AS seq, false AS waits,
+SELECT ${standingFields}, jobs.day::text, now() AS taken_at, NULL::int AS seq, false AS waits,
   coalesce(complete_by <= now(), false) AS expired
 FROM taken JOIN ingest.jobs USING (tenant, id, day)
 ORDER BY jobs.run_at, created_at, jobs.id`;
@@ -174,6 +180,12 @@ async function numberTurns(
     arrayQuery({ text: numberText, values }),
   );
   return new Map(rows.map((row) => [keyOf(row), row.seq]));
+}
+
+/** Only a job with a time of its own has this event: others are released as they are accepted. */
+function releaseOf({ day, job, takenAt }: DueJob): KeptEvent {
+  const { id, tenant } = job;
+  return { tenant, id, day, event: { kind: 'released', at: takenAt.toISOString() } };
 }
 
 function namesOf(jobs: readonly DueJob[]): [string[], string[], string[]] {

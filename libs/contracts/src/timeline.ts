@@ -1,0 +1,66 @@
+import { z } from 'zod';
+
+import { deliveryAttemptSchema } from './deliveries.ts';
+import { jobIdSchema } from './ids.ts';
+import {
+  attemptSchema,
+  jobErrorSchema,
+  jobStatusSchema,
+  terminalStatusSchema,
+  usageSchema,
+} from './jobs.ts';
+
+const at = z.iso.datetime();
+
+/** What happened to a job, and when. Events that have a length stand at their end. */
+export const timelineEventSchema = z
+  .discriminatedUnion('kind', [
+    /** The job became durable. */
+    z.object({ kind: z.literal('accepted'), at, via: z.enum(['http', 'kafka']) }),
+    /** It was handed over to the service that runs it. */
+    z.object({ kind: z.literal('released'), at }),
+    /** An attempt has been running for a second. */
+    z.object({ kind: z.literal('running'), at, attempt: z.int().positive() }),
+    /** Someone asked for the job to be cancelled, for the first time. */
+    z.object({ kind: z.literal('cancel_requested'), at }),
+    /** One HTTP send to Claude, at the time when it was closed. */
+    z.object({ kind: z.literal('attempt'), at, attempt: attemptSchema }),
+    z.object({
+      kind: z.literal('ended'),
+      at,
+      status: terminalStatusSchema,
+      error: jobErrorSchema.optional(),
+      model: z.string().optional(),
+      /** Tokens of the answer; those of attempts that came to none are not known. */
+      usage: usageSchema.optional(),
+    }),
+    /** One POST of the job's webhook, at the time when it was over. */
+    z.object({
+      kind: z.literal('delivery_attempt'),
+      at,
+      webhook_id: z.string(),
+      attempt: deliveryAttemptSchema,
+      /** On the latest attempt of a webhook that is to be sent again. */
+      next_attempt_at: at.optional(),
+    }),
+    /** A new job was made of this one. */
+    z.object({ kind: z.literal('redriven'), at, job_id: jobIdSchema }),
+  ])
+  .meta({ id: 'TimelineEvent' });
+export type TimelineEvent = z.infer<typeof timelineEventSchema>;
+export type TimelineEventKind = TimelineEvent['kind'];
+
+/** `GET /v1/jobs/{id}/timeline`: every event of a job, in order. */
+export const timelineSchema = z
+  .object({
+    job_id: jobIdSchema,
+    status: jobStatusSchema,
+    trace_id: z.string(),
+    events: z.array(timelineEventSchema),
+    /** There were more events than are kept or shown. */
+    truncated: z.boolean(),
+    /** Services that could not be asked: what they know is missing. */
+    incomplete: z.array(z.enum(['webhook-dispatcher'])),
+  })
+  .meta({ id: 'Timeline' });
+export type Timeline = z.infer<typeof timelineSchema>;
