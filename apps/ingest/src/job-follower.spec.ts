@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import {
   claudeDeltaSchema,
   jobFinishedSchema,
@@ -22,6 +22,9 @@ import { JobFollower, type JobStage } from './job-follower.ts';
 import { LiveJobs } from './live-jobs.ts';
 import { Jobs } from './ports.ts';
 import { streamSettings } from './stream-settings.ts';
+
+// Two hundred stories take two seconds, and ten times that beside a whole test run.
+jest.setTimeout(60_000);
 
 const at = '2026-11-23T10:00:00.000Z';
 const tenant = tenantIdSchema.parse('default');
