@@ -35,7 +35,8 @@ export const settleSql = `
       ended_at = CASE WHEN o.state = 'waiting' THEN NULL ELSE now() END,
       record_value = CASE WHEN o.state = 'waiting' THEN d.record_value END
     FROM o WHERE d.id = o.id AND d.day = o.day AND d.day BETWEEN $18::date AND $19::date
-      AND CASE d.state WHEN 'sending' THEN (d.owner, d.attempts) = (o.owner, o.made) END
+      AND CASE d.state WHEN 'sending'
+        THEN (d.owner, d.attempts - d.attempts_before) = (o.owner, o.made) END
     RETURNING d.id, d.day, d.tenant, d.attempts, d.record_key, d.record_headers, old.record_value
   ), logged AS (
     INSERT INTO dispatcher.delivery_attempts (delivery_id, day, number, tenant, outcome, class,
