@@ -62,7 +62,7 @@ describe(`${campaign.sessions} sessions of ${campaign.turns} turns by two intake
     });
     await until('every request', 20_000, () => {
       const asked = new Set(requested.records.map(({ headers }) => headers['ce_id']));
-      return turns.every(({ id }) => asked.has(`default:${id}:requested`));
+      return turns.every((turn) => askedBy(turn).some((id) => asked.has(id)));
     });
     const ended = turns.map((turn) => endOf(turn, { requested, finished }));
     sessions = Map.groupBy(ended, ({ session }) => session);
@@ -216,9 +216,17 @@ interface Told {
   readonly records: readonly ConsumedRecord[];
 }
 
+/**
+ * The events that tell a turn's number. Of a job that was cancelled and has ended while its intake
+ * was dead, before the request was published, there is the cancel alone.
+ */
+function askedBy({ id }: Turn): string[] {
+  return [`default:${id}:requested`, `default:${id}:cancel-requested`];
+}
+
 function endOf(turn: Turn, o: { requested: Told; finished: Told }): EndedTurn {
-  const asked = o.requested.records.find(
-    ({ headers }) => headers['ce_id'] === `default:${turn.id}:requested`,
+  const asked = o.requested.records.find(({ headers }) =>
+    askedBy(turn).some((id) => id === headers['ce_id']),
   );
   const end = o.finished.records.find(({ key }) => key === turn.id);
   const { session_seq: seq }: { session_seq: number } = JSON.parse(String(asked?.value));
