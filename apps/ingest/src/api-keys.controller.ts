@@ -8,7 +8,7 @@ import {
 import { Controller, Delete, Get, Param, Post, Req } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 
-import { encodeCursor } from './core/list-cursor.ts';
+import { pageOf } from './core/list-cursor.ts';
 import { parseInput } from './core/parse-body.ts';
 import { managedTenant } from './core/principal.ts';
 import { apiKeyQuerySchema, keyOwnerQuerySchema } from './core/tenant-query.ts';
@@ -35,13 +35,7 @@ export class ApiKeysController {
   async list(@Req() request: FastifyRequest): Promise<ApiKeyList> {
     const { tenant, ...query } = parseInput(apiKeyQuerySchema, request.query);
     const found = await this.keys.list(this.ownerOf(request, tenant), query);
-    const data = found.slice(0, query.limit);
-    const last = found.length > query.limit ? data.at(-1) : undefined;
-    const cursor =
-      last === undefined
-        ? null
-        : encodeCursor({ createdAtMs: Date.parse(last.created_at), id: last.id });
-    return { data, next_cursor: cursor };
+    return pageOf(found, query.limit, ({ created_at }) => Date.parse(created_at));
   }
 
   @Delete(':id')

@@ -8,7 +8,7 @@ import { Controller, Get, Param, Post, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 import { deadLetterQuerySchema } from './core/dead-letter-query.ts';
-import { encodeCursor } from './core/list-cursor.ts';
+import { pageOf } from './core/list-cursor.ts';
 import { parseInput } from './core/parse-body.ts';
 import { ProblemError } from './core/problem.ts';
 import { DeadLetterRedrive } from './dead-letter-redrive.ts';
@@ -30,13 +30,7 @@ export class DeadLettersController {
   async list(@Req() request: FastifyRequest): Promise<DeadLetterList> {
     const query = parseInput(deadLetterQuerySchema, request.query);
     const found = await this.letters.list(this.requests.tenantOf(request), query);
-    const data = found.slice(0, query.limit);
-    const last = found.length > query.limit ? data.at(-1) : undefined;
-    const cursor =
-      last === undefined
-        ? null
-        : encodeCursor({ createdAtMs: Date.parse(last.at), id: last.id });
-    return { data, next_cursor: cursor };
+    return pageOf(found, query.limit, ({ at }) => Date.parse(at));
   }
 
   /** Another tenant's letter is not there, as one that never was. */

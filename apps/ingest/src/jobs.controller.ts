@@ -8,7 +8,7 @@ import {
 import { Controller, Get, Post, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-import { encodeCursor, listQuerySchema } from './core/list-cursor.ts';
+import { listQuerySchema, pageOf } from './core/list-cursor.ts';
 import { parseInput } from './core/parse-body.ts';
 import { ProblemError } from './core/problem.ts';
 import { idempotencyKeyOf } from './core/idempotency-key.ts';
@@ -43,13 +43,7 @@ export class JobsController {
   async list(@Req() request: FastifyRequest): Promise<JobList> {
     const query = parseInput(listQuerySchema, request.query);
     const found = await this.jobs.list(this.requests.tenantOf(request), query);
-    const data = found.slice(0, query.limit);
-    const last = found.length > query.limit ? data.at(-1) : undefined;
-    const cursor =
-      last === undefined
-        ? null
-        : encodeCursor({ createdAtMs: Date.parse(last.created_at), id: last.id });
-    return { data, next_cursor: cursor };
+    return pageOf(found, query.limit, ({ created_at }) => Date.parse(created_at));
   }
 
   @Get(':id')

@@ -10,7 +10,7 @@ import {
 import { Controller, Delete, Get, HttpCode, Param, Post, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-import { encodeCursor } from './core/list-cursor.ts';
+import { pageOf } from './core/list-cursor.ts';
 import { parseInput } from './core/parse-body.ts';
 import { requireOperator } from './core/principal.ts';
 import { ProblemError } from './core/problem.ts';
@@ -43,13 +43,8 @@ export class TenantsController {
     this.requireOperator(request);
     const query = parseInput(tenantQuerySchema, request.query);
     const found = await this.tenants.list(query);
-    const data = found.slice(0, query.limit);
-    const last = found.length > query.limit ? data.at(-1) : undefined;
-    const cursor =
-      last === undefined
-        ? null
-        : encodeCursor({ createdAtMs: last.createdAt.getTime(), id: last.id });
-    return { data: data.map(tenantView), next_cursor: cursor };
+    const page = pageOf(found, query.limit, ({ createdAt }) => createdAt.getTime());
+    return { ...page, data: page.data.map(tenantView) };
   }
 
   @Get(':id')

@@ -88,16 +88,14 @@ const isFirst = `(c.session_id IS NULL OR (
           AND (o.session_seq < c.session_seq OR o.state = 'DISPATCHED'))
       AND (${isInTurn('c')} OR c.created_at < now() - ${turnWaitMax})))`;
 
-/**
- * Takes what is due, by lane and age. S1, S4. What has expired meanwhile is among it, and is ended
- * unsent by its run.
- */
-export const claimCalls = `
+/** Gives waiting calls `c` to a process: a new attempt of each begins. S1, S4 */
+function takeCalls(isDue: string, order: string): string {
+  return `
 WITH due AS (
   SELECT c.tenant, c.call_id, c.day
   FROM worker.calls c
-  WHERE c.state = 'QUEUED' AND c.not_before <= now() AND ${isFirst}
-  ORDER BY c.lane, c.created_at
+  WHERE c.state = 'QUEUED' AND ${isDue} AND ${isFirst}
+  ORDER BY ${order}
   LIMIT $2::int
   FOR UPDATE OF c SKIP LOCKED
 )
@@ -107,6 +105,13 @@ SET state = 'DISPATCHED', owner = $1::text, attempt = c.attempt + 1,
 FROM due
 WHERE c.tenant = due.tenant AND c.call_id = due.call_id AND c.day = due.day
 RETURNING ${callColumns}`;
+}
+
+/**
+ * Takes what is due, by lane and age. S1, S4. What has expired meanwhile is among it, and is ended
+ * unsent by its run.
+ */
+export const claimCalls = takeCalls('c.not_before <= now()', 'c.lane, c.created_at');
 
 export const nextDue = `
 SELECT (extract(epoch FROM min(not_before) - now()) * 1000)::float8 AS in_ms
@@ -167,21 +172,7 @@ SELECT * FROM flagged WHERE taken`;
  * Takes what waited beyond its time, to be ended at once, in the order in which the numbers of a
  * session end. S4. Only calls with such a time are in the index that this reads.
  */
-export const takeExpiredCalls = `
-WITH due AS (
-  SELECT c.tenant, c.call_id, c.day
-  FROM worker.calls c
-  WHERE c.state = 'QUEUED' AND c.expires_at <= now() AND ${isFirst}
-  ORDER BY c.expires_at
-  LIMIT $2::int
-  FOR UPDATE OF c SKIP LOCKED
-)
-UPDATE worker.calls c
-SET state = 'DISPATCHED', owner = $1::text, attempt = c.attempt + 1,
-  dispatched_at = clock_timestamp()
-FROM due
-WHERE c.tenant = due.tenant AND c.call_id = due.call_id AND c.day = due.day
-RETURNING ${callColumns}`;
+export const takeExpiredCalls = takeCalls('c.expires_at <= now()', 'c.expires_at');
 
 /**
  * Puts back what a statement gave this process whose answer never arrived: nothing of it was

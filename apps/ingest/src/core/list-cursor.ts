@@ -34,6 +34,19 @@ export function decodeCursor(text: string): ListCursor | null {
   }
 }
 
+/** A page as lists answer it, of what was found: the page's rows and one more, if there is one. */
+export function pageOf<Row extends { readonly id: string }>(
+  found: readonly Row[],
+  limit: number,
+  createdAtMsOf: (row: Row) => number,
+): { data: Row[]; next_cursor: string | null } {
+  const data = found.slice(0, limit);
+  const last = found.length > limit ? data.at(-1) : undefined;
+  const next_cursor =
+    last === undefined ? null : encodeCursor({ createdAtMs: createdAtMsOf(last), id: last.id });
+  return { data, next_cursor };
+}
+
 /** The last moment that a JavaScript date can hold. */
 const timeMsMax = 8.64e15;
 
