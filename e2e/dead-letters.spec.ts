@@ -52,7 +52,9 @@ describe('redriving dead letters by the command line', () => {
     });
     const back = await until('the record in the dead letter topic again', 30_000, () => {
       const found = deadLetters.records.filter((record) => record.value?.toString() === value);
-      return found.length === 2 && found[1];
+      // Each may be there twice: what counts is that the record lay at another place before.
+      const [first] = found.map(({ headers }) => headers['dlq-offset']);
+      return found.find(({ headers }) => headers['dlq-offset'] !== first);
     });
     expect(back.headers).toMatchObject({ 'x-upstream': 'mine', 'dlq-reason': 'malformed_json' });
   });
