@@ -42,6 +42,26 @@ export const errorCodes = {
   deadline_exceeded: { status: null, title: 'The job did not finish in time' },
   cancelled: { status: null, title: 'The job was cancelled' },
   not_available_yet: { status: null, title: 'This type of job is not available yet' },
+  // How a workflow fails, or waits.
+  budget_exceeded: { status: null, title: 'The budget of the job is used up' },
+  invalid_output: { status: null, title: 'The final answer does not fit its schema' },
+  unknown_tool: { status: null, title: 'There is no tool of this name' },
+  unknown_workflow_version: { status: null, title: 'No release here can go on with this run' },
+  history_too_long: { status: null, title: 'The run has more steps than are kept' },
+  // How a tool call fails.
+  invalid_arguments: { status: null, title: 'The arguments do not fit the schema of the tool' },
+  tool_failed: { status: null, title: 'The tool answered with an error' },
+  tool_timeout: { status: null, title: 'The tool did not answer in time' },
+  result_too_large: { status: null, title: 'The result of the tool is above the limit' },
+  invalid_result: { status: null, title: 'The result of the tool does not fit its schema' },
+  approval_rejected: { status: null, title: 'A person did not agree to this call' },
+  approval_expired: { status: null, title: 'Nobody agreed to this call in time' },
+  side_effect_refused: { status: null, title: 'A fork may not call this tool' },
+  // What a document may be refused for.
+  empty_document: { status: null, title: 'There is no text in the document' },
+  encrypted_document: { status: null, title: 'The document is encrypted' },
+  unreadable_document: { status: null, title: 'The document cannot be read' },
+  document_too_large: { status: null, title: 'The document has more text than may be taken' },
   // How a webhook fails.
   blocked_address: { status: null, title: 'The address of the receiver is not allowed' },
   delivery_exhausted: { status: null, title: 'Every delivery attempt failed' },

@@ -1,6 +1,14 @@
 import { z } from 'zod';
 
-import { jobIdSchema, sessionIdSchema, tenantIdSchema } from './ids.ts';
+import { budgetSchema, spendingSchema } from './agents.ts';
+import {
+  callIdSchema,
+  conversationIdSchema,
+  jobIdSchema,
+  sessionIdSchema,
+  tenantIdSchema,
+  workflowIdSchema,
+} from './ids.ts';
 import {
   attemptSchema,
   jobErrorSchema,
@@ -19,7 +27,7 @@ const callbackSchema = z.object({ url: z.string() });
 const metadataSchema = z.record(z.string(), z.string());
 
 /** Copied unread from a request to its completion, so that no service needs a lookup. */
-export const replySchema = z
+export const jobReplySchema = z
   .object({
     kind: z.literal('job'),
     callback: callbackSchema.optional(),
@@ -28,17 +36,51 @@ export const replySchema = z
     redrive_of: jobIdSchema.optional(),
     created_at: z.iso.datetime(),
   })
+  .meta({ id: 'JobReply' });
+export type JobReply = z.infer<typeof jobReplySchema>;
+
+/** The completion of the call is for a workflow, and ends no job. */
+export const workflowReplySchema = z
+  .object({
+    kind: z.literal('workflow'),
+    workflow_id: workflowIdSchema,
+    /** The job that users know: its stream tells the text, its timeline the attempts. */
+    job_id: jobIdSchema,
+    /** Number of the call among the job's that are told in its stream, from 1. */
+    turn: z.int().positive(),
+    /** Of the job's acceptance. */
+    created_at: z.iso.datetime(),
+  })
+  .meta({ id: 'WorkflowReply' });
+export type WorkflowReply = z.infer<typeof workflowReplySchema>;
+
+/** Who asked for a call. */
+export const replySchema = z
+  .discriminatedUnion('kind', [jobReplySchema, workflowReplySchema])
   .meta({ id: 'Reply' });
 export type Reply = z.infer<typeof replySchema>;
+
+/** A sub-agent's: its end goes to the workflow that started it. */
+export const childReplySchema = z
+  .object({
+    kind: z.literal('child'),
+    workflow_id: workflowIdSchema,
+    call_id: callIdSchema,
+    job_id: jobIdSchema,
+    created_at: z.iso.datetime(),
+  })
+  .meta({ id: 'ChildReply' });
+export type ChildReply = z.infer<typeof childReplySchema>;
 
 /** `millrace.claude.requested.v1`: one model call, keyed by session or job. */
 export const claudeRequestedSchema = z
   .object({
     tenant: tenantIdSchema,
     /** The call's id is the job's id for a message job. */
-    call_id: jobIdSchema,
+    call_id: callIdSchema,
     lane: laneSchema,
-    session_id: sessionIdSchema.optional(),
+    /** Its messages follow those of this conversation, which goes on with the answer. */
+    session_id: conversationIdSchema.optional(),
     /** Place in the session's order; given together with `session_id`. */
     session_seq: z.int().positive().optional(),
     /** Someone listens: the tokens go to `claude.deltas.v1`. */
@@ -53,18 +95,37 @@ export const claudeRequestedSchema = z
   .meta({ id: 'ClaudeRequested' });
 export type ClaudeRequested = z.infer<typeof claudeRequestedSchema>;
 
-/** `millrace.workflow.requested.v1`: an agent or document job, keyed by job. */
+/** `millrace.workflow.requested.v1`: an agent or document job, or a sub-agent; keyed by it. */
 export const workflowRequestedSchema = z
   .object({
     tenant: tenantIdSchema,
-    job_id: jobIdSchema,
+    /** The workflow's id: the job's, or a sub-agent's. */
+    job_id: workflowIdSchema,
     type: jobTypeSchema,
     session_id: sessionIdSchema.optional(),
+    lane: laneSchema.optional(),
+    /** Someone listens: tokens and steps are told. */
+    stream: z.boolean().optional(),
+    /** `AgentParams` or `DocumentParams`. Exactly one of the two is given. */
     params: z.looseObject({}).optional(),
     params_ref: blobRefSchema.optional(),
+    budget: budgetSchema.optional(),
+    /** It takes over the first steps of another run. */
+    fork: z
+      .object({
+        workflow_id: workflowIdSchema,
+        created_at: z.iso.datetime(),
+        from_step: z.int().nonnegative(),
+        allow_side_effects: z.boolean(),
+      })
+      .optional(),
+    /** How many workflows stand above it. */
+    depth: z.int().nonnegative().optional(),
+    /** What others wrote is among its messages. */
+    tainted: z.boolean().optional(),
     /** What has not ended then ends as `expired`. */
     complete_by: z.iso.datetime().optional(),
-    reply: replySchema,
+    reply: z.discriminatedUnion('kind', [jobReplySchema, childReplySchema]),
   })
   .meta({ id: 'WorkflowRequested' });
 export type WorkflowRequested = z.infer<typeof workflowRequestedSchema>;
@@ -76,8 +137,8 @@ export type WorkflowRequested = z.infer<typeof workflowRequestedSchema>;
 export const claudeCancelRequestedSchema = z
   .object({
     tenant: tenantIdSchema,
-    call_id: jobIdSchema,
-    session_id: sessionIdSchema.optional(),
+    call_id: callIdSchema,
+    session_id: conversationIdSchema.optional(),
     /** Place in the session's order; given together with `session_id`. */
     session_seq: z.int().positive().optional(),
     reply: replySchema,
@@ -89,9 +150,9 @@ export type ClaudeCancelRequested = z.infer<typeof claudeCancelRequestedSchema>;
 export const workflowCancelRequestedSchema = z
   .object({
     tenant: tenantIdSchema,
-    job_id: jobIdSchema,
+    job_id: workflowIdSchema,
     type: jobTypeSchema,
-    reply: replySchema,
+    reply: z.discriminatedUnion('kind', [jobReplySchema, childReplySchema]),
   })
   .meta({ id: 'WorkflowCancelRequested' });
 export type WorkflowCancelRequested = z.infer<typeof workflowCancelRequestedSchema>;
@@ -115,6 +176,8 @@ export const jobFinishedSchema = z
     usage: usageSchema.optional(),
     attempts: z.array(attemptSchema),
     stand_in: z.boolean().optional(),
+    /** Of a workflow, with its sub-agents'. */
+    spent: spendingSchema.optional(),
     callback: callbackSchema.optional(),
     metadata: metadataSchema.optional(),
     /** The failed job that this one did again. */
@@ -149,9 +212,22 @@ export const jobAttemptedSchema = z
   .meta({ id: 'JobAttempted' });
 export type JobAttempted = z.infer<typeof jobAttemptedSchema>;
 
+/** A workflow waits for someone, or goes on. The highest version holds. */
+export const jobStatusChangedSchema = z
+  .object({
+    kind: z.literal('status'),
+    ...progressFields,
+    status: z.enum(['running', 'awaiting_approval', 'awaiting_budget', 'awaiting_signal']),
+    /** The workflow's: what was told of an earlier one is out of date. */
+    version: z.int().positive(),
+    at: z.iso.datetime(),
+  })
+  .meta({ id: 'JobStatusChanged' });
+export type JobStatusChanged = z.infer<typeof jobStatusChangedSchema>;
+
 /** `millrace.job.progressed.v1`: what happens to a job before its end. */
 export const jobProgressedSchema = z
-  .discriminatedUnion('kind', [jobRunningSchema, jobAttemptedSchema])
+  .discriminatedUnion('kind', [jobRunningSchema, jobAttemptedSchema, jobStatusChangedSchema])
   .meta({ id: 'JobProgressed' });
 export type JobProgressed = z.infer<typeof jobProgressedSchema>;
 
@@ -160,7 +236,7 @@ export const claudeDeltaSchema = z
   .object({
     tenant: tenantIdSchema,
     job_id: jobIdSchema,
-    /** Model call within the job, from 1: always 1 for a message job. */
+    /** Model call within the job, from 1: always 1 for a message job. Sub-agents are not told. */
     turn: z.int().positive(),
     attempt: z.int().positive(),
     /** Offset of `text` in the attempt's text, in UTF-16 code units. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { jobIdLengthMax, sessionIdLengthMax } from './limits.ts';
+import { internalIdLengthMax, jobIdLengthMax, sessionIdLengthMax } from './limits.ts';
 
 const idPattern = /^[A-Za-z0-9._:-]+$/;
 
@@ -30,6 +30,36 @@ export const sessionIdSchema = z
   .regex(idPattern, 'must be 1 to 128 characters of A-Z a-z 0-9 . _ : -')
   .brand<'SessionId'>();
 export type SessionId = z.infer<typeof sessionIdSchema>;
+
+/**
+ * A workflow's id: its job's, or with `/` in it one that only the services know, a sub-agent's
+ * `<parent>/c<n>`. No user's id has a slash.
+ */
+export const workflowIdSchema = z
+  .string()
+  .min(1)
+  .max(internalIdLengthMax)
+  .regex(/^[A-Za-z0-9._:/-]+$/)
+  .brand<'WorkflowId'>();
+export type WorkflowId = z.infer<typeof workflowIdSchema>;
+
+/** A model call: of a message job its id, of a workflow `<workflow>/m<n>`. */
+export const callIdSchema = z
+  .string()
+  .min(1)
+  .max(internalIdLengthMax)
+  .regex(/^[A-Za-z0-9._:/-]+$/)
+  .brand<'CallId'>();
+export type CallId = z.infer<typeof callIdSchema>;
+
+/** The conversation that a call belongs to: a session's id, or of a workflow its own id and `/s`. */
+export const conversationIdSchema = z
+  .string()
+  .min(1)
+  .max(internalIdLengthMax)
+  .regex(/^[A-Za-z0-9._:/-]+$/)
+  .brand<'ConversationId'>();
+export type ConversationId = z.infer<typeof conversationIdSchema>;
 
 /** The tenant that the local stack and the topic `jobs.submitted.v1` belong to. */
 export const defaultTenant = tenantIdSchema.parse('default');

@@ -1,3 +1,4 @@
+export * from './agents.ts';
 export * from './asyncapi.ts';
 export * from './dead-letters.ts';
 export * from './deliveries.ts';
@@ -7,10 +8,12 @@ export * from './ids.ts';
 export * from './job-day.ts';
 export * from './jobs.ts';
 export * from './events.ts';
+export * from './workflow-events.ts';
 export * from './limits.ts';
 export * from './openapi.ts';
 export * from './outgoing-message.ts';
 export * from './payload-codec.ts';
 export * from './tenants.ts';
 export * from './timeline.ts';
+export * from './tools.ts';
 export * from './topics.ts';

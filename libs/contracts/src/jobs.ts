@@ -79,10 +79,7 @@ const submissionFields = {
 /** A moment as callers write it: RFC 3339, with any offset. */
 const momentSchema = z.iso.datetime({ offset: true });
 
-/**
- * What a system hands over: exactly one of `params` and `prompt`. A later issue adds `budget`;
- * until then it is an unknown field, never a silently ignored one.
- */
+/** What a system hands over: exactly one of `params` and `prompt`. */
 export const jobSubmissionSchema = z
   .strictObject({
     type: jobTypeSchema.default('message'),

@@ -11,6 +11,8 @@ export const kafkaRecordBytesMax = 1024 * 1024;
 export const inlineBodyBytesMax = 256 * 1024;
 /** Characters of a job id: fits a header, a URL segment and an index entry. */
 export const jobIdLengthMax = 128;
+/** Characters of an id that is made of a job's: three levels of sub-agents, and a call's number. */
+export const internalIdLengthMax = 200;
 /** Characters of a session id. */
 export const sessionIdLengthMax = 128;
 /** Characters of an `Idempotency-Key`. */
@@ -49,3 +51,45 @@ export const tenantsMax = 500;
 export const apiKeysPerTenantMax = 50;
 /** Characters of a key's label. */
 export const apiKeyLabelLengthMax = 100;
+/** Characters of a tool's description: it is sent to the model with every call. */
+export const toolDescriptionLengthMax = 4_096;
+/** Seconds of one attempt of a tool; what takes longer is a signal, not a tool. */
+export const toolTimeoutSecondsMax = 3_600;
+export const toolTimeoutSecondsDefault = 60;
+/** Attempts of a tool after its first. */
+export const toolRetriesMax = 5;
+/** Bytes of a tool's result: the model reads all of it, and pays for it in every later turn. */
+export const toolResultBytesMax = 256 * 1024;
+export const toolResultBytesDefault = 64 * 1024;
+/** Tools of a tenant, and tools that one agent may be given: more than a model tells apart. */
+export const toolsPerTenantMax = 500;
+export const agentToolsMax = 128;
+/** Model calls of an agent, tool calls, and how long it may go on: a month, as its job is kept. */
+export const agentIterationsMax = 1_000;
+export const agentIterationsDefault = 50;
+export const agentToolCallsMax = 10_000;
+export const agentToolCallsDefault = 500;
+export const agentTokensDefault = 5_000_000;
+export const agentSecondsMax = 30 * 86_400;
+export const agentSecondsDefault = 86_400;
+/** Sub-agents that one agent knows, and that it may start; how deep they may be nested. */
+export const agentChildrenMax = 16;
+export const agentChildrenStartedMax = 100;
+export const agentDepthMax = 3;
+/** Names of signals of an agent, and signals that nobody has waited for yet. */
+export const agentSignalsMax = 32;
+export const signalsKeptMax = 100;
+/** Bytes of a signal's data: it becomes a tool's result. */
+export const signalBytesMax = 64 * 1024;
+/** Tool calls of one answer that are run at once; what is above waits for one of them. */
+export const parallelToolCallsMax = 32;
+/** How long an approval is waited for. */
+export const approvalSeconds = 7 * 86_400;
+/** Bytes of an uploaded document, and parts that it may have. */
+export const documentBytesMax = 32 * 1024 * 1024;
+export const documentChunksMax = 1_000;
+export const documentChunkTokensMin = 200;
+export const documentChunkTokensMax = 100_000;
+export const documentChunkTokensDefault = 8_000;
+/** Documents of a tenant that are kept: with 32 MB each this is a disk's worth. */
+export const documentsPerTenantMax = 1_000;

@@ -1,0 +1,171 @@
+import { z } from 'zod';
+
+import { jobIdSchema } from './ids.ts';
+import {
+  agentChildrenMax,
+  agentIterationsMax,
+  agentSecondsMax,
+  agentSignalsMax,
+  agentToolCallsMax,
+  agentToolsMax,
+  documentChunkTokensDefault,
+  documentChunkTokensMax,
+  documentChunkTokensMin,
+} from './limits.ts';
+import { messageParamsSchema } from './jobs.ts';
+import { toolNameSchema } from './tools.ts';
+
+/**
+ * What a job may spend at most, its sub-agents included. What is not given has a default, so that
+ * nothing runs without a bound.
+ */
+export const budgetSchema = z
+  .strictObject({
+    usd: z.number().positive().max(100_000).optional(),
+    /** Input, cache writes and output, together. */
+    tokens: z.int().positive().optional(),
+    /** Model calls. */
+    iterations: z.int().positive().max(agentIterationsMax).optional(),
+    tool_calls: z.int().positive().max(agentToolCallsMax).optional(),
+    /** From its release, by the clock on the wall. */
+    seconds: z.int().positive().max(agentSecondsMax).optional(),
+    /** `fail` ends the job with `budget_exceeded`; `park` waits until someone raises it. */
+    on_reached: z.enum(['fail', 'park']).optional(),
+  })
+  .meta({ id: 'Budget' });
+export type Budget = z.infer<typeof budgetSchema>;
+
+/** `POST /v1/jobs/{id}/budget`: limits that are to hold from now on; none may become lower. */
+export const budgetRaiseSchema = budgetSchema
+  .omit({ on_reached: true })
+  .refine((budget) => Object.keys(budget).length > 0, { message: 'name a limit' })
+  .meta({ id: 'BudgetRaise' });
+export type BudgetRaise = z.infer<typeof budgetRaiseSchema>;
+
+const agentFields = {
+  /** Names of registered tools; an MCP server's name stands for all of its tools. */
+  tools: z.array(toolNameSchema).max(agentToolsMax).optional(),
+  /** JSON Schema of the final answer, which is then JSON. */
+  output_schema: z.looseObject({ type: z.literal('object') }).optional(),
+  /** Names of signals that the agent may wait for. */
+  signals: z.array(toolNameSchema).max(agentSignalsMax).optional(),
+};
+
+/** A sub-agent: to the agent that starts it, a tool that takes a prompt. */
+export const subAgentSchema = z
+  .strictObject({
+    name: toolNameSchema,
+    description: z.string().min(1).max(1_024),
+    model: z.string().min(1).max(128).optional(),
+    max_tokens: z.int().positive().optional(),
+    system: z.string().optional(),
+    budget: budgetSchema.optional(),
+    ...agentFields,
+  })
+  .meta({ id: 'SubAgent' });
+export type SubAgent = z.infer<typeof subAgentSchema>;
+
+/** `params` of a job of type `agent`: the Messages API's own, and what the agent may use. */
+export const agentParamsSchema = messageParamsSchema
+  .extend({
+    ...agentFields,
+    agents: z.array(subAgentSchema).max(agentChildrenMax).optional(),
+    /** The messages hold content of others, a ticket or a mail: writes ask a person first. */
+    untrusted: z.boolean().optional(),
+  })
+  .meta({ id: 'AgentParams' });
+export type AgentParams = z.infer<typeof agentParamsSchema>;
+
+/** Where a document job's text comes from: one that was uploaded, or an address. */
+export const documentSourceSchema = z
+  .union([
+    z.strictObject({ id: z.string().regex(/^doc_[A-Za-z0-9]{1,64}$/) }),
+    z.strictObject({ url: z.string().min(1).max(2_048) }),
+  ])
+  .meta({ id: 'DocumentSource' });
+export type DocumentSource = z.infer<typeof documentSourceSchema>;
+
+/** `params` of a job of type `document`: each part is answered, then the answers are joined. */
+export const documentParamsSchema = z
+  .strictObject({
+    document: documentSourceSchema,
+    /** What is asked of each part. */
+    prompt: z.string().min(1).max(100_000),
+    /** What is asked of the parts' answers; by default the same as of each part. */
+    reduce_prompt: z.string().min(1).max(100_000).optional(),
+    model: z.string().min(1).max(128).optional(),
+    max_tokens: z.int().positive().optional(),
+    chunk_tokens: z
+      .int()
+      .min(documentChunkTokensMin)
+      .max(documentChunkTokensMax)
+      .default(documentChunkTokensDefault),
+    overlap_tokens: z.int().min(0).max(2_000).default(200),
+  })
+  .meta({ id: 'DocumentParams' });
+export type DocumentParams = z.infer<typeof documentParamsSchema>;
+
+/** `POST /v1/jobs/{id}/approvals/{approval_id}` */
+export const approvalDecisionSchema = z
+  .strictObject({
+    decision: z.enum(['approve', 'reject']),
+    /** The model is told it with a rejection. */
+    reason: z.string().max(2_000).optional(),
+    /** As the approval shows it: the decision holds for this call and no other. */
+    hash: z.string().regex(/^[0-9a-f]{64}$/).optional(),
+  })
+  .meta({ id: 'ApprovalDecision' });
+export type ApprovalDecision = z.infer<typeof approvalDecisionSchema>;
+
+export const approvalIdSchema = z.string().regex(/^apr_[0-9a-f]{32}$/);
+
+/** A tool call that waits for a person. */
+export const approvalViewSchema = z
+  .object({
+    id: approvalIdSchema,
+    tool: z.string(),
+    tool_version: z.int().positive(),
+    arguments: z.unknown(),
+    /** SHA-256 of tool, version and arguments. */
+    hash: z.string(),
+    requested_at: z.iso.datetime(),
+    expires_at: z.iso.datetime(),
+    status: z.enum(['pending', 'approved', 'rejected', 'expired']),
+  })
+  .meta({ id: 'Approval' });
+export type ApprovalView = z.infer<typeof approvalViewSchema>;
+
+/** What a workflow has spent, in the units of its budget. */
+export const spendingSchema = z
+  .object({
+    usd: z.number().nonnegative(),
+    tokens: z.int().nonnegative(),
+    iterations: z.int().nonnegative(),
+    tool_calls: z.int().nonnegative(),
+  })
+  .meta({ id: 'Spending' });
+export type Spending = z.infer<typeof spendingSchema>;
+
+/** `POST /v1/jobs/{id}/signals/{name}`: anything, as JSON. */
+export const signalSubmissionSchema = z
+  .strictObject({ data: z.unknown().optional(), signal_id: z.string().min(1).max(128).optional() })
+  .meta({ id: 'SignalSubmission' });
+export type SignalSubmission = z.infer<typeof signalSubmissionSchema>;
+
+/** `POST /v1/jobs/{id}/fork`: the run again from one of its steps on, in another way. */
+export const forkSubmissionSchema = z
+  .strictObject({
+    /** Number of the step, as the timeline shows it, that is the last to be taken over. */
+    from_step: z.int().nonnegative(),
+    model: z.string().min(1).max(128).optional(),
+    system: z.string().optional(),
+    /** Said to the model in place of the agent's first user message. Only from step 0. */
+    prompt: z.string().min(1).optional(),
+    tools: agentFields.tools,
+    /** Tools of effect `write` are really called after the fork. */
+    allow_side_effects: z.boolean().default(false),
+    budget: budgetSchema.optional(),
+    job_id: jobIdSchema.optional(),
+  })
+  .meta({ id: 'ForkSubmission' });
+export type ForkSubmission = z.infer<typeof forkSubmissionSchema>;
