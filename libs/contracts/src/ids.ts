@@ -13,22 +13,25 @@ export const tenantIdSchema = z
   .brand<'TenantId'>();
 export type TenantId = z.infer<typeof tenantIdSchema>;
 
-/** A job's id, unique per tenant: the caller's own, or `job_<ULID>`. */
+/**
+ * A job's id, unique per tenant: the caller's own, or `job_<ULID>`. Each is also the id of a
+ * workflow, and of a model call: of the job's own.
+ */
 export const jobIdSchema = z
   .string()
   .min(1)
   .max(jobIdLengthMax)
   .regex(idPattern, 'must be 1 to 128 characters of A-Z a-z 0-9 . _ : -')
-  .brand<'JobId'>();
+  .brand<'JobId' | 'WorkflowId' | 'CallId'>();
 export type JobId = z.infer<typeof jobIdSchema>;
 
-/** The conversation that a job's turn belongs to, unique per tenant. */
+/** The conversation that a job's turn belongs to, unique per tenant: one that users name. */
 export const sessionIdSchema = z
   .string()
   .min(1)
   .max(sessionIdLengthMax)
   .regex(idPattern, 'must be 1 to 128 characters of A-Z a-z 0-9 . _ : -')
-  .brand<'SessionId'>();
+  .brand<'SessionId' | 'ConversationId'>();
 export type SessionId = z.infer<typeof sessionIdSchema>;
 
 /**
