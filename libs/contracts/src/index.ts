@@ -9,6 +9,7 @@ export * from './job-day.ts';
 export * from './jobs.ts';
 export * from './events.ts';
 export * from './workflow-events.ts';
+export * from './workflow-view.ts';
 export * from './limits.ts';
 export * from './openapi.ts';
 export * from './outgoing-message.ts';
