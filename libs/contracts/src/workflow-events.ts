@@ -8,6 +8,7 @@ import {
 } from './agents.ts';
 import { callIdSchema, jobIdSchema, tenantIdSchema, workflowIdSchema } from './ids.ts';
 import { attemptSchema, jobErrorSchema, usageSchema } from './jobs.ts';
+import { documentChunksMax } from './limits.ts';
 import { toolDefinitionSchema, toolErrorSchema, toolNameSchema } from './tools.ts';
 
 /** Data of the events that drive workflows. All of a workflow have its tenant and id as key. */
@@ -193,22 +194,20 @@ export const toolDescribedSchema = z
   .meta({ id: 'ToolDescribed' });
 export type ToolDescribed = z.infer<typeof toolDescribedSchema>;
 
-/** A part of a document. */
-export const documentPartSchema = z.object({
-  /** Complete parameters of the call that answers this part. */
-  params_ref: blobRefSchema,
-  /** Estimated. */
-  tokens: z.int().nonnegative(),
-});
-
 /** `millrace.document.split.v1` */
 export const documentSplitSchema = z
   .object({
     workflow_id: workflowIdSchema,
     call_id: callIdSchema,
     token: z.string(),
-    parts: z.array(documentPartSchema).optional(),
+    /** `<parts_ref>.<n>` in `blobs`, from 0: complete parameters of the call for a part. */
+    parts_ref: blobRefSchema.optional(),
+    /** Tokens of each call's prompt, estimated. */
+    parts: z.array(z.int().nonnegative()).max(documentChunksMax).optional(),
     error: toolErrorSchema.optional(),
+  })
+  .refine(({ parts, parts_ref, error }) => (parts && parts_ref ? !error : error), {
+    message: 'give parts and parts_ref, or error',
   })
   .meta({ id: 'DocumentSplit' });
 export type DocumentSplit = z.infer<typeof documentSplitSchema>;
