@@ -2,7 +2,6 @@ import {
   assertNever,
   jobIdSchema,
   PayloadCodec,
-  type ClaudeRequested,
   type JobId,
   type OutgoingMessage,
   type RedriveView,
@@ -16,7 +15,13 @@ import type { Context } from '@opentelemetry/api';
 import { announcementOf } from './announcement.ts';
 import { redriveJobId } from './core/job-ids.ts';
 import { ProblemError } from './core/problem.ts';
-import { orderAgain, planRedrive, readJson, type StoredLetter } from './core/redrive.ts';
+import {
+  orderAgain,
+  planRedrive,
+  readJson,
+  type JobRequest,
+  type StoredLetter,
+} from './core/redrive.ts';
 import { JobPreparation } from './job-preparation.ts';
 import { traceparentOf } from './job-trace.ts';
 import { Announcements, Clock, DeadLetters, Jobs, LargeBodies } from './ports.ts';
@@ -89,7 +94,7 @@ export class DeadLetterRedrive {
 
   private async makeJob(
     letter: StoredLetter,
-    request: ClaudeRequested,
+    request: JobRequest,
     context: Context,
   ): Promise<JobId> {
     const arrival = {
@@ -115,7 +120,7 @@ export class DeadLetterRedrive {
     return id;
   }
 
-  private async paramsOf(request: ClaudeRequested): Promise<Readonly<Record<string, unknown>>> {
+  private async paramsOf(request: JobRequest): Promise<Readonly<Record<string, unknown>>> {
     if (request.params !== undefined) return request.params;
     const ref = request.params_ref;
     const body = ref === undefined ? null : await this.bodies.read(request.tenant, ref);

@@ -30,6 +30,11 @@ export class DeadLettersConsumer {
     return this.index(records);
   }
 
+  @RawStep(deadLettersOf(topics.toolsCompleted))
+  toolsCompleted(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
+    return this.index(records);
+  }
+
   private async index(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
     await this.letters.index(records.map((record) => indexedLetter(record)));
     return {};

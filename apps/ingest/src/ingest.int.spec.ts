@@ -389,11 +389,12 @@ describe('POST /v1/jobs', () => {
   });
 
   it('publishes agent and document jobs as workflows', async () => {
-    const { body } = await post({ type: 'agent', params: { goal: 'x' } });
+    const { body } = await post({ type: 'agent', prompt: 'plan', session_id: 'label' });
     await workflows.waitFor((all) => all.some(({ headers }) => headers['ce_subject'] === body.id));
     const message = workflows.messages.find(({ headers }) => headers['ce_subject'] === body.id);
     const data = JSON.parse(message!.value!.toString());
-    expect(data).toMatchObject({ job_id: body.id, type: 'agent', params: { goal: 'x' } });
+    const params = { messages: [{ role: 'user', content: 'plan' }] };
+    expect(data).toMatchObject({ job_id: body.id, type: 'agent', session_id: 'label', params });
   });
 
   it('leaves an empty outbox behind', async () => {

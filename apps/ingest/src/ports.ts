@@ -5,6 +5,7 @@ import type {
   JobDelivery,
   JobFinished,
   JobId,
+  JobStatusChanged,
   JobType,
   JobView,
   OutgoingMessage,
@@ -88,6 +89,9 @@ export interface JobEnd extends JobPlace {
   readonly answerJson: string | null;
 }
 
+/** What a workflow's job waits for, or that it goes on, as of a version of the workflow. */
+export type StatusChange = JobPlace & Pick<JobStatusChanged, 'status' | 'version'>;
+
 /** What became of an end: `late` is one of a job that has ended before. */
 export type EndResult = 'ended' | 'late' | 'unknown';
 
@@ -102,6 +106,10 @@ export abstract class Jobs {
   abstract insertRecorded(jobs: readonly NewJob[]): Promise<PromiseSettledResult<Insertion>[]>;
   abstract finish(ends: readonly JobEnd[]): Promise<PromiseSettledResult<EndResult>[]>;
   abstract start(started: readonly JobPlace[]): Promise<PromiseSettledResult<void>[]>;
+  /** The highest version holds, and a job that has ended keeps its end. */
+  abstract changeStatus(
+    changes: readonly StatusChange[],
+  ): Promise<PromiseSettledResult<void>[]>;
   abstract find(name: JobName): Promise<JobView | null>;
   /** The row with what it published first. */
   abstract findStanding(name: JobName): Promise<StandingJobRow | null>;

@@ -3,7 +3,13 @@ import type { z } from 'zod';
 import { cloudEventHeaders, deadLetterHeaders, traceHeaders } from './headers.ts';
 import { bareSubmissionSchema } from './jobs.ts';
 import { eventComponents, schemaRef, type JsonObject } from './schema-components.ts';
-import { deadLetterTopicOf, isPerTenant, topics, type Topic } from './topics.ts';
+import {
+  deadLetterTopicOf,
+  isIntakeTopic,
+  isPerTenant,
+  topics,
+  type Topic,
+} from './topics.ts';
 
 /** The Kafka side as AsyncAPI 3, made from the topic table and the events' schemas. */
 export function asyncApiDocument(): JsonObject {
@@ -113,7 +119,7 @@ function messages(topic: Topic): [string, JsonObject][] {
       payload: schemaRef(schema),
     },
   ]);
-  return topic.direction === 'public-in' ? [...events, bareSubmissionMessage()] : events;
+  return isIntakeTopic(topic) ? [...events, bareSubmissionMessage()] : events;
 }
 
 function bareSubmissionMessage(): [string, JsonObject] {

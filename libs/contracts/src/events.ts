@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { budgetSchema, spendingSchema } from './agents.ts';
+import { budgetSchema, spendingSchema } from './budgets.ts';
 import {
   callIdSchema,
   conversationIdSchema,

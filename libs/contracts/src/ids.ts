@@ -55,7 +55,7 @@ export const callIdSchema = z
   .brand<'CallId'>();
 export type CallId = z.infer<typeof callIdSchema>;
 
-/** The conversation that a call belongs to: a session's id, or of a workflow its own id and `/s`. */
+/** The conversation that a call belongs to: a session's id, or of a workflow its id and `/s`. */
 export const conversationIdSchema = z
   .string()
   .min(1)

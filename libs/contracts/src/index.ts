@@ -1,5 +1,6 @@
 export * from './agents.ts';
 export * from './asyncapi.ts';
+export * from './budgets.ts';
 export * from './dead-letters.ts';
 export * from './deliveries.ts';
 export * from './errors.ts';

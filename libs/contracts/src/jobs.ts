@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { budgetSchema, spendingSchema } from './budgets.ts';
 import { errorCodeSchema, fieldErrorSchema } from './errors.ts';
 import { jobIdSchema, sessionIdSchema } from './ids.ts';
 import {
@@ -70,7 +71,9 @@ const submissionFields = {
   job_id: jobIdSchema.optional(),
   prompt: z.string().min(1).optional(),
   callback_url: z.string().min(1).max(callbackUrlLengthMax).optional(),
-  session_id: sessionIdSchema.optional(),
+  session_id: sessionIdSchema
+    .optional()
+    .describe('The conversation of a message; to an agent or a document it is a label.'),
   lane: laneSchema.optional(),
   metadata: metadataSchema.optional(),
   trace_content: z.literal(false).optional(),
@@ -90,11 +93,18 @@ export const jobSubmissionSchema = z
     complete_by: momentSchema
       .optional()
       .describe('A job that has not ended by then ends as `expired`. Within 30 days.'),
+    budget: budgetSchema
+      .optional()
+      .describe('What an agent or a document may spend at most; a message is one call.'),
     ...submissionFields,
   })
   .refine((job) => (job.params === undefined) !== (job.prompt === undefined), {
     message: 'give exactly one of params and prompt',
     path: ['params'],
+  })
+  .refine((job) => job.type !== 'message' || job.budget === undefined, {
+    message: 'a job of type message has none',
+    path: ['budget'],
   })
   .meta({ id: 'JobSubmission' });
 export type JobSubmission = z.infer<typeof jobSubmissionSchema>;
@@ -176,8 +186,12 @@ export const jobViewSchema = z
     attempts: z.array(attemptSchema).optional(),
     stand_in: z.boolean().optional(),
     metadata: metadataSchema.optional(),
+    /** What an agent or a document has spent, its sub-agents included. */
+    spent: spendingSchema.optional(),
     /** The failed job that this one does again. */
     redrive_of: jobIdSchema.optional(),
+    /** The job whose first steps this one took over. */
+    fork_of: jobIdSchema.optional(),
     trace_id: z.string(),
   })
   .meta({ id: 'Job' });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { budgetRaiseSchema, budgetSchema, spendingSchema } from './budgets.ts';
 import {
   bytesViewSchema,
   deadLetterListSchema,
@@ -11,6 +12,7 @@ import {
 import { deliveryAttemptSchema } from './deliveries.ts';
 import { problemSchema } from './errors.ts';
 import {
+  childReplySchema,
   claudeBacklogSchema,
   claudeCancelRequestedSchema,
   claudeDeltaSchema,
@@ -18,10 +20,13 @@ import {
   jobAttemptedSchema,
   jobFinishedSchema,
   jobProgressedSchema,
+  jobReplySchema,
   jobRunningSchema,
+  jobStatusChangedSchema,
   replySchema,
   tenantChangedSchema,
   workflowCancelRequestedSchema,
+  workflowReplySchema,
   workflowRequestedSchema,
 } from './events.ts';
 import {
@@ -51,6 +56,23 @@ import {
   tenantWithSecretSchema,
 } from './tenants.ts';
 import { timelineEventSchema, timelineSchema } from './timeline.ts';
+import { toolDefinitionSchema, toolErrorSchema } from './tools.ts';
+import {
+  claudeCompletedSchema,
+  documentSplitRequestedSchema,
+  documentSplitSchema,
+  jobStepSchema,
+  toolCancelRequestedSchema,
+  toolCompletedSchema,
+  toolDescribedSchema,
+  toolDescribeRequestedSchema,
+  toolRequestedSchema,
+  toolRunRequestedSchema,
+  workflowApprovalDecidedSchema,
+  workflowBudgetRaisedSchema,
+  workflowChildFinishedSchema,
+  workflowSignalledSchema,
+} from './workflow-events.ts';
 
 export type JsonValue =
   | string
@@ -74,6 +96,8 @@ const httpSchemas = [
   jobErrorSchema,
   attemptSchema,
   usageSchema,
+  budgetSchema,
+  spendingSchema,
   timelineSchema,
   timelineEventSchema,
   deliveryAttemptSchema,
@@ -106,10 +130,33 @@ const eventSchemas = [
   jobProgressedSchema,
   jobRunningSchema,
   jobAttemptedSchema,
+  jobStatusChangedSchema,
+  jobStepSchema,
+  claudeCompletedSchema,
   workflowCancelRequestedSchema,
   workflowRequestedSchema,
+  workflowSignalledSchema,
+  workflowApprovalDecidedSchema,
+  workflowBudgetRaisedSchema,
+  workflowChildFinishedSchema,
+  toolRunRequestedSchema,
+  toolDescribeRequestedSchema,
+  toolCancelRequestedSchema,
+  toolRequestedSchema,
+  toolCompletedSchema,
+  toolDescribedSchema,
+  toolDefinitionSchema,
+  toolErrorSchema,
+  documentSplitRequestedSchema,
+  documentSplitSchema,
   tenantChangedSchema,
   replySchema,
+  jobReplySchema,
+  workflowReplySchema,
+  childReplySchema,
+  budgetSchema,
+  budgetRaiseSchema,
+  spendingSchema,
   jobErrorSchema,
   attemptSchema,
   usageSchema,

@@ -311,6 +311,11 @@ export function findTopic(name: string): Topic | undefined {
   return row !== undefined && isPerTenant(row) ? { ...row, name } : row;
 }
 
+/** Whether a row of the table is where upstream systems hand jobs over. */
+export function isIntakeTopic(row: Topic): boolean {
+  return row.name === topics.jobsSubmitted.name || row.name === topics.tenantSubmitted.name;
+}
+
 /** The tenant that a topic takes work in for; null when it is no intake topic. */
 export function intakeTenantOf(topic: string): TenantId | null {
   if (topic === topics.jobsSubmitted.name) return defaultTenant;

@@ -1,11 +1,7 @@
 import { z } from 'zod';
 
-import {
-  approvalDecisionSchema,
-  approvalIdSchema,
-  budgetRaiseSchema,
-  spendingSchema,
-} from './agents.ts';
+import { approvalDecisionSchema, approvalIdSchema } from './agents.ts';
+import { budgetRaiseSchema, spendingSchema } from './budgets.ts';
 import { callIdSchema, jobIdSchema, tenantIdSchema, workflowIdSchema } from './ids.ts';
 import { attemptSchema, jobErrorSchema, usageSchema } from './jobs.ts';
 import { documentChunksMax } from './limits.ts';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-import { approvalViewSchema, spendingSchema } from './agents.ts';
+import { approvalViewSchema } from './agents.ts';
+import { spendingSchema } from './budgets.ts';
 import { errorCodeSchema } from './errors.ts';
 import { jobIdSchema, tenantIdSchema, workflowIdSchema } from './ids.ts';
 import { terminalStatuses, usageSchema } from './jobs.ts';

@@ -17,11 +17,12 @@ export interface JobRow {
   readonly outcome: Buffer | null;
   readonly answer: Buffer | null;
   readonly redrive_of: string | null;
+  readonly fork_of: string | null;
 }
 
 const text = `
 SELECT jobs.id, type, status, lane, session_id, model, created_at, finished_at, run_at,
-  complete_by, traceparent, metadata, outcome, answer, redrive_of
+  complete_by, traceparent, metadata, outcome, answer, redrive_of, fork_of
 FROM ingest.job_keys AS keys JOIN ingest.jobs USING (tenant, id, day)
 WHERE keys.tenant = $1 AND keys.id = $2`;
 

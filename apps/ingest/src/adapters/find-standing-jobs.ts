@@ -18,6 +18,7 @@ export interface StandingRow {
   readonly run_at: Date | null;
   readonly complete_by: Date | null;
   readonly redrive_of: string | null;
+  readonly fork_of: string | null;
   readonly seq: number | null;
   readonly waits: boolean;
 }
@@ -32,7 +33,7 @@ export interface JobNames {
 /** Columns of `ingest.jobs` that a standing row has. */
 export const standingFields = `jobs.tenant, jobs.id, jobs.idempotency_key, type, status, lane,
   jobs.session_id, model, request_hash, refused, first_event, traceparent, created_at, jobs.run_at,
-  complete_by, redrive_of`;
+  complete_by, redrive_of, fork_of`;
 
 const text = `
 WITH input AS (

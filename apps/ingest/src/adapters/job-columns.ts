@@ -26,6 +26,7 @@ const columns = [
   ['run_at', 'timestamptz'],
   ['complete_by', 'timestamptz'],
   ['redrive_of', 'text'],
+  ['fork_of', 'text'],
 ] as const;
 
 /** How many parameters `jobColumns` fills. */
@@ -86,5 +87,6 @@ export function jobColumns(jobs: readonly NewJob[], codec: PayloadCodec): unknow
     jobs.map(({ runAt }) => runAt?.toISOString() ?? null),
     jobs.map(({ completeBy }) => completeBy?.toISOString() ?? null),
     jobs.map(({ redriveOf }) => redriveOf ?? null),
+    jobs.map(({ forkOf }) => forkOf ?? null),
   ];
 }

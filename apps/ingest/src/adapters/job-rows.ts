@@ -32,6 +32,7 @@ export function jobRecordOf(codec: PayloadCodec, tenant: TenantId, row: JobRow):
     outcomeJson: text(row.outcome),
     answerJson: text(row.answer),
     redriveOf: row.redrive_of,
+    forkOf: row.fork_of,
   };
 }
 

@@ -11,7 +11,7 @@ import { KafkaClient, TopicTail, type TailedRecord } from '@millrace/kafka';
 import { Logger } from '@millrace/runtime';
 import { Injectable } from '@nestjs/common';
 
-import { saysRunning } from '../core/progress-event.ts';
+import { saysRunning, saysStatus } from '../core/progress-event.ts';
 import { LiveJobs } from '../live-jobs.ts';
 import { Clock, type LiveFeed } from '../ports.ts';
 import { StreamSettings } from '../stream-settings.ts';
@@ -61,7 +61,8 @@ export class KafkaTails implements LiveFeed {
       fromMs: nowMs - clockSkewMs,
       onRecords: (records) => {
         for (const { data } of records) {
-          if (saysRunning(data)) live.running({ tenant: data.tenant, id: data.job_id });
+          const runs = saysRunning(data) || (saysStatus(data) && data.status === 'running');
+          if (runs) live.running({ tenant: data.tenant, id: data.job_id });
         }
       },
     });

@@ -6,7 +6,7 @@ import type { JobRow } from './find-job.ts';
 /** Answers are left out: a page of them may be many megabytes. */
 const text = `
 SELECT id, type, status, lane, session_id, model, created_at, finished_at, run_at, complete_by,
-  traceparent, metadata, outcome, NULL::bytea AS answer, redrive_of
+  traceparent, metadata, outcome, NULL::bytea AS answer, redrive_of, fork_of
 FROM ingest.jobs
 WHERE tenant = $1
   AND ($2::text IS NULL OR status = $2)

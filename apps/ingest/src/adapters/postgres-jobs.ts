@@ -27,8 +27,10 @@ import {
   type JobSubmissionRow,
   type LargeBodies,
   type RepeatedNames,
+  type StatusChange,
   type StandingJobRow,
 } from '../ports.ts';
+import { changeStatuses } from './change-statuses.ts';
 import { findJob } from './find-job.ts';
 import {
   findStandingJobs,
@@ -57,12 +59,12 @@ export interface PostgresJobsOptions {
 }
 
 /**
- * The jobs' table. Five kinds of commits, each of its own group:
+ * The jobs' table. Six kinds of commits, each of its own group:
  * - from HTTP without a session: rows and messages by one statement;
  * - from HTTP within a session: a transaction, as the message tells a place that the insert gives;
  * - from Kafka: rows alone, by one statement;
  * - from either, with a time ahead: rows and their releases, by one statement;
- * - ends and starts.
+ * - ends, starts, and what workflows wait for.
  */
 export class PostgresJobs extends Jobs {
   readonly #pool: Pool;
@@ -75,6 +77,7 @@ export class PostgresJobs extends Jobs {
   readonly #waiting: GroupCommit<Arriving, Insertion>;
   readonly #ends: GroupCommit<JobEnd, EndResult>;
   readonly #starts: GroupCommit<JobPlace, void>;
+  readonly #statuses: GroupCommit<StatusChange, void>;
   #arrivals = 0;
 
   constructor({ pool, own, codec, bodies }: PostgresJobsOptions) {
@@ -127,6 +130,15 @@ export class PostgresJobs extends Jobs {
         return started.map(() => undefined);
       },
     });
+    this.#statuses = new GroupCommit<StatusChange, void>({
+      name: 'statuses of jobs',
+      pool,
+      keyOf: keyOfName,
+      commit: async (client, changes) => {
+        await changeStatuses(client, changes);
+        return changes.map(() => undefined);
+      },
+    });
   }
 
   insertAnnounced({ job, announce }: JobSubmissionRow): Promise<Insertion> {
@@ -155,6 +167,10 @@ export class PostgresJobs extends Jobs {
 
   start(started: readonly JobPlace[]): Promise<PromiseSettledResult<void>[]> {
     return this.#starts.submitAll(started);
+  }
+
+  changeStatus(changes: readonly StatusChange[]): Promise<PromiseSettledResult<void>[]> {
+    return this.#statuses.submitAll(changes);
   }
 
   async find({ tenant, id }: JobName): Promise<JobView | null> {
@@ -192,7 +208,8 @@ export class PostgresJobs extends Jobs {
 
   async close(): Promise<void> {
     const commits = [this.#announced, this.#announcedTurns, this.#recorded, this.#waiting];
-    await Promise.all([...commits, this.#ends, this.#starts].map((commit) => commit.close()));
+    const changes = [this.#ends, this.#starts, this.#statuses];
+    await Promise.all([...commits, ...changes].map((commit) => commit.close()));
   }
 
   #nextArrival(): number {

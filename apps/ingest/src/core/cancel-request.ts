@@ -1,6 +1,6 @@
 import {
   assertNever,
-  replySchema,
+  jobReplySchema,
   type ClaudeCancelRequested,
   type JobId,
   type JobType,
@@ -27,7 +27,7 @@ export interface CancelRequest {
   readonly data: ClaudeCancelRequested | WorkflowCancelRequested;
 }
 
-const requestSchema = z.object({ reply: replySchema });
+const requestSchema = z.object({ reply: jobReplySchema });
 
 /**
  * The event that asks a job's runner to end it: on the topic and key of the request, and with what

@@ -73,6 +73,7 @@ describe('the owner of a dead letter', () => {
     ['jobs.submitted.v1', 'other', 'default'],
     ['t.acme.jobs.submitted.v1', 'other', 'acme'],
     ['claude.requested.v1', 'other', 'other'],
+    ['tools.completed.v1', 'other', ''],
     ['claude.requested.v1', 'Not A Tenant', ''],
     ['claude.requested.v1', undefined, ''],
     ['elsewhere.v1', 'other', ''],

@@ -70,11 +70,16 @@ export function indexedLetter(record: LetterRecord): IndexedLetter {
   };
 }
 
-/** Whose a record of this topic is: an intake topic has one owner, whatever the record says. */
+/**
+ * Whose a record of this topic is: an intake topic has one owner, whatever the record says. What
+ * many tenants may write to says nothing that is sure.
+ */
 export function ownerOf(topic: string, headers: Readonly<Record<string, string>>): LetterOwner {
   const owner = intakeTenantOf(topic);
   if (owner !== null) return owner;
-  const written = findTopic(topic) ? headers[cloudEventHeaders.tenant] : undefined;
+  const row = findTopic(topic);
+  const isOurs = row !== undefined && row.direction !== 'public-in';
+  const written = isOurs ? headers[cloudEventHeaders.tenant] : undefined;
   const tenant = tenantIdSchema.safeParse(written);
   return tenant.success ? tenant.data : '';
 }

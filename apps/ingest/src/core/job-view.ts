@@ -6,6 +6,7 @@ import {
   jobTypeSchema,
   laneSchema,
   sessionIdSchema,
+  spendingSchema,
   usageSchema,
   type JobFinished,
   type JobView,
@@ -31,6 +32,7 @@ export interface JobRecord {
   readonly outcomeJson: string | null;
   readonly answerJson: string | null;
   readonly redriveOf: string | null;
+  readonly forkOf: string | null;
 }
 
 /** What a terminal event says beside the answer: small, read with every list. */
@@ -40,6 +42,7 @@ export const outcomeSchema = z.object({
   attempts: z.array(attemptSchema).optional(),
   stand_in: z.boolean().optional(),
   model: z.string().optional(),
+  spent: spendingSchema.optional(),
 });
 export type Outcome = z.infer<typeof outcomeSchema>;
 
@@ -55,11 +58,11 @@ const metadataSchema = z.record(z.string(), z.string());
 
 /** The two parts in which a terminal event is kept. */
 export function partsOf(finished: JobFinished): { outcome: Outcome; answer: Answer | null } {
-  const { error, usage, attempts, stand_in, model } = finished;
+  const { error, usage, attempts, stand_in, model, spent } = finished;
   const { result, message, message_ref } = finished;
   const hasAnswer = result !== undefined || message !== undefined || message_ref !== undefined;
   return {
-    outcome: { error, usage, attempts, stand_in, model },
+    outcome: { error, usage, attempts, stand_in, model, spent },
     answer: hasAnswer ? { result, message, message_ref } : null,
   };
 }
@@ -91,7 +94,9 @@ export function jobView(job: JobRecord): JobView {
     attempts: outcome?.attempts,
     stand_in: outcome?.stand_in,
     metadata: parseOr(metadataSchema, job.metadataJson),
+    spent: outcome?.spent,
     redrive_of: job.redriveOf === null ? undefined : jobIdSchema.parse(job.redriveOf),
+    fork_of: job.forkOf === null ? undefined : jobIdSchema.parse(job.forkOf),
     trace_id: traceIdOf(job.traceparent),
   };
 }
@@ -110,6 +115,7 @@ export function finishedView(view: JobView, finished: JobFinished): JobView {
     usage: outcome.usage,
     attempts: outcome.attempts,
     stand_in: outcome.stand_in,
+    spent: outcome.spent,
   };
 }
 

@@ -59,6 +59,13 @@ describe('the hash of a request', () => {
     expect(hash({ run_at: '2026-11-24T11:00:00.000+01:00' })).toBe(hash({ run_at: early }));
   });
 
+  it('knows another budget', () => {
+    const hash = (usd?: number) =>
+      requestHash({ type: 'agent', prompt: 'a', budget: { usd } }).toString('hex');
+    expect(hash(1)).toBe(hash(1));
+    expect(hash(1)).not.toBe(hash(2));
+  });
+
   it('does not change with what is filled in', () => {
     const judge = (defaultModel: string) => {
       const judged = judgeSubmission({ type: 'message', prompt: 'p' }, { ...rules, defaultModel });
@@ -85,11 +92,6 @@ describe('a submission', () => {
       ok: false,
       refusal: { code: 'invalid_request', errors: [{ path: 'complete_by' }] },
     });
-  });
-
-  it('of an agent is not judged by the rules of messages', () => {
-    const judged = judgeSubmission({ type: 'agent', params: { temperature: 1 } }, rules);
-    expect(judged).toMatchObject({ ok: true, order: { params: { temperature: 1 } } });
   });
 
   it.each([

@@ -1,11 +1,18 @@
 import { createHash } from 'node:crypto';
 
-import type { ErrorCode, JobSubmission, JobType, Lane, SessionId } from '@millrace/contracts';
+import type {
+  Budget,
+  ErrorCode,
+  JobSubmission,
+  JobType,
+  Lane,
+  SessionId,
+} from '@millrace/contracts';
 
 import { canonicalJson } from './canonical-json.ts';
 import type { FieldError } from './field-error.ts';
 import { disorderOf, timesOf, type JobTimes } from './job-times.ts';
-import { preflight } from './preflight.ts';
+import { judgeParams, type JudgedParams } from './judge-params.ts';
 
 /** What a service of this kind was told to allow; the same for every intake. */
 export interface IntakeRules {
@@ -24,9 +31,13 @@ export interface JobOrder {
   readonly sessionId: SessionId | undefined;
   readonly model: string | undefined;
   readonly stream: boolean;
+  /** What others wrote is among the parameters. */
+  readonly tainted: boolean;
   readonly params: Readonly<Record<string, unknown>>;
   readonly callbackUrl: string | undefined;
   readonly metadata: Readonly<Record<string, string>> | undefined;
+  /** Of a message there is none. */
+  readonly budget: Budget | undefined;
   readonly times: JobTimes;
   readonly requestHash: Buffer;
 }
@@ -47,13 +58,8 @@ export function judgeSubmission(submission: JobSubmission, rules: IntakeRules): 
     const verdict = rules.checkUrl(submission.callback_url);
     if (!verdict.ok) return unsafeUrl(verdict.detail);
   }
-  const given = submission.params ?? paramsOfPrompt(submission.prompt ?? '');
-  const checked =
-    submission.type === 'message'
-      ? preflight(given, rules)
-      : // Their own services know what an agent or a document needs.
-        { ok: true as const, params: given, model: undefined, stream: false };
-  if (!checked.ok) return refusedByModel(checked.errors);
+  const checked = judgeParams(submission, rules);
+  if (!checked.ok) return checked;
   const disorder = disorderOf(timesOf(submission));
   if (disorder !== null) return { ok: false, refusal: disorder };
   return { ok: true, order: orderOf(submission, checked) };
@@ -64,13 +70,13 @@ export function judgeSubmission(submission: JobSubmission, rules: IntakeRules): 
  * job's id and without what is filled in here (a new default model is no conflict).
  */
 export function requestHash(submission: Omit<JobSubmission, 'job_id'>): Buffer {
-  const { type, params, prompt, callback_url, session_id, metadata } = submission;
+  const { type, params, prompt, callback_url, session_id, metadata, budget } = submission;
   const lane = submission.lane ?? laneDefault;
   const { runAt, completeBy } = timesOf(submission);
   // Moments, however they were written.
   const times = { run_at: runAt?.toISOString(), complete_by: completeBy?.toISOString() };
-  const content = { type, params, prompt, callback_url, session_id, lane, metadata, ...times };
-  return hashOf(content);
+  const content = { type, params, prompt, callback_url, session_id, lane, metadata, budget };
+  return hashOf({ ...content, ...times });
 }
 
 /** The hash of a body that is no submission, so that its redelivery is known. */
@@ -80,13 +86,9 @@ export function hashOf(content: unknown): Buffer {
 
 export const laneDefault: Lane = 'standard';
 
-function paramsOfPrompt(prompt: string): Record<string, unknown> {
-  return { messages: [{ role: 'user', content: prompt }] };
-}
-
 function orderOf(
   submission: JobSubmission,
-  checked: Pick<JobOrder, 'params' | 'model' | 'stream'>,
+  checked: Extract<JudgedParams, { ok: true }>,
 ): JobOrder {
   return {
     type: submission.type,
@@ -94,9 +96,11 @@ function orderOf(
     sessionId: submission.session_id,
     model: checked.model,
     stream: checked.stream,
+    tainted: checked.tainted,
     params: checked.params,
     callbackUrl: submission.callback_url,
     metadata: submission.metadata,
+    budget: submission.budget,
     times: timesOf(submission),
     requestHash: requestHash(submission),
   };
@@ -105,9 +109,4 @@ function orderOf(
 function unsafeUrl(detail: string): Judgement {
   const errors = [{ path: 'callback_url', message: detail }];
   return { ok: false, refusal: { code: 'unsafe_callback_url', detail, errors } };
-}
-
-function refusedByModel(errors: readonly FieldError[]): Judgement {
-  const detail = 'the Messages API would answer these parameters with an error';
-  return { ok: false, refusal: { code: 'refused_by_model', detail, errors } };
 }

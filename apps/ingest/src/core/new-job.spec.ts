@@ -37,9 +37,30 @@ describe('the first event of a job', () => {
     expect(schema.parse(JSON.parse(json))).toMatchObject({ session_id: 's', session_seq: 3 });
   });
 
-  it('of an agent is a workflow request', () => {
+  it('of an agent is a workflow request with all that its run has to know', () => {
+    const submission = {
+      type: 'agent',
+      params: { messages: [{ role: 'user', content: 'p' }], stream: true, untrusted: true },
+      lane: 'bulk',
+      budget: { usd: 2 },
+      session_id: sessionIdSchema.parse('s'),
+      complete_by: '1970-01-01T00:00:02Z',
+    } as const;
+    const judged = judgeSubmission(submission, rules);
+    if (!judged.ok) throw new TypeError('refused');
+    const { order } = judged;
+    const job = newJob(arrival, { id, order, carrier: { kind: 'inline', params: order.params } });
     const schema = topics.workflowsRequested.types['millrace.workflow.requested.v1'];
-    expect(schema.parse(JSON.parse(made('agent').firstEventJson))).toMatchObject({ type: 'agent' });
+    expect(schema.parse(JSON.parse(job.firstEventJson))).toMatchObject({
+      job_id: 'j',
+      type: 'agent',
+      lane: 'bulk',
+      stream: true,
+      tainted: true,
+      budget: { usd: 2 },
+      session_id: 's',
+      complete_by: '1970-01-01T00:00:02.000Z',
+    });
   });
 
   it.each([

@@ -3,9 +3,9 @@ import type {
   ErrorCode,
   JobFinished,
   JobId,
+  JobReply,
   JobType,
   Lane,
-  Reply,
   SessionId,
   TenantId,
   WorkflowRequested,
@@ -26,6 +26,8 @@ export interface Arrival {
   readonly createdAt: Date;
   /** The failed job that this one does again. */
   readonly redriveOf?: JobId;
+  /** The job whose first steps this one takes over. */
+  readonly forkOf?: JobId;
 }
 
 /** A job row about to be inserted. Bodies are JSON texts; the store encodes them. */
@@ -161,15 +163,14 @@ function requestOf(
   const reply = replyOf(arrival, order);
   const { tenant } = arrival;
   const complete_by = order.times.completeBy?.toISOString();
-  if (order.type !== 'message') {
-    const { type, sessionId: session_id } = order;
-    return { tenant, job_id: job.id, type, session_id, ...body, complete_by, reply };
-  }
-  const { lane, sessionId: session_id, stream } = order;
-  return { tenant, call_id: job.id, lane, session_id, stream, ...body, complete_by, reply };
+  const { budget, lane, sessionId: session_id, stream, type } = order;
+  const asked = { tenant, lane, session_id, stream, ...body, complete_by, reply };
+  if (type === 'message') return { call_id: job.id, ...asked };
+  const tainted = order.tainted ? true : undefined;
+  return { job_id: job.id, type, ...asked, budget, tainted };
 }
 
-function replyOf(arrival: Arrival, order: JobOrder): Reply {
+function replyOf(arrival: Arrival, order: JobOrder): JobReply {
   const url = order.callbackUrl;
   return {
     kind: 'job',

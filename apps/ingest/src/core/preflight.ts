@@ -43,7 +43,8 @@ export function preflight(
 
 type Message = Readonly<Record<string, unknown>> & { readonly role: string };
 
-function prefixed(errors: readonly FieldError[]): FieldError[] {
+/** Errors of the parameters as errors of the submission. */
+export function prefixed(errors: readonly FieldError[]): FieldError[] {
   return errors.map(({ path, message }) => ({
     path: path === '' ? 'params' : `params.${path}`,
     message,
@@ -57,7 +58,7 @@ function refusedParamErrors(params: Readonly<Record<string, unknown>>): FieldErr
 }
 
 /** A model's name becomes a column and a span's name: printable, without spaces. */
-function modelErrors(model: string | undefined): FieldError[] {
+export function modelErrors(model: string | undefined): FieldError[] {
   if (model === undefined || /^[\x21-\x7e]+$/.test(model)) return [];
   return [{ path: 'model', message: 'must be printable characters without spaces' }];
 }

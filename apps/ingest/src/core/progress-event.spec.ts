@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { jobProgressedSchema } from '@millrace/contracts';
 
-import { progressEvent, saysRunning } from './progress-event.ts';
+import { progressEvent, saysRunning, saysStatus } from './progress-event.ts';
 
 const job = { tenant: 'default', job_id: 'a', created_at: '2026-11-24T10:00:00.000Z' };
 const running = { ...job, status: 'running', attempt: 2, at: '2026-11-24T10:00:01.000Z' };
@@ -33,6 +33,14 @@ describe('a progress record', () => {
     const progress = jobProgressedSchema.parse({ ...job, kind: 'attempt', attempt });
     expect(saysRunning(progress)).toBe(false);
     expect(progressEvent(progress)).toEqual({ kind: 'attempt', at: attempt.ended_at, attempt });
+  });
+
+  it('of a status says what a workflow waits for, and adds nothing to the timeline', () => {
+    const { attempt: _attempt, ...rest } = running;
+    const changed = { ...rest, kind: 'status', status: 'awaiting_approval', version: 3 };
+    const progress = jobProgressedSchema.parse(changed);
+    expect([saysRunning(progress), saysStatus(progress)]).toEqual([false, true]);
+    expect(progressEvent(progress)).toBeNull();
   });
 
   it.each([

@@ -4,12 +4,15 @@ import {
   claudeRequestedSchema,
   deadLetterHeaders,
   intakeTenantOf,
+  jobIdSchema,
+  jobReplySchema,
   redriveHeader,
+  sessionIdSchema,
   topics,
-  type ClaudeRequested,
   type OutgoingMessage,
   type TenantId,
 } from '@millrace/contracts';
+import type { z } from 'zod';
 
 import type { StoredHeader } from './dead-letter.ts';
 import { isRecord } from './canonical-json.ts';
@@ -33,10 +36,18 @@ export interface StoredLetter {
   readonly redriveJobId: string | null;
 }
 
+/** The request of a message job. A call of a workflow is the workflow's own to make again. */
+const jobRequestSchema = claudeRequestedSchema.extend({
+  call_id: jobIdSchema,
+  session_id: sessionIdSchema.optional(),
+  reply: jobReplySchema,
+});
+export type JobRequest = z.infer<typeof jobRequestSchema>;
+
 /** What a redrive does. */
 export type RedrivePlan =
   | { readonly kind: 'publish'; readonly message: OutgoingMessage }
-  | { readonly kind: 'do_again'; readonly request: ClaudeRequested }
+  | { readonly kind: 'do_again'; readonly request: JobRequest }
   | { readonly kind: 'refused'; readonly detail: string };
 
 /**
@@ -57,7 +68,7 @@ export function planRedrive(letter: StoredLetter): RedrivePlan {
 
 /** The job that a request asked for, as a new one. `params` are the request's own. */
 export function orderAgain(
-  request: ClaudeRequested,
+  request: JobRequest,
   o: { readonly params: Readonly<Record<string, unknown>>; readonly letter: StoredLetter },
 ): JobOrder {
   const model = o.params['model'];
@@ -67,9 +78,11 @@ export function orderAgain(
     sessionId: request.session_id,
     model: typeof model === 'string' ? model : undefined,
     stream: request.stream,
+    tainted: false,
     params: o.params,
     callbackUrl: request.reply.callback?.url,
     metadata: request.reply.metadata,
+    budget: undefined,
     // Its times were the first job's: they have passed.
     times: { runAt: undefined, completeBy: undefined },
     requestHash: hashOf({ letter: o.letter.id, redrive: o.letter.redriveCount + 1 }),
@@ -77,10 +90,10 @@ export function orderAgain(
 }
 
 function repetition(letter: StoredLetter): RedrivePlan {
-  const request = claudeRequestedSchema.safeParse(readJson(letter.content));
+  const request = jobRequestSchema.safeParse(readJson(letter.content));
   return request.success
     ? { kind: 'do_again', request: request.data }
-    : refused('the record is no request that can be read');
+    : refused('the record is no request of a job that can be read');
 }
 
 /** The JSON of a body as an object; null for what is none. */

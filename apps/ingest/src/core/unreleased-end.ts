@@ -1,4 +1,4 @@
-import { replySchema, topics, type JobFinished } from '@millrace/contracts';
+import { jobReplySchema, topics, type JobFinished } from '@millrace/contracts';
 import { z } from 'zod';
 
 import type { CancellableJob } from './cancel-request.ts';
@@ -9,7 +9,7 @@ export interface UnreleasedEnd {
   readonly data: JobFinished;
 }
 
-const requestSchema = z.object({ reply: replySchema });
+const requestSchema = z.object({ reply: jobReplySchema });
 
 const errors = {
   cancelled: { code: 'cancelled', detail: 'the job was cancelled before it began' },
