@@ -44,6 +44,7 @@ export const errorCodes = {
   not_available_yet: { status: null, title: 'This type of job is not available yet' },
   // How a workflow fails, or waits.
   budget_exceeded: { status: null, title: 'The budget of the job is used up' },
+  answer_truncated: { status: null, title: 'The answer was cut off by its limit of tokens' },
   invalid_output: { status: null, title: 'The final answer does not fit its schema' },
   unknown_tool: { status: null, title: 'There is no tool of this name' },
   unknown_workflow_version: { status: null, title: 'No release here can go on with this run' },
