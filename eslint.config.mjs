@@ -136,7 +136,10 @@ const impureGlobals = [
 ];
 
 /** Packages and node: modules that compute and nothing else. */
-const pureImports = ['@millrace/contracts', 'zod', 'ipaddr\\.js', 'node:(?:buffer|crypto|net|url)'];
+const pureImports = [
+  ...['@millrace/contracts', 'zod', 'ipaddr\\.js', 'json-schema-library', 're2js'],
+  'node:(?:buffer|crypto|net|url)',
+];
 
 const impureImports = {
   paths: [

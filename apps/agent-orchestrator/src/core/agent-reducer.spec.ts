@@ -1,0 +1,130 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { AgentDriver, asks, of, sent, text, toolNamed } from './agent-run.fixture.ts';
+import { framed } from './tool-results.ts';
+
+const search = toolNamed('search');
+
+function begun(params: Readonly<Record<string, unknown>> = {}, tools = [search]) {
+  const run = new AgentDriver();
+  run.request({ params: { tools: tools.map(({ name }) => name), ...params } });
+  run.describe(tools);
+  return run;
+}
+
+describe('an agent without tools', () => {
+  it('asks the model once and ends with its text', () => {
+    const run = new AgentDriver();
+    const [deadline, call] = run.request({ params: { system: 'Be brief.', top_k: 3 } });
+    expect(deadline).toMatchObject({ kind: 'set_timer', name: 'deadline' });
+    expect(call).toEqual({
+      kind: 'call_claude',
+      callId: 'job-1/m1',
+      seq: 1,
+      turn: 1,
+      params: {
+        model: 'claude-sonnet-5-5',
+        max_tokens: 1_000,
+        system: 'Be brief.',
+        top_k: 3,
+        messages: [{ role: 'user', content: 'Find out.' }],
+      },
+    });
+    run.answer(1, text('42'));
+    expect(run.workflow.status).toBe('succeeded');
+    expect(run.end()).toMatchObject({
+      status: 'succeeded',
+      result: '42',
+      spent: { usd: 0.0001, tokens: 50, iterations: 1, tool_calls: 0 },
+      tainted: false,
+    });
+  });
+
+  it('ignores a second request, a late answer and a cancel after the end', () => {
+    const run = new AgentDriver();
+    run.request();
+    run.request();
+    expect(run.last).toEqual({ kind: 'ignored', why: 'the run has begun already' });
+    run.answer(1, text('42'));
+    run.answer(1, text('43'));
+    expect(run.last?.kind).toBe('ignored');
+    run.happen({ type: 'cancel_requested' });
+    expect(run.last).toEqual({ kind: 'ignored', why: 'the run has ended' });
+  });
+});
+
+describe('an agent with tools', () => {
+  it('asks first what its tools are, and takes them as they are then', () => {
+    const run = new AgentDriver();
+    const commands = run.request({ params: { tools: ['search'] } });
+    expect(of('describe_tools', commands)).toEqual([
+      { kind: 'describe_tools', callId: 'job-1/t0', tools: ['search'] },
+    ]);
+    expect(of('call_claude', commands)).toEqual([]);
+    const [call] = of('call_claude', run.describe([search]));
+    expect(call?.params?.['tools']).toEqual([
+      { name: 'search', description: 'the tool search', input_schema: search.input_schema },
+    ]);
+  });
+
+  it('fails when one of them is missing, and says which', () => {
+    const run = new AgentDriver();
+    run.request({ params: { tools: ['search', 'serch'] } });
+    run.describe([search], [{ name: 'serch', detail: 'no such tool' }]);
+    expect(run.end()?.error).toEqual({
+      code: 'unknown_tool',
+      detail: 'there is no tool serch (no such tool)',
+    });
+  });
+
+  it('runs what one answer asks for at once and joins the results in the order asked', () => {
+    const run = begun();
+    const tools = of('run_tool', run.answer(1, asks(['search', { q: 'a' }], ['search', {}])));
+    expect(tools.map(({ callId }) => callId)).toEqual(['job-1/t1', 'job-1/t2']);
+    expect(sent(run.toolResult(2, { output: { b: 1 } }))).toBeUndefined();
+    const next = run.toolResult(1, { output: 'first' });
+    expect(of('call_claude', next)).toMatchObject([{ callId: 'job-1/m2', seq: 2, turn: 2 }]);
+    expect(sent(next)).toEqual([
+      {
+        role: 'user',
+        content: [
+          { type: 'tool_result', tool_use_id: 'u1', content: framed('first') },
+          { type: 'tool_result', tool_use_id: 'u2', content: framed('{"b":1}') },
+        ],
+      },
+    ]);
+    run.answer(2, text('done'));
+    expect(run.end()).toMatchObject({ result: 'done', spent: { iterations: 2, tool_calls: 2 } });
+  });
+});
+
+describe('a cancel', () => {
+  it('before the start ends the run, and the request that comes then is ignored', () => {
+    const run = new AgentDriver();
+    run.happen({ type: 'cancel_requested' });
+    expect(run.end()).toMatchObject({ status: 'cancelled', spent: { iterations: 0 } });
+    run.request();
+    expect(run.last).toEqual({ kind: 'ignored', why: 'the run has ended' });
+  });
+
+  it('calls back the model call that is under way', () => {
+    const run = new AgentDriver();
+    run.request();
+    const commands = run.happen({ type: 'cancel_requested' });
+    expect(commands).toMatchObject([
+      { kind: 'clear_timer', name: 'deadline' },
+      { kind: 'cancel_call', callId: 'job-1/m1', seq: 1 },
+      { kind: 'finish', end: { status: 'cancelled', error: { code: 'cancelled' } } },
+    ]);
+    run.answer(1, text('too late'));
+    expect(run.last?.kind).toBe('ignored');
+  });
+
+  it('calls back the tools that are under way', () => {
+    const run = begun();
+    run.answer(1, asks(['search', {}], ['search', {}]));
+    run.toolResult(1, { output: 'x' });
+    const commands = run.happen({ type: 'cancel_requested' });
+    expect(of('cancel_tool', commands)).toEqual([{ kind: 'cancel_tool', callId: 'job-1/t2' }]);
+  });
+});

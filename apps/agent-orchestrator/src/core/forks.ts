@@ -1,0 +1,62 @@
+import { toolDefinitionSchema } from '@millrace/contracts';
+import type { ToolDefinition } from '@millrace/contracts';
+import { z } from 'zod';
+
+import { recordedBytesMax } from './agent-limits.ts';
+import type { AgentRun, Arguments, Fork } from './agent-state.ts';
+import { jsonBytes, sha256 } from './canonical-json.ts';
+import { errorResult, resultOf } from './tool-results.ts';
+import type { UseResult } from './tool-results.ts';
+import type { ForkedRun, ToolOutcome } from './workflow.ts';
+
+/** What a recorded result is found by. */
+export function recordedKey(tool: string, given: Readonly<Record<string, unknown>>): string {
+  return sha256([tool, given]);
+}
+
+/** What a fork knows of its source. What does not fit is refused when it is asked for. */
+export function forkOf(forked: ForkedRun, allowSideEffects: boolean): Fork {
+  const recorded: Record<string, ToolOutcome> = {};
+  let bytes = 0;
+  for (const [key, outcome] of Object.entries(forked.recorded)) {
+    bytes += key.length + jsonBytes(outcome);
+    if (bytes > recordedBytesMax) break;
+    recorded[key] = outcome;
+  }
+  return { allowSideEffects, recorded };
+}
+
+const sourceSchema = z.object({
+  tainted: z.boolean(),
+  agent: z
+    .object({ toolNames: z.array(z.string()), tools: z.array(toolDefinitionSchema) })
+    .nullable(),
+});
+
+/** Taint and tools of the source; a state that cannot be read counts as tainted, without tools. */
+export function sourceOf(forked: ForkedRun): z.infer<typeof sourceSchema> {
+  const parsed = sourceSchema.safeParse(forked.state);
+  return parsed.success ? parsed.data : { tainted: true, agent: null };
+}
+
+/**
+ * What a fork answers in place of a call that may change something outside: the result that its
+ * source had for it, or a refusal. A sub-agent may call anything, so it counts as such a call
+ * unless it has no tools. Null: the call is made.
+ */
+export function replayedResult(
+  { agent, fork }: AgentRun,
+  call: {
+    readonly name: string;
+    readonly tool: ToolDefinition | undefined;
+    readonly arguments: Arguments;
+  },
+): UseResult | null {
+  if (!fork || fork.allowSideEffects) return null;
+  const child = agent.agents.find(({ name }) => name === call.name);
+  const changes = call.tool ? call.tool.effect === 'write' : (child?.tools ?? []).length > 0;
+  if (!changes) return null;
+  const recorded = fork.recorded[recordedKey(call.name, call.arguments)];
+  if (call.tool && recorded) return resultOf(call.tool, recorded);
+  return errorResult('side_effect_refused', 'this run is a fork, and may change nothing outside');
+}

@@ -1,0 +1,50 @@
+import { agentReducer } from './agent-reducer.ts';
+import type { Price } from './prices.ts';
+import type { Reducer, Workflow, WorkflowKind } from './workflow.ts';
+
+/** All reducers of this release: of each kind the versions that runs may still be of. */
+export type Reducers = readonly Reducer[];
+
+export function reducersWith(prices: readonly Price[]): Reducers {
+  return [agentReducer(prices)];
+}
+
+/** What new runs of a kind begin with; undefined: this release has none of it. */
+export function newestReducer(reducers: Reducers, kind: WorkflowKind): Reducer | undefined {
+  return reducers
+    .filter((reducer) => reducer.kind === kind)
+    .reduce<Reducer | undefined>(
+      (best, one) => (best && best.schemaVersion > one.schemaVersion ? best : one),
+      undefined,
+    );
+}
+
+export function reducerOf(
+  reducers: Reducers,
+  kind: WorkflowKind,
+  schemaVersion: number,
+): Reducer | undefined {
+  return reducers.find((one) => one.kind === kind && one.schemaVersion === schemaVersion);
+}
+
+/** A run with the reducer that goes on with it. */
+export interface Runnable {
+  readonly reducer: Reducer;
+  readonly workflow: Workflow;
+}
+
+/**
+ * A run goes on with the reducer that it began with. When a release has that one no longer, the
+ * run is migrated by the one of the next version. Undefined: none goes on with it, and the run is
+ * to be parked as `unknown_workflow_version`.
+ */
+export function runnable(reducers: Reducers, workflow: Workflow): Runnable | undefined {
+  const { kind, schemaVersion, version, state } = workflow;
+  const own = reducerOf(reducers, kind, schemaVersion);
+  if (own) return { reducer: own, workflow };
+  const next = reducerOf(reducers, kind, schemaVersion + 1);
+  if (!next?.migrate) return undefined;
+  const migrated = version === 0 ? state : next.migrate(state);
+  const { schemaVersion: to } = next;
+  return { reducer: next, workflow: { ...workflow, schemaVersion: to, state: migrated } };
+}
