@@ -1,27 +1,27 @@
+import { createHash } from 'node:crypto';
+
 import {
   assertNever,
   type ClaudeRequested,
   inlineBodyBytesMax,
-  type JobFinished,
-  jobFinishedSchema,
   jsonDepthMax,
   type OutgoingMessage,
   type PayloadCodec,
-  topics,
 } from '@millrace/contracts';
 import { deadLetter, eventMessage } from '@millrace/kafka';
 import type { Context } from '@opentelemetry/api';
 
 import type { Call, CallRequest } from './core/call.ts';
 import { type ClaudeMessage, modelOf, usageOf } from './core/claude-message.ts';
-import { isDeeperThan } from './core/json-depth.ts';
 import {
-  type Ending,
-  isEnding,
-  jobFinished,
-  messageOf,
-  messageTtlSeconds,
-} from './core/job-finished.ts';
+  type CallAddress,
+  type Completion,
+  completionAddress,
+  completionOf,
+  fitsContract,
+} from './core/completion.ts';
+import { isDeeperThan } from './core/json-depth.ts';
+import { type Ending, isEnding, messageOf, messageTtlSeconds } from './core/job-finished.ts';
 import type { ClosedAttempt, Settlement } from './core/settle-call.ts';
 import type { BlobStore, ExistingCall, LedgerEntry, NextState } from './ports.ts';
 
@@ -59,9 +59,8 @@ export class CallCompletions {
   }
 
   /** The completion of a call that ended before its request came again, as it was published. */
-  republished(request: CallIdentity, ended: EndedCall, context: Context): OutgoingMessage {
+  republished(request: CallAddress, ended: EndedCall, context: Context): OutgoingMessage {
     return eventMessage({
-      topic: topics.jobsFinished,
       type: ended.completionType,
       ...this.#completionFacts(request, new Date(ended.finishedAtMs), context),
       json: ended.completion,
@@ -71,18 +70,14 @@ export class CallCompletions {
   /** The completion of a call that the ledger could not take. */
   refused(request: CallRequest, detail: string, cause: { context: Context }): OutgoingMessage {
     const at = Date.now();
-    const data = jobFinished({
+    const completion = completionOf({
       call: { ...request, ...unattempted },
       ending: { ...refusedByDatabase, detail },
       finishedAtMs: at,
       messageRef: null,
+      kept: false,
     });
-    return eventMessage<JobFinished>({
-      topic: topics.jobsFinished,
-      type: 'millrace.job.failed.v1',
-      ...this.#completionFacts(request, new Date(at), cause.context),
-      data,
-    });
+    return this.#message(request, completion, { atMs: at, context: cause.context });
   }
 
   async #ended(
@@ -93,48 +88,55 @@ export class CallCompletions {
     const { call, context, endedAtMs } = settled;
     const asItCame = await this.#tellable(settled, ending, message);
     const told = asItCame === null ? untold : ending;
-    const data =
-      asItCame ?? jobFinished({ call, ending: told, finishedAtMs: endedAtMs, messageRef: null });
+    const completion =
+      asItCame ?? completionOf({ ...withoutAnswer, call, finishedAtMs: endedAtMs });
     return {
       kind: 'ended',
       state: stateOf(told),
-      finished: eventMessage<JobFinished>({
-        topic: topics.jobsFinished,
-        type: `millrace.job.${data.status}.v1`,
-        ...this.#completionFacts(call, new Date(endedAtMs), context),
-        data,
-      }),
-      deadLetter: told.kind === 'failed' && told.deadLetter
-        ? this.#deadLetter(call, told, endedAtMs)
-        : null,
+      finished: this.#message(call, completion, { atMs: endedAtMs, context }),
+      deadLetter:
+        told.kind === 'failed' && told.deadLetter && completion.kind === 'job'
+          ? this.#deadLetter(call, told, endedAtMs)
+          : null,
       turn: told === ending ? settled.turn : null,
     };
   }
 
   /**
    * @returns the completion, or null when it does not fit its contract: whoever consumes it would
-   * refuse it, and the job would never end.
+   * refuse it, and the job or the workflow's call would never end.
    */
   async #tellable(
-    { call, endedAtMs }: SettledAttempt,
+    { call, endedAtMs, turn }: SettledAttempt,
     ending: Ending,
     message: ClaudeMessage | null,
-  ): Promise<JobFinished | null> {
+  ): Promise<Completion | null> {
     if (isDeeperThan(message, messageDepthMax)) return null;
     const messageRef = message === null ? null : await this.#keepLarge(call, message);
-    const data = jobFinished({ call, ending, finishedAtMs: endedAtMs, messageRef });
-    return jobFinishedSchema.safeParse(data).success ? data : null;
+    const kept = turn !== null;
+    const end = { call, ending, finishedAtMs: endedAtMs, messageRef, kept };
+    const completion = completionOf(end);
+    return fitsContract(completion) ? completion : null;
   }
 
-  #completionFacts(call: CallIdentity, time: Date, context: Context) {
-    const { tenant, callId } = call;
+  #message(
+    call: CallAddress,
+    { data, type }: Completion,
+    { atMs, context }: { readonly atMs: number; readonly context: Context },
+  ): OutgoingMessage {
+    return eventMessage<Completion['data']>({
+      type,
+      ...this.#completionFacts(call, new Date(atMs), context),
+      data,
+    });
+  }
+
+  #completionFacts(call: CallAddress, time: Date, context: Context) {
     return {
-      id: `${tenant}:${callId}:finished`,
+      ...completionAddress(call),
       source: service,
-      subject: callId,
-      key: callId,
       time,
-      tenant,
+      tenant: call.tenant,
       codec: this.options.codec,
       context,
     } as const;
@@ -146,7 +148,7 @@ export class CallCompletions {
     // The event around it is a level of its own.
     const isDeep = isDeeperThan(message, jsonDepthMax - 1);
     if (bytes.length <= inlineBodyBytesMax && !isDeep) return null;
-    const id = `blob_${call.callId}.${call.attempt}.message`;
+    const id = messageBlobOf(call);
     const { tenant } = call;
     const encoded = this.options.codec.encode(bytes, { tenant, medium: 'blob' });
     await this.options.blobs.put(tenant, id, {
@@ -179,6 +181,23 @@ export class CallCompletions {
   }
 }
 
+/**
+ * A blob's id has no slash. What is put in its place could stand in another job's id, so a
+ * workflow's call is named by its hash; nothing but such calls ends in `.answer`.
+ */
+function messageBlobOf({ attempt, callId, reply }: Call): string {
+  switch (reply.kind) {
+    case 'job':
+      return `blob_${callId}.${attempt}.message`;
+    case 'workflow': {
+      const hash = createHash('sha256').update(callId).digest('hex');
+      return `blob_${hash}.${attempt}.answer`;
+    }
+    default:
+      return assertNever(reply);
+  }
+}
+
 /** Levels of a message: what writes and reads JSON recurses, and stacks end. */
 const messageDepthMax = 1_000;
 
@@ -192,11 +211,13 @@ function recordedAttempt(settlement: Settlement): ClosedAttempt | null {
 const untold = {
   kind: 'failed',
   code: 'internal',
-  detail: 'the answer does not fit into the completion of a job',
+  detail: 'the answer does not fit into the completion of its call',
   message: null,
   attempt: null,
   deadLetter: true,
 } as const;
+
+const withoutAnswer = { ending: untold, messageRef: null, kept: false } as const;
 
 const unattempted = { attempt: 0, dispatchedAtMs: 0, closedAttempts: [] };
 
@@ -209,7 +230,6 @@ const refusedByDatabase = {
 } as const;
 
 type EndedCall = Extract<ExistingCall, { kind: 'ended' }>;
-type CallIdentity = Pick<Call, 'tenant' | 'callId'>;
 
 /** The request as it came. */
 function requestOf(call: Call): ClaudeRequested {

@@ -21,14 +21,14 @@ import type { Context } from '@opentelemetry/api';
 import type { AccountGate } from './account-gate.ts';
 import type { CallCompletions, SettledAttempt } from './call-completions.ts';
 import type { CallTelemetry, TracedAttempt } from './call-telemetry.ts';
-import type { Call, CallParams } from './core/call.ts';
+import { type Call, type CallParams, jobIdOf } from './core/call.ts';
 import { type ClaudeAnswer, noSource } from './core/claude-answer.ts';
 import { isFields } from './core/claude-message.ts';
 import { classifyAnswer } from './core/classify.ts';
 import { type Deadlines, isStreamed, totalMsOf } from './core/deadlines.ts';
 import { observationOf } from './core/gate.ts';
 import { isEnding, messageOf, toldAttempt } from './core/job-finished.ts';
-import { turnMessages, withHistory } from './core/session-history.ts';
+import { isCutInToolUse, turnMessages, withHistory } from './core/session-history.ts';
 import {
   settleCall,
   settleInterrupted,
@@ -179,10 +179,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
         settlement,
         endedAtMs,
         context: traced.context,
-        turn:
-          settlement.kind === 'succeeded' && prepared.kind === 'ready' && call.session !== null
-            ? turnMessages(prepared.own, settlement.message)
-            : null,
+        turn: turnOf(call, prepared, settlement),
         entry: null,
       };
     } finally {
@@ -280,7 +277,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
       if (call.session === null) return { kind: 'ready', params: own, own };
       return preparedTurn(own, await ledger.history(call.tenant, call.session));
     } catch (error) {
-      log.warn({ job_id: call.callId, error }, 'the parameters of a call cannot be read now');
+      log.warn({ job_id: jobIdOf(call), error }, 'the parameters of a call cannot be read now');
       return { kind: 'unsent', retryInMs: unreadableRetryMs };
     }
   }
@@ -331,7 +328,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
       const cancelled = (await this.#flags).includes(call.id);
       return cancelled ? { kind: 'interrupted', by: 'cancel' } : answer;
     } catch (error) {
-      this.#options.log.warn({ job_id: call.callId, error }, 'a cancel flag was not read');
+      this.#options.log.warn({ job_id: jobIdOf(call), error }, 'a cancel flag was not read');
       return answer;
     }
   }
@@ -358,8 +355,9 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     publish(messages); // P4
     this.#tellAttempt(entry);
     if (next.kind === 'ended') telemetry.ended(call, next.state, entry.endedAtMs);
-    // A retry has its time, and the session's next turn may go.
-    if (next.kind !== 'ended' || call.session !== null) wake();
+    // A retry has its time, and the session's next turn may go. A workflow's is asked for only now.
+    const mayWait = call.session !== null && call.reply.kind === 'job';
+    if (next.kind !== 'ended' || mayWait) wake();
   }
 }
 
@@ -384,6 +382,16 @@ function notAtOnce(entry: LedgerEntry): LedgerEntry {
   const { next } = entry;
   if (next.kind === 'ended') return entry;
   return { ...entry, next: { ...next, delayMs: Math.max(next.delayMs, requeueMsMin) } };
+}
+
+/** What a call adds to its conversation; null: the conversation goes on as if it had not been. */
+function turnOf(call: Call, prepared: Prepared, settlement: Settlement): CallOutcome['turn'] {
+  if (settlement.kind !== 'succeeded' || prepared.kind !== 'ready') return null;
+  const { message } = settlement;
+  if (call.session === null) return null;
+  // Who talks in a session of their own may answer it as they like.
+  if (call.reply.kind === 'workflow' && isCutInToolUse(message)) return null;
+  return turnMessages(prepared.own, message);
 }
 
 function preparedTurn(own: CallParams, history: History): Prepared {

@@ -10,7 +10,7 @@ import {
 } from '@millrace/runtime';
 import { type Context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 
-import type { Call, CallParams } from './core/call.ts';
+import { type Call, type CallParams, jobIdOf } from './core/call.ts';
 import { type ClaudeMessage, modelOf, usageOf } from './core/claude-message.ts';
 import type { ClosedAttempt, Settlement } from './core/settle-call.ts';
 
@@ -104,7 +104,7 @@ export class CallTelemetry {
       [attribute.genAiOperation]: value.chat,
       [attribute.genAiRequestModel]: attempt.model,
       ...(typeof maxTokens === 'number' ? { [attribute.genAiRequestMaxTokens]: maxTokens } : {}),
-      [attribute.jobId]: call.callId,
+      [attribute.jobId]: jobIdOf(call),
       [attribute.tenantId]: call.tenant,
       [attribute.attempt]: call.attempt,
       ...(call.session === null ? {} : { [attribute.sessionId]: call.session.sessionId }),
@@ -130,7 +130,7 @@ export class CallTelemetry {
 
   /** The end of an attempt that had become another process's meanwhile. */
   lost(call: Call, context: Context): void {
-    const fields = { context, job_id: call.callId, tenant: call.tenant, attempt: call.attempt };
+    const fields = { context, ...identityOf(call), attempt: call.attempt };
     this.#log.warn(fields, 'the attempt was no longer ours; only its usage was noted');
   }
 
@@ -196,13 +196,19 @@ function describeAnswer(
   });
 }
 
+/** A message job's call has the job's id. */
+function identityOf(call: Call): Record<string, unknown> {
+  const { callId, reply, tenant } = call;
+  const ids = { job_id: jobIdOf(call), tenant };
+  return reply.kind === 'workflow' ? { ...ids, call_id: callId } : ids;
+}
+
 function logLine(traced: TracedAttempt, end: AttemptEnd): Record<string, unknown> {
   const { call, context, model } = traced;
   const { attempt, durationMs, settlement } = end;
   return {
     context,
-    job_id: call.callId,
-    tenant: call.tenant,
+    ...identityOf(call),
     model,
     attempt: call.attempt,
     failures: call.failures,

@@ -15,7 +15,6 @@ import { CallWorker } from './call-worker.ts';
 import {
   type CallCancel,
   callKey,
-  type CallName,
   type CallRequest,
   firstAttempt,
 } from './core/call.ts';
@@ -61,7 +60,9 @@ export class ClaudeRequestsConsumer {
       publish: [...told, ...ends],
       deadLetters: refused.flatMap((i) => {
         const record = records[i];
-        return record === undefined ? [] : [{ record, code: 'bad_row', detail }];
+        // A workflow hears of it, and nobody could do its call again.
+        if (record === undefined || record.data.reply.kind === 'workflow') return [];
+        return [{ record, code: 'bad_row', detail }];
       }),
     };
   }
@@ -136,9 +137,9 @@ export class ClaudeRequestsConsumer {
 
   /** Completions of calls that had ended before their request came again. */
   async #tellAgain(
-    pairs: readonly (readonly [CallName | undefined, Told | undefined])[],
+    pairs: readonly (readonly [CallCancel | undefined, Told | undefined])[],
   ): Promise<OutgoingMessage[]> {
-    const again = new Map<string, readonly [CallName, Told]>();
+    const again = new Map<string, readonly [CallCancel, Told]>();
     for (const [request, record] of pairs) {
       if (request !== undefined && record !== undefined) again.set(request.id, [request, record]);
     }

@@ -11,7 +11,7 @@ import {
 } from '@millrace/contracts';
 import { type Logger, names } from '@millrace/runtime';
 
-import type { Call } from './core/call.ts';
+import { type Call, jobIdOf } from './core/call.ts';
 import { type Delta, DeltaBuffer } from './core/delta-buffer.ts';
 
 export interface DeltaTellerOptions {
@@ -64,12 +64,13 @@ export class DeltaTeller {
     };
   }
 
-  /** Tells that a call has been running for a while. */
+  /** Tells that a call has been running for a while. Workflows tell of themselves. */
   tellRunning(call: Call, at: Date): void {
+    if (call.reply.kind === 'workflow') return;
     const data: JobProgressed = {
       kind: 'running',
       tenant: call.tenant,
-      job_id: call.callId,
+      job_id: jobIdOf(call),
       status: 'running',
       attempt: call.attempt,
       created_at: call.reply.created_at,
@@ -82,9 +83,11 @@ export class DeltaTeller {
   /** Tells of an attempt after which its call goes on. The call's end tells of it, too. */
   tellAttempt(call: Call, attempt: Attempt): void {
     const { callId, reply, tenant } = call;
+    if (reply.kind === 'workflow') return;
     const id = `${tenant}:${callId}:${attempt.number}:attempted`;
     const { created_at } = reply;
-    this.#tellProgress(call, id, { kind: 'attempt', tenant, job_id: callId, created_at, attempt });
+    const job_id = jobIdOf(call);
+    this.#tellProgress(call, id, { kind: 'attempt', tenant, job_id, created_at, attempt });
   }
 
   #tellProgress(call: Call, id: string, data: JobProgressed): void {
@@ -129,13 +132,15 @@ export class DeltaTeller {
   }
 
   #deltaMessage(call: Call, { start, text }: Delta): OutgoingMessage {
-    const { tenant, callId, attempt } = call;
-    const data: ClaudeDelta = { tenant, job_id: callId, turn: 1, attempt, start, text };
+    const { tenant, callId, attempt, reply } = call;
+    const jobId = jobIdOf(call);
+    const turn = reply.kind === 'workflow' ? reply.turn : 1;
+    const data: ClaudeDelta = { tenant, job_id: jobId, turn, attempt, start, text };
     return this.#message({
       topic: topics.claudeDeltas,
       type: 'millrace.claude.delta.v1',
       id: `${tenant}:${callId}:${attempt}:${start}`,
-      key: `${tenant}/${callId}`,
+      key: `${tenant}/${jobId}`,
       call,
       data,
     });
@@ -164,7 +169,7 @@ export class DeltaTeller {
         [cloudEventHeaders.specVersion]: '1.0',
         [cloudEventHeaders.time]: new Date().toISOString(),
         [cloudEventHeaders.tenant]: tenant,
-        [cloudEventHeaders.subject]: call.callId,
+        [cloudEventHeaders.subject]: data.job_id,
         [cloudEventHeaders.contentType]: 'application/json',
         ...(traceparent === null ? {} : { [traceHeaders.parent]: traceparent }),
       },

@@ -188,16 +188,7 @@ function eventsOf(message: Fields): string[] {
   const events: Fields[] = [
     { type: 'message_start', message: { ...message, content: [], stop_reason: null } },
   ];
-  content.forEach((block: Fields, index) => {
-    const text = typeof block['text'] === 'string' ? block['text'] : '';
-    const middle = Math.ceil(text.length / 2);
-    events.push({ type: 'content_block_start', index, content_block: { ...block, text: '' } });
-    for (const piece of [text.slice(0, middle), text.slice(middle)]) {
-      const delta = { type: 'text_delta', text: piece };
-      events.push({ type: 'content_block_delta', index, delta });
-    }
-    events.push({ type: 'content_block_stop', index });
-  });
+  content.forEach((block: Fields, index) => events.push(...blockEvents(block, index)));
   const { stop_reason, stop_sequence, stop_details, usage } = message;
   events.push({
     type: 'message_delta',
@@ -206,6 +197,27 @@ function eventsOf(message: Fields): string[] {
   });
   events.push({ type: 'message_stop' });
   return events.map(sse);
+}
+
+function blockEvents(block: Fields, index: number): Fields[] {
+  const isTool = block['type'] === 'tool_use';
+  const ownText = typeof block['text'] === 'string' ? block['text'] : '';
+  const text = isTool ? JSON.stringify(block['input']) : ownText;
+  const middle = Math.ceil(text.length / 2);
+  const deltas = [text.slice(0, middle), text.slice(middle)].map((piece) =>
+    isTool
+      ? { type: 'input_json_delta', partial_json: piece }
+      : { type: 'text_delta', text: piece },
+  );
+  return [
+    {
+      type: 'content_block_start',
+      index,
+      content_block: isTool ? { ...block, input: {} } : { ...block, text: '' },
+    },
+    ...deltas.map((delta) => ({ type: 'content_block_delta', index, delta })),
+    { type: 'content_block_stop', index },
+  ];
 }
 
 /** One server-sent event, as the API writes it. */

@@ -1,9 +1,9 @@
 import {
   type Attempt,
-  jobIdSchema,
+  callIdSchema,
+  conversationIdSchema,
   type PayloadCodec,
   replySchema,
-  sessionIdSchema,
   tenantIdSchema,
 } from '@millrace/contracts';
 import { z } from 'zod';
@@ -13,10 +13,10 @@ import { type Call, callKey, laneOfRank } from '../core/call.ts';
 /** A row as `callColumns` selects it. */
 const callRowSchema = z.object({
   tenant: tenantIdSchema,
-  call_id: jobIdSchema,
+  call_id: callIdSchema,
   day: z.string(),
   lane: z.int(),
-  session_id: sessionIdSchema.nullable(),
+  session_id: conversationIdSchema.nullable(),
   session_seq: z.int().nullable(),
   stream: z.boolean(),
   params: z.instanceof(Buffer).nullable(),

@@ -8,6 +8,7 @@ import { callAgeMsMax } from '../core/settle-call.ts';
  *    its snapshot, and so before the end of the turn that it waited for.
  * S2 Only the owner of the current attempt settles it: `owner` and `attempt` are the fence.
  * S3 The result, the completion's outbox row and the conversation's turn are one statement.
+ *    A workflow's conversation goes with the day of its job.
  * S4 One call of a session runs at a time, in the order of its turns. Their numbers are dense, so
  *    a turn waits for the one before it, also when that has not come yet: its intake may have died
  *    or been without Kafka. It comes, since its row is on disk. A row of `worker.sessions` must
@@ -224,22 +225,25 @@ const settled = `settled AS (
   FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[],
     $7::int[], $8::int[], $9::float8[], $10::float8[], $11::text[], $12::text[], $13::int[],
     $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::bytea[], $19::bytea[],
-    $20::text[], $21::int[], $22::bytea[], $23::date[])
+    $20::text[], $21::int[], $22::bytea[], $23::date[], $27::text[])
     AS i (tenant, call_id, owner, attempt, state, next_attempt, failures, redispatches, delay_ms,
       ended_ms, outcome, code, http_status, request_id, completion_type, message_id,
-      headers, completion, message, session_id, session_seq, turn, day)
+      headers, completion, message, session_id, session_seq, turn, day, workflow_key)
   WHERE c.tenant = i.tenant AND c.call_id = i.call_id AND c.day = i.day
     AND c.day BETWEEN $24::date AND $25::date
     AND CASE c.state WHEN 'DISPATCHED' THEN (c.owner, c.attempt) = (i.owner, i.attempt) END
   RETURNING c.tenant, c.call_id, c.day, c.dispatched_at, i.attempt AS number, i.ended_ms, i.outcome,
     i.code, i.http_status, i.request_id, i.message_id, i.headers,
     i.completion IS NOT NULL AS ended, coalesce(i.message, i.completion) AS message,
-    i.session_id, i.session_seq, i.turn
+    i.session_id, i.session_seq, i.turn, i.workflow_key,
+    CASE WHEN i.workflow_key IS NOT NULL THEN c.day END AS workflow_day
 )`;
 
 const told = `told AS (
   INSERT INTO worker.outbox (id, topic, key, headers, value)
-  SELECT message_id, $26::text, call_id, headers, message FROM settled WHERE ended
+  SELECT message_id, CASE WHEN workflow_key IS NULL THEN $26::text ELSE $28::text END,
+    coalesce(workflow_key, call_id), headers, message
+  FROM settled WHERE ended
   ON CONFLICT (id) DO NOTHING
 )`;
 
@@ -254,15 +258,15 @@ const closed = `closed AS (
 const dead = `dead AS (
   INSERT INTO worker.outbox (id, topic, key, headers, value)
   SELECT d.id, d.topic, d.key, d.headers, d.value
-  FROM unnest($27::text[], $28::text[], $29::text[], $30::text[], $31::text[], $32::jsonb[],
-    $33::bytea[]) AS d (tenant, call_id, id, topic, key, headers, value)
+  FROM unnest($29::text[], $30::text[], $31::text[], $32::text[], $33::text[], $34::jsonb[],
+    $35::bytea[]) AS d (tenant, call_id, id, topic, key, headers, value)
   JOIN settled s USING (tenant, call_id)
   ON CONFLICT (id) DO NOTHING
 )`;
 
 const conversation = `conversation AS (
-  INSERT INTO worker.sessions AS known (tenant, session_id, last_seq)
-  SELECT tenant, session_id, max(session_seq) FROM settled
+  INSERT INTO worker.sessions AS known (tenant, session_id, last_seq, day)
+  SELECT tenant, session_id, max(session_seq), max(workflow_day) FROM settled
   WHERE ended AND session_id IS NOT NULL
   GROUP BY tenant, session_id
   ORDER BY tenant, session_id
@@ -271,8 +275,8 @@ const conversation = `conversation AS (
 )`;
 
 const turns = `turns AS (
-  INSERT INTO worker.session_turns (tenant, session_id, seq, messages)
-  SELECT tenant, session_id, session_seq, turn FROM settled WHERE turn IS NOT NULL
+  INSERT INTO worker.session_turns (tenant, session_id, seq, messages, day)
+  SELECT tenant, session_id, session_seq, turn, workflow_day FROM settled WHERE turn IS NOT NULL
   ON CONFLICT DO NOTHING
 )`;
 

@@ -165,6 +165,8 @@ export class PostgresCallLedger extends CallLedger {
   }
 
   async history(tenant: string, turn: SessionTurn): Promise<History> {
+    // There is nothing to read before the first turn.
+    if (turn.seq === 1) return { kind: 'messages', messages: [] };
     const { rows } = await this.#pool.query<TurnRow>({
       name: 'worker_session_turns',
       text: sql.sessionTurns,
@@ -250,6 +252,8 @@ export class PostgresCallLedger extends CallLedger {
           days,
           ...daysAround(days),
           topics.jobsFinished.name,
+          entries.map(workflowKey),
+          topics.claudeCompleted.name,
           ...(needs.deadLetters ? deadLetterColumns(entries) : []),
         ],
       }),
@@ -379,6 +383,11 @@ function counted(next: NextState, what: 'failure' | 'redispatch'): number {
     default:
       return assertNever(next);
   }
+}
+
+/** The key of a completion that goes to a workflow; null for those that end jobs. */
+function workflowKey({ call, next }: LedgerEntry): string | null {
+  return call.reply.kind === 'workflow' && next.kind === 'ended' ? next.finished.key : null;
 }
 
 function attemptColumns(entries: readonly LedgerEntry[]): unknown[] {

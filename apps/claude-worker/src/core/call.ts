@@ -1,4 +1,13 @@
-import type { Attempt, JobId, Lane, Reply, SessionId, TenantId } from '@millrace/contracts';
+import {
+  type Attempt,
+  type CallId,
+  type ConversationId,
+  type JobId,
+  jobIdSchema,
+  type Lane,
+  type Reply,
+  type TenantId,
+} from '@millrace/contracts';
 
 /** Parameters of the Messages API, unchanged and mostly unread here. */
 export type CallParams = Readonly<Record<string, unknown>>;
@@ -14,7 +23,7 @@ export interface CallOrigin {
 
 /** The turn of a conversation that a call is. */
 export interface SessionTurn {
-  readonly sessionId: SessionId;
+  readonly sessionId: ConversationId;
   readonly seq: number;
 }
 
@@ -23,7 +32,7 @@ export interface CallRequest {
   /** `<tenant>/<call id>`; a tenant's name has no slash. */
   readonly id: string;
   readonly tenant: TenantId;
-  readonly callId: JobId;
+  readonly callId: CallId;
   /** `YYYY-MM-DD`: the day that the job's rows are kept under. */
   readonly day: string;
   readonly lane: Lane;
@@ -84,6 +93,11 @@ export function firstAttempt(request: CallRequest, owner: string, atMs: number):
  */
 export function leftAtDispatchMs(call: Pick<Call, 'expiresAtMs' | 'dispatchedAtMs'>): number {
   return call.expiresAtMs === null ? Infinity : call.expiresAtMs - call.dispatchedAtMs;
+}
+
+/** The job that users know. A message job's call has its id; a workflow's says whose it is. */
+export function jobIdOf({ callId, reply }: Pick<CallRequest, 'callId' | 'reply'>): JobId {
+  return reply.kind === 'workflow' ? reply.job_id : jobIdSchema.parse(callId);
 }
 
 export function callKey(tenant: string, callId: string): string {

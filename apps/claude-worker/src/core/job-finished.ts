@@ -2,10 +2,12 @@ import {
   assertNever,
   type Attempt,
   type JobFinished,
+  type JobReply,
+  sessionIdSchema,
   type TerminalStatus,
 } from '@millrace/contracts';
 
-import type { Call, CallRequest } from './call.ts';
+import { type Call, type CallRequest, jobIdOf } from './call.ts';
 import { type ClaudeMessage, modelOf, textOf, usageOf } from './claude-message.ts';
 import type { ClosedAttempt, Settlement } from './settle-call.ts';
 
@@ -61,7 +63,8 @@ export function toldAttempt(
   };
 }
 
-export interface JobFinishedInput {
+/** How a call ended, with all that is told of it. */
+export interface CallEnd {
   readonly call: AttemptedCall;
   readonly ending: Ending;
   readonly finishedAtMs: number;
@@ -69,26 +72,31 @@ export interface JobFinishedInput {
   readonly messageRef: string | null;
 }
 
-/** The one terminal event of a message job. */
-export function jobFinished(input: JobFinishedInput): JobFinished {
-  const { call, ending, finishedAtMs, messageRef } = input;
-  const message = messageOf(ending);
+/** Attempts that a call's end tells, oldest first. */
+export function toldAttempts({ call, ending, finishedAtMs }: CallEnd): Attempt[] {
   const last =
     ending.attempt === null ? [] : [toldAttempt(call, ending.attempt, finishedAtMs)];
+  return [...call.closedAttempts, ...last].slice(-attemptsToldMax);
+}
+
+/** The one terminal event of a message job. */
+export function jobFinished(end: CallEnd, reply: JobReply): JobFinished {
+  const { call, ending, finishedAtMs, messageRef } = end;
+  const message = messageOf(ending);
   return {
     tenant: call.tenant,
-    job_id: call.callId,
+    job_id: jobIdOf(call),
     type: 'message',
     status: statusOf(ending),
-    ...(call.session === null ? {} : { session_id: call.session.sessionId }),
+    ...(call.session === null ? {} : { session_id: sessionIdSchema.parse(call.session.sessionId) }),
     ...answerFields(ending, message, messageRef),
     ...errorFields(ending),
-    attempts: [...call.closedAttempts, ...last].slice(-attemptsToldMax),
+    attempts: toldAttempts(end),
     ...(ending.attempt?.source.standIn === true ? { stand_in: true } : {}),
-    ...(call.reply.callback === undefined ? {} : { callback: call.reply.callback }),
-    ...(call.reply.metadata === undefined ? {} : { metadata: call.reply.metadata }),
-    ...(call.reply.redrive_of === undefined ? {} : { redrive_of: call.reply.redrive_of }),
-    created_at: call.reply.created_at,
+    ...(reply.callback === undefined ? {} : { callback: reply.callback }),
+    ...(reply.metadata === undefined ? {} : { metadata: reply.metadata }),
+    ...(reply.redrive_of === undefined ? {} : { redrive_of: reply.redrive_of }),
+    created_at: reply.created_at,
     finished_at: new Date(finishedAtMs).toISOString(),
   };
 }
@@ -111,7 +119,8 @@ function answerFields(
   };
 }
 
-function errorFields(ending: Ending): Pick<JobFinished, 'error'> {
+/** Why there is no answer, if there is none. */
+export function errorFields(ending: Ending): Pick<JobFinished, 'error'> {
   switch (ending.kind) {
     case 'succeeded':
       return {};

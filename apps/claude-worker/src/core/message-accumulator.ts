@@ -17,11 +17,14 @@ export type StreamEnd =
   | { readonly kind: 'truncated' }
   | { readonly kind: 'malformed' };
 
+/** A `stop_reason` that may come in the middle of a block. */
+const cutShort = ['max_tokens', 'model_context_window_exceeded', 'refusal'];
+
 export class MessageAccumulator {
   #message: ClaudeMessage | null = null;
   #openIndex: number | null = null;
   #inputJson = '';
-  /** A `tool_use` whose input is not JSON: usable only as the rest of a `max_tokens` answer. */
+  /** A `tool_use` whose input is not JSON: usable only as the rest of an answer cut short. */
   #inputCutOff = false;
   #stopped = false;
   #malformed = false;
@@ -58,7 +61,7 @@ export class MessageAccumulator {
     if (!this.#stopped || message === null || message.stop_reason === null) {
       return { kind: 'truncated' };
     }
-    if (this.#inputCutOff && message.stop_reason !== 'max_tokens') return { kind: 'malformed' };
+    if (this.#inputCutOff && !cutShort.includes(message.stop_reason)) return { kind: 'malformed' };
     return { kind: 'whole', message };
   }
 

@@ -1,4 +1,4 @@
-import { jobIdSchema, tenantIdSchema } from '@millrace/contracts';
+import { jobIdSchema, tenantIdSchema, workflowReplySchema } from '@millrace/contracts';
 
 import type { CallRequest } from './call.ts';
 
@@ -19,3 +19,12 @@ export const sampleCallRequest: CallRequest = {
   traceparent: null,
   tracestate: null,
 };
+
+/** Who asks when it is the workflow of the job `job-1`. */
+export const sampleWorkflowReply = workflowReplySchema.parse({
+  kind: 'workflow',
+  workflow_id: 'job-1/c1',
+  job_id: 'job-1',
+  turn: 3,
+  created_at: '2026-11-23T10:00:00.000Z',
+});

@@ -19,6 +19,14 @@ export function withHistory(params: CallParams, history: readonly unknown[]): Ca
   return { ...params, messages: [...history, ...messagesIn(params)] };
 }
 
+/**
+ * Says whether an answer was cut off while it asked for a tool: nobody knows all of what it asked,
+ * and a conversation with it could not go on.
+ */
+export function isCutInToolUse({ content, stop_reason: stopReason }: ClaudeMessage): boolean {
+  return stopReason !== 'tool_use' && content.at(-1)?.type === 'tool_use';
+}
+
 /** What a turn that succeeded adds to the conversation; the answer goes in unmodified. */
 export function turnMessages(params: CallParams, answer: ClaudeMessage): readonly unknown[] {
   const own = messagesIn(params);

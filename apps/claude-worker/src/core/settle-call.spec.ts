@@ -1,13 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { sessionIdSchema } from '@millrace/contracts';
+import { type JobReply, sessionIdSchema } from '@millrace/contracts';
 
 import { type Call, firstAttempt } from './call.ts';
 import type { AnswerSource, ClaudeAnswer } from './claude-answer.ts';
 import type { ClaudeMessage } from './claude-message.ts';
 import { type Gate, openGate } from './gate.ts';
 import { isEnding, jobFinished } from './job-finished.ts';
-import { sampleCallRequest } from './sample-call.ts';
-import { sessionBytesMax, turnMessages, withHistory } from './session-history.ts';
+import { sampleCallRequest, sampleWorkflowReply } from './sample-call.ts';
+import { isCutInToolUse, sessionBytesMax, turnMessages, withHistory } from './session-history.ts';
 import {
   callAgeMsMax,
   settleCall,
@@ -21,6 +21,7 @@ const limits = { retryBaseMs: 1_000, redispatchMax: 1 };
 const hourMs = 3_600_000;
 
 const call: Call = firstAttempt(sampleCallRequest, 'owner', 0);
+const reply: JobReply = { kind: 'job', created_at: '2026-11-23T10:00:00.000Z' };
 
 function message(fields: Partial<ClaudeMessage> = {}): ClaudeMessage {
   return {
@@ -72,6 +73,18 @@ describe('a message', () => {
     'with the stop_reason %s is a success',
     (stopReason) => {
       expect(settle(answered({ stop_reason: stopReason })).kind).toBe('succeeded');
+    },
+  );
+
+  it.each(['end_turn', 'tool_use', 'refusal', 'pause_turn', 'something_new'])(
+    "with the stop_reason %s is an answer to a workflow's call",
+    (stopReason) => {
+      const given = { call: { reply: sampleWorkflowReply } };
+      expect(settle(answered({ stop_reason: stopReason }), given).kind).toBe('succeeded');
+      expect(settle(answered({ stop_reason: null }), given)).toMatchObject({
+        kind: 'failed',
+        code: 'unknown_stop_reason',
+      });
     },
   );
 
@@ -214,7 +227,8 @@ describe('a call with a complete_by', () => {
       attempt: { outcome: 'unknown', code: 'deadline_exceeded' },
     });
     if (!isEnding(settlement)) throw new TypeError('it has not ended');
-    const done = jobFinished({ call, ending: settlement, finishedAtMs: 5, messageRef: null });
+    const end = { call, ending: settlement, finishedAtMs: 5, messageRef: null };
+    const done = jobFinished(end, reply);
     expect(done).toMatchObject({ status: 'expired', error: { code: 'deadline_exceeded' } });
     expect(done.attempts).toHaveLength(1);
   });
@@ -239,12 +253,11 @@ describe('the completion', () => {
       started_at: '1970-01-01T00:00:00.000Z',
       ended_at: '1970-01-01T00:00:00.000Z',
     };
-    const done = jobFinished({
-      call: { ...call, attempt: 2, closedAttempts: [first] },
-      ending,
-      finishedAtMs: 1_500,
-      messageRef: null,
-    });
+    const again = { ...call, attempt: 2, closedAttempts: [first] };
+    const done = jobFinished(
+      { call: again, ending, finishedAtMs: 1_500, messageRef: null },
+      reply,
+    );
     expect(done).toMatchObject({
       status: 'succeeded',
       result: 'ab',
@@ -252,7 +265,10 @@ describe('the completion', () => {
       attempts: [{ number: 1 }, { number: 2, outcome: 'succeeded', request_id: 'req_1' }],
       finished_at: '1970-01-01T00:00:01.500Z',
     });
-    const byReference = jobFinished({ call, ending, finishedAtMs: 0, messageRef: 'blob_x' });
+    const byReference = jobFinished(
+      { call, ending, finishedAtMs: 0, messageRef: 'blob_x' },
+      reply,
+    );
     expect(byReference).toMatchObject({ message_ref: 'blob_x' });
     expect(byReference.result).toBeUndefined();
     expect(byReference.message).toBeUndefined();
@@ -260,6 +276,19 @@ describe('the completion', () => {
 });
 
 describe('a conversation', () => {
+  it.each([
+    ['max_tokens', ['text', 'tool_use'], true],
+    ['model_context_window_exceeded', ['tool_use'], true],
+    ['refusal', ['tool_use'], true],
+    ['tool_use', ['tool_use', 'tool_use'], false],
+    ['max_tokens', ['tool_use', 'text'], false],
+    ['pause_turn', ['server_tool_use'], false],
+    ['max_tokens', [], false],
+  ])('%s after %j: cut off while it asked for a tool: %p', (stopReason, types, isCut) => {
+    const content = types.map((type) => ({ type }));
+    expect(isCutInToolUse(message({ stop_reason: stopReason, content }))).toBe(isCut);
+  });
+
   const turn = { messages: [{ role: 'user', content: 'and?' }], model: 'm' };
 
   it('goes before the turn’s own messages', () => {

@@ -1,7 +1,8 @@
 /**
  * Decides what becomes of a call after one HTTP send.
  *
- * I1 Only a whole message with a known `stop_reason` succeeds.
+ * I1 Only a whole message with a known `stop_reason` succeeds. For a workflow's call any
+ *    `stop_reason` will do: what it means to a run, the workflow says.
  * I2 What may have been paid closes as `unknown`; what was refused closes as `failed`.
  * I3 Nothing that happens while the gate is shut counts against the retries, but the call's age
  *    does, so that a call ends even if the gate never stays open. A parked account is exempt: its
@@ -95,7 +96,7 @@ export function settleCall(input: SettleInput): Settlement {
   const { answer } = input;
   switch (answer.kind) {
     case 'message':
-      return settleMessage(answer.message, answer.source);
+      return settleMessage(input.call, answer.message, answer.source);
     case 'error':
     case 'unreachable':
     case 'cut':
@@ -149,9 +150,14 @@ export function settleInterrupted(call: Call, limits: SettleLimits): Settlement 
   return failure('outcome_unknown', detail, attempt);
 }
 
-function settleMessage(message: ClaudeMessage, source: AnswerSource): Settlement {
+function settleMessage(
+  { reply }: Call,
+  message: ClaudeMessage,
+  source: AnswerSource,
+): Settlement {
   const stopReason = message.stop_reason ?? 'null';
-  if (successes.includes(stopReason)) {
+  const isAnswer = reply.kind === 'workflow' && message.stop_reason !== null;
+  if (isAnswer || successes.includes(stopReason)) {
     return { kind: 'succeeded', message, attempt: closed('succeeded', null, source) };
   }
   if (stopReason === 'refusal') {
