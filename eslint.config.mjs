@@ -32,6 +32,7 @@ function dependencyDirection({ specs }) {
     { sourceTag: 'app:cli', onlyDependOnLibsWithTags: ['lib:contracts', ...testing] },
     { sourceTag: 'app:ingest', bannedExternalImports: specs ? [] : ['@anthropic-ai/*'] },
     { sourceTag: 'app:agent-orchestrator', bannedExternalImports: ['@anthropic-ai/*', 'undici'] },
+    { sourceTag: 'app:tool-runner', bannedExternalImports: ['@anthropic-ai/*', 'undici'] },
     { sourceTag: 'app:webhook-dispatcher', bannedExternalImports: ['@anthropic-ai/*'] },
     { ...allow('lib:contracts'), ...onlyZod },
     allow('lib:runtime', 'contracts'),
@@ -137,7 +138,12 @@ const impureGlobals = [
 
 /** Packages and node: modules that compute and nothing else. */
 const pureImports = [
-  ...['@millrace/contracts', 'zod', 'ipaddr\\.js', 'json-schema-library', 're2js'],
+  '@millrace/contracts',
+  '@millrace/egress/core',
+  'zod',
+  'ipaddr\\.js',
+  'json-schema-library',
+  're2js',
   'node:(?:buffer|crypto|net|url)',
 ];
 

@@ -10,7 +10,14 @@ import pg from 'pg';
 import { createTopics } from '../tools/stack/topics.mjs';
 
 /** The agent-orchestrator keeps no data yet, so it needs no password. */
-const roles = ['ingest', 'ingest_api', 'claude_worker', 'webhook_dispatcher'];
+const roles = [
+  'ingest',
+  'ingest_api',
+  'claude_worker',
+  'tool_runner',
+  'tool_runner_api',
+  'webhook_dispatcher',
+];
 
 /** @param {string} name */
 function required(name) {

@@ -4,6 +4,7 @@ export const services = [
   'ingest',
   'claude-worker',
   'agent-orchestrator',
+  'tool-runner',
   'webhook-dispatcher',
 ] as const;
 export type Service = (typeof services)[number];

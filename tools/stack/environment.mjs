@@ -48,6 +48,7 @@ export const serviceTable = {
   ingest: { port: 'http', role: 'ingest', apiRole: 'ingest_api' },
   'claude-worker': { port: 'worker', role: 'claude_worker' },
   'agent-orchestrator': { port: 'orchestrator' },
+  'tool-runner': { port: 'tools', role: 'tool_runner', apiRole: 'tool_runner_api' },
   'webhook-dispatcher': { port: 'dispatcher', role: 'webhook_dispatcher' },
 };
 
@@ -117,6 +118,16 @@ function ownEnvironment(service, options) {
         ANTHROPIC_API_KEY: claude.apiKey,
         ...(claude.baseUrl === undefined ? {} : { ANTHROPIC_BASE_URL: claude.baseUrl }),
         MILLRACE_CLAUDE_STAND_IN: String(claude.isStandIn),
+      };
+    case 'tool-runner':
+      return {
+        API_DATABASE_URL: databaseUrl({
+          role: 'tool_runner_api',
+          password: rolePasswords['tool_runner_api'] ?? '',
+          ports,
+        }),
+        MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,
+        MILLRACE_INTERNAL_KEY: internalKey,
       };
     case 'webhook-dispatcher':
       return {

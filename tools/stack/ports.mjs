@@ -4,8 +4,8 @@ import { connect, createServer } from 'node:net';
 import { StackError } from './stack-error.mjs';
 
 /**
- * @typedef {'http' | 'worker' | 'orchestrator' | 'dispatcher' | 'kafka' | 'kafkaController'
- *   | 'postgres' | 'claude' | 'receiver'} PortName
+ * @typedef {'http' | 'worker' | 'orchestrator' | 'dispatcher' | 'tools' | 'kafka'
+ *   | 'kafkaController' | 'postgres' | 'claude' | 'receiver'} PortName
  * @typedef {Record<PortName, number>} Ports
  */
 
@@ -15,6 +15,7 @@ export const portTable = {
   worker: { variable: 'MILLRACE_WORKER_PORT', port: 8081, what: 'claude-worker' },
   orchestrator: { variable: 'MILLRACE_ORCHESTRATOR_PORT', port: 8082, what: 'agent-orchestrator' },
   dispatcher: { variable: 'MILLRACE_DISPATCHER_PORT', port: 8083, what: 'webhook-dispatcher' },
+  tools: { variable: 'MILLRACE_TOOLS_PORT', port: 8084, what: 'tool-runner' },
   kafka: { variable: 'MILLRACE_KAFKA_PORT', port: 9092, what: 'Kafka' },
   kafkaController: {
     variable: 'MILLRACE_KAFKA_CONTROLLER_PORT',

@@ -3,9 +3,9 @@ import {
   jobDeliveriesQuerySchema,
   type JobDeliveries,
 } from '@millrace/contracts';
+import { InternalKeyGuard } from '@millrace/runtime';
 import { BadRequestException, Controller, Get, Query, UseGuards } from '@nestjs/common';
 
-import { InternalKeyGuard } from './internal-key.guard.ts';
 import { DeliveryHistory } from './ports.ts';
 
 /** What ingest shows of a job's webhooks. A management route: no job waits for it. */

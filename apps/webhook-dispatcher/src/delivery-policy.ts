@@ -1,12 +1,11 @@
+import type { SigningKeys } from '@millrace/egress';
 import { BadRowError } from '@millrace/postgres';
-import type { Claimed, ReleaseUnheld, WorkPolicy, WorkQueue } from '@millrace/work';
+import type { Claimed, OriginSlots, ReleaseUnheld, WorkPolicy, WorkQueue } from '@millrace/work';
 
 import { AttemptTelemetry, type AttemptSpan } from './attempt-telemetry.ts';
 import type { Delivery } from './core/delivery.ts';
-import type { OriginSlots } from './core/origin-slots.ts';
 import { outcomeOf, postponed, type Outcome, type RetryPolicy } from './core/outcome.ts';
 import { requestHeaders } from './core/request-headers.ts';
-import type { SigningKeys } from './core/signature.ts';
 import type { Courier, Deliveries, Tenants } from './ports.ts';
 
 export type DeliveryQueue = WorkQueue<Delivery, Outcome>;

@@ -7,7 +7,7 @@ import type { RawRecord } from '@millrace/kafka';
 import { createPool, type Pool } from '@millrace/postgres';
 import { Metrics, SilentLogger } from '@millrace/runtime';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
-import { WorkQueue } from '@millrace/work';
+import { OriginSlots, WorkQueue } from '@millrace/work';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { Webhook } from 'standardwebhooks';
 
@@ -15,7 +15,6 @@ import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { AttemptTelemetry } from './attempt-telemetry.ts';
 import type { Delivery } from './core/delivery.ts';
-import { OriginSlots } from './core/origin-slots.ts';
 import type { Outcome } from './core/outcome.ts';
 import { webhookIdOf } from './core/webhook-id.ts';
 import { DeliveryPolicy } from './delivery-policy.ts';

@@ -2,13 +2,12 @@ import { jobFinishedSchema, redriveHeader, topics } from '@millrace/contracts';
 import { decodeEvent, RawStep, type RawRecord, type StepResult } from '@millrace/kafka';
 import { BadRowError } from '@millrace/postgres';
 import { injectTrace, names } from '@millrace/runtime';
-import { WorkQueue } from '@millrace/work';
+import { OriginSlots, WorkQueue } from '@millrace/work';
 import { Controller } from '@nestjs/common';
 import { trace } from '@opentelemetry/api';
 
 import type { Delivery, NewDelivery } from './core/delivery.ts';
 import { newDelivery } from './core/new-delivery.ts';
-import { OriginSlots } from './core/origin-slots.ts';
 import type { Outcome } from './core/outcome.ts';
 import { Deliveries } from './ports.ts';
 import { DispatcherSettings } from './settings.ts';

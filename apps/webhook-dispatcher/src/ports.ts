@@ -1,11 +1,9 @@
 import type { JobDeliveriesQuery, JobDelivery } from '@millrace/contracts';
-import type { PostRequest, PostResult } from '@millrace/egress';
-import type { Claimed, ReleaseUnheld } from '@millrace/work';
+import type { PostRequest, PostResult, SigningKeys } from '@millrace/egress';
+import type { BusyLane, Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from './core/delivery.ts';
-import type { BusyLane } from './core/origin-slots.ts';
 import type { Outcome } from './core/outcome.ts';
-import type { SigningKeys } from './core/signature.ts';
 
 export interface ClaimOptions {
   readonly owner: string;

@@ -2,8 +2,8 @@ import { PayloadCodec } from '@millrace/contracts';
 import { EgressClient } from '@millrace/egress';
 import { KafkaModule, Publisher } from '@millrace/kafka';
 import { createPool, DayKeeper, Outbox, type Pool } from '@millrace/postgres';
-import { Health, Logger, Metrics } from '@millrace/runtime';
-import { WorkQueue } from '@millrace/work';
+import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
+import { OriginSlots, WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 
 import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
@@ -12,13 +12,11 @@ import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { AttemptTelemetry } from './attempt-telemetry.ts';
 import { ChangedTenantsConsumer } from './changed-tenants.consumer.ts';
 import type { Config } from './config.ts';
-import { OriginSlots } from './core/origin-slots.ts';
 import { overloadRetryMsMinDefault } from './core/outcome.ts';
 import { DeliveriesController } from './deliveries.controller.ts';
 import { DeliveryPolicy, type DeliveryQueue } from './delivery-policy.ts';
 import { DispatcherLife } from './dispatcher-life.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
-import { InternalKey, InternalKeyGuard } from './internal-key.guard.ts';
 import { Courier, Deliveries, DeliveryHistory, Tenants } from './ports.ts';
 import { DispatcherSettings } from './settings.ts';
 

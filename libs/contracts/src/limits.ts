@@ -56,6 +56,11 @@ export const toolDescriptionLengthMax = 4_096;
 /** Seconds of one attempt of a tool; what takes longer is a signal, not a tool. */
 export const toolTimeoutSecondsMax = 3_600;
 export const toolTimeoutSecondsDefault = 60;
+/** Bytes and levels of a tool's schema: it is sent to the model, and checked against, each time. */
+export const toolSchemaBytesMax = 64 * 1024;
+export const toolSchemaDepthMax = 32;
+/** Levels of a tool's result: the events that carry it have some of their own. */
+export const toolResultDepthMax = 48;
 /** Attempts of a tool after its first. */
 export const toolRetriesMax = 5;
 /** Bytes of a tool's result: the model reads all of it, and pays for it in every later turn. */

@@ -118,3 +118,6 @@ export const toolErrorSchema = z
   .object({ code: errorCodeSchema, detail: z.string() })
   .meta({ id: 'ToolError' });
 export type ToolError = z.infer<typeof toolErrorSchema>;
+
+/** Where tool-runner answers to ingest, and to nobody without the internal key. */
+export const toolsPath = '/internal/tenants/:tenant/tools';

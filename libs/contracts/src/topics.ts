@@ -267,7 +267,7 @@ export const topics = {
     key: 'tenant',
     types: { 'millrace.tenant.changed.v1': tenantChangedSchema },
     producers: ['ingest'],
-    consumers: ['webhook-dispatcher'],
+    consumers: ['tool-runner', 'webhook-dispatcher'],
     partitions: 1,
     retentionMs: -1,
     cleanup: 'compact',

@@ -34,23 +34,46 @@ export interface PostRequest {
   readonly signal?: AbortSignal;
 }
 
+/** A POST of which the whole answer is wanted. */
+export interface ExchangeRequest extends PostRequest {
+  /** Milliseconds for all of it, the answer's body included. */
+  readonly timeoutMs: number;
+  /** Bytes of the answer's body that are read; a longer one is cut off there. */
+  readonly bodyBytesMax: number;
+}
+
 export interface PostTimings extends Readonly<ConnectTimings> {
   /** Until the status line and headers. */
   readonly firstByteMs?: number;
   readonly totalMs: number;
 }
 
-export type PostResult =
-  | {
-      readonly kind: 'response';
-      readonly status: number;
-      /** Lower-case names; a header given several times is joined with commas. */
-      readonly headers: Readonly<Record<string, string>>;
-      readonly bodyExcerpt: Buffer;
-      readonly timings: PostTimings;
-    }
+interface ReceivedHead {
+  readonly kind: 'response';
+  readonly status: number;
+  /** Lower-case names; a header given several times is joined with commas. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timings: PostTimings;
+}
+
+type NoResponse =
   | { readonly kind: 'blocked'; readonly reason: string; readonly timings: PostTimings }
   | { readonly kind: 'failed'; readonly class: FailureClass; readonly timings: PostTimings };
+
+export type PostResult = (ReceivedHead & { readonly bodyExcerpt: Buffer }) | NoResponse;
+
+interface WholeBody {
+  readonly body: Buffer;
+  /** There was more of it. */
+  readonly cut: boolean;
+}
+
+export type ExchangeResult = (ReceivedHead & WholeBody) | NoResponse;
+
+interface Sending<Body> {
+  readonly timeoutMs: number;
+  readonly read: (body: Readable) => Promise<Body>;
+}
 
 type Stop = 'deadline' | 'caller';
 
@@ -70,11 +93,20 @@ export class EgressClient {
   }
 
   /** Sends one POST. Never throws: whatever happens is a result. */
-  async post(request: PostRequest): Promise<PostResult> {
-    const check = checkUrl(request.url, this.policy);
-    if (!check.ok) return this.refusal(request.url, check.detail);
-    const timings: ConnectTimings = {};
-    return connectTimings.run(timings, () => this.send(check.url, request, timings));
+  post(request: PostRequest): Promise<PostResult> {
+    return this.checked(request, {
+      timeoutMs: this.totalTimeoutMs,
+      read: async (body) => ({ bodyExcerpt: await readExcerpt(body, this.bodyReadMs) }),
+    });
+  }
+
+  /**
+   * Sends one POST and reads the whole answer. Never throws; an answer whose body breaks off is a
+   * failure.
+   */
+  exchange(request: ExchangeRequest): Promise<ExchangeResult> {
+    const { timeoutMs, bodyBytesMax } = request;
+    return this.checked(request, { timeoutMs, read: (body) => readWhole(body, bodyBytesMax) });
   }
 
   /** Closes idle connections and waits for the requests that are under way. */
@@ -82,13 +114,23 @@ export class EgressClient {
     await this.agent.close();
   }
 
-  private async send(
+  private async checked<Body extends object>(
+    request: PostRequest,
+    sending: Sending<Body>,
+  ): Promise<(ReceivedHead & Body) | NoResponse> {
+    const check = checkUrl(request.url, this.policy);
+    if (!check.ok) return this.refusal(request.url, check.detail);
+    return connectTimings.run({}, () => this.send(check.url, request, sending));
+  }
+
+  private async send<Body extends object>(
     url: URL,
     request: PostRequest,
-    timings: ConnectTimings,
-  ): Promise<PostResult> {
+    { timeoutMs, read }: Sending<Body>,
+  ): Promise<(ReceivedHead & Body) | NoResponse> {
+    const timings = connectTimings.getStore() ?? {};
     const startedAt = performance.now();
-    const deadline = new Deadline(this.totalTimeoutMs, request.signal);
+    const deadline = new Deadline(timeoutMs, request.signal);
     const elapsed = () => performance.now() - startedAt;
     try {
       const response = await this.agent.request({
@@ -103,12 +145,12 @@ export class EgressClient {
         bodyTimeout: 0,
       });
       const firstByteMs = elapsed();
-      const bodyExcerpt = await readExcerpt(response.body, this.bodyReadMs);
+      const body = await read(response.body);
       return {
         kind: 'response',
         status: response.statusCode,
         headers: flatHeaders(response.headers),
-        bodyExcerpt,
+        ...body,
         timings: { ...timings, firstByteMs, totalMs: elapsed() },
       };
     } catch (error) {
@@ -118,7 +160,7 @@ export class EgressClient {
     }
   }
 
-  private refusal(raw: string, detail: string): PostResult {
+  private refusal(raw: string, detail: string): NoResponse {
     const host = URL.canParse(raw) ? hostOf(new URL(raw)) : '';
     const reason = isIP(host) === 0 ? null : blockedReason(host, this.policy);
     return { kind: 'blocked', reason: reason ?? detail, timings: { totalMs: 0 } };
@@ -180,7 +222,24 @@ async function readExcerpt(body: Readable, withinMs: number): Promise<Buffer> {
   return Buffer.concat(chunks).subarray(0, bodyExcerptBytesMax);
 }
 
-function failure(error: unknown, stoppedBy: Stop | null, timings: PostTimings): PostResult {
+/** Reads up to so many bytes; what floods beyond them costs its sender the connection. */
+async function readWhole(body: Readable, bytesMax: number): Promise<WholeBody> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    const stream: AsyncIterable<Buffer> = body;
+    for await (const chunk of stream) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes > bytesMax) break;
+    }
+  } finally {
+    body.destroy();
+  }
+  return { body: Buffer.concat(chunks).subarray(0, bytesMax), cut: bytes > bytesMax };
+}
+
+function failure(error: unknown, stoppedBy: Stop | null, timings: PostTimings): NoResponse {
   const blocked = blockedBehind(error);
   if (blocked !== null) return { kind: 'blocked', reason: blocked.reason, timings };
   switch (stoppedBy) {

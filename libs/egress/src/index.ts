@@ -5,9 +5,12 @@ export {
   EgressClient,
   totalTimeoutMsDefault,
   type EgressClientOptions,
+  type ExchangeRequest,
+  type ExchangeResult,
   type PostRequest,
   type PostResult,
   type PostTimings,
 } from './egress-client.ts';
+export * from './core/index.ts';
 export { createEgressDispatcher, type EgressDispatcherOptions } from './egress-dispatcher.ts';
 export { type FailureClass } from './failure-class.ts';

@@ -5,7 +5,7 @@ const everyMs = 3_600_000;
 
 export interface DayKeeperOptions {
   readonly pool: Pool;
-  readonly schema: 'ingest' | 'worker' | 'orchestrator' | 'dispatcher';
+  readonly schema: 'ingest' | 'worker' | 'orchestrator' | 'tools' | 'dispatcher';
   /** Told when old days went. */
   readonly onDropped: (dropped: { readonly table: string; readonly days: number }) => void;
   /** Told of what failed; it is tried again after an hour. */

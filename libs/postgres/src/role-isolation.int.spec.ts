@@ -9,6 +9,7 @@ const owners = {
   ingest: 'ingest',
   worker: 'claude_worker',
   orchestrator: 'agent_orchestrator',
+  tools: 'tool_runner',
   dispatcher: 'webhook_dispatcher',
 } as const satisfies Record<string, DatabaseRole>;
 const schemas = [...Object.keys(owners), 'blobs', 'millrace'];

@@ -9,6 +9,7 @@ const services = [
   { schema: 'ingest', pipeline: 'ingest', api: 'ingest_api' },
   { schema: 'worker', pipeline: 'claude_worker', api: 'claude_worker_api' },
   { schema: 'orchestrator', pipeline: 'agent_orchestrator', api: 'agent_orchestrator_api' },
+  { schema: 'tools', pipeline: 'tool_runner', api: 'tool_runner_api' },
   { schema: 'dispatcher', pipeline: 'webhook_dispatcher', api: 'webhook_dispatcher_api' },
 ] as const satisfies { schema: string; pipeline: DatabaseRole; api: DatabaseRole }[];
 const apiRoles = services.map(({ api }) => api);

@@ -11,6 +11,7 @@ export const names = {
     http: (method: string, route: string) => `${method} ${route}`,
     /** Name of a client span: the method alone, since the path is not a template. */
     httpClient: (method: string) => method,
+    executeTool: (tool: string) => `execute_tool ${tool}`,
   },
 
   attribute: {
@@ -46,6 +47,9 @@ export const names = {
     genAiCacheReadTokens: 'gen_ai.usage.cache_read.input_tokens',
     genAiCacheCreationTokens: 'gen_ai.usage.cache_creation.input_tokens',
     genAiTokenType: 'gen_ai.token.type',
+    genAiToolName: 'gen_ai.tool.name',
+    genAiToolType: 'gen_ai.tool.type',
+    genAiToolCallId: 'gen_ai.tool.call.id',
 
     httpMethod: 'http.request.method',
     httpRoute: 'http.route',
@@ -62,6 +66,7 @@ export const names = {
     kafka: 'kafka',
     anthropic: 'anthropic',
     chat: 'chat',
+    executeTool: 'execute_tool',
     send: 'send',
     process: 'process',
     inputTokens: 'input',
@@ -114,6 +119,9 @@ export const names = {
     /** 1 for the state that the gate is in. Labels: state. */
     claudeGate: 'millrace_claude_gate',
 
+    /** Labels: kind (http, mcp, describe, split), outcome. */
+    toolAttempts: 'millrace_tool_attempts_total',
+    toolDuration: 'millrace_tool_attempt_duration_seconds',
     /** Labels: outcome. */
     webhookAttempts: 'millrace_webhook_attempts_total',
     webhookDuration: 'millrace_webhook_attempt_duration_seconds',
@@ -157,6 +165,8 @@ export const names = {
     callSettled: 'call.settled',
     callRetried: 'call.retried',
     gateChanged: 'gate.changed',
+    toolEnded: 'tool.ended',
+    toolRetried: 'tool.retried',
     webhookDelivered: 'webhook.delivered',
     webhookFailed: 'webhook.failed',
     httpRequest: 'http.request',

@@ -11,10 +11,12 @@ const roles = [
   'ingest',
   'claude_worker',
   'agent_orchestrator',
+  'tool_runner',
   'webhook_dispatcher',
   'ingest_api',
   'claude_worker_api',
   'agent_orchestrator_api',
+  'tool_runner_api',
   'webhook_dispatcher_api',
 ] as const;
 export type DatabaseRole = (typeof roles)[number];

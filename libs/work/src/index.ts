@@ -1,3 +1,4 @@
+export * from './core/origin-slots.ts';
 export * from './interruption.ts';
 export * from './work-event.ts';
 export * from './work-policy.ts';

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
 import type { PayloadCodec } from '@millrace/contracts';
+import { signingKeysOf, type SigningKeys } from '@millrace/egress';
 import { GroupCommit, type Pool } from '@millrace/postgres';
 import { LRUCache } from 'lru-cache';
 
-import { signingKeysOf, type SigningKeys } from '../core/signature.ts';
 import { Tenants, type TenantSecrets } from '../ports.ts';
 
 /** How long another process's rotation may go unseen; the old secret lives on for hours. */

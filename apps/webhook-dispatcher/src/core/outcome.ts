@@ -1,7 +1,7 @@
 import { assertNever, type ErrorCode } from '@millrace/contracts';
 import type { FailureClass, PostResult } from '@millrace/egress';
+import { parseRetryAfter } from '@millrace/egress/core';
 
-import { parseRetryAfter } from './retry-after.ts';
 import { retryDelayMs } from './retry-schedule.ts';
 
 /** What one attempt came to; the row of a delivery becomes what this says. */

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 
 import { describe, expect, it } from '@jest/globals';
+import { signingKeysOf } from '@millrace/egress/core';
 import fc from 'fast-check';
 
 import { requestHeaders } from './request-headers.ts';
-import { signingKeysOf } from './signature.ts';
 import { userAgent } from './user-agent.ts';
 import { webhookIdOf } from './webhook-id.ts';
 

@@ -1,7 +1,7 @@
 import { webhookHeaders } from '@millrace/contracts';
+import { signatureHeaders, type SigningKeys } from '@millrace/egress/core';
 
 import type { Delivery } from './delivery.ts';
-import { signatureHeaders, type SigningKeys } from './signature.ts';
 import { userAgent } from './user-agent.ts';
 
 export interface RequestContext {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { originOf } from './delivery.ts';
 import { OriginSlots } from './origin-slots.ts';
 
 const limits = { inFlightMax: 2, inFlightLivelyMax: 4, livelyMs: 1_000 };
@@ -45,15 +44,5 @@ describe('OriginSlots', () => {
     expect(slots.release(one, timeout)).toBe(true);
     expect(slots.release(one, timeout)).toBe(false);
     expect(slots.busy(nowMs)).toEqual([]);
-  });
-});
-
-describe('originOf', () => {
-  it.each([
-    ['https://EXAMPLE.com:443/a?b', 'https://example.com'],
-    ['http://127.0.0.1:8091/a', 'http://127.0.0.1:8091'],
-    ['nonsense', 'unreadable'],
-  ])('of %s is %s', (url, origin) => {
-    expect(originOf(url)).toBe(origin);
   });
 });

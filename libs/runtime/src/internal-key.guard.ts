@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 
 import { httpHeaders } from '@millrace/contracts';
 import {
@@ -7,7 +8,6 @@ import {
   type CanActivate,
   type ExecutionContext,
 } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
 
 /** The key that a caller has to show, if there is one. */
 export class InternalKey {
@@ -23,6 +23,11 @@ export class InternalKey {
   }
 }
 
+/** The part of a request that is looked at. */
+interface RequestWithHeaders {
+  readonly headers: IncomingHttpHeaders;
+}
+
 /** Lets other services in, and nobody else. Says no word about what was wrong. */
 @Injectable()
 export class InternalKeyGuard implements CanActivate {
@@ -30,7 +35,7 @@ export class InternalKeyGuard implements CanActivate {
 
   /** @throws UnauthorizedException */
   canActivate(context: ExecutionContext): boolean {
-    const { headers } = context.switchToHttp().getRequest<FastifyRequest>();
+    const { headers } = context.switchToHttp().getRequest<RequestWithHeaders>();
     const shown = headers[httpHeaders.internalKey];
     if (typeof shown === 'string' && this.key.opensTo(shown)) return true;
     throw new UnauthorizedException();

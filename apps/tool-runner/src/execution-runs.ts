@@ -1,0 +1,103 @@
+import { assertNever, type ToolDescribeRequested } from '@millrace/contracts';
+
+import {
+  describeAtOnce,
+  describedCompletion,
+  namedTools,
+  registeredNames,
+  type Described,
+  type NamedTool,
+} from './core/describe.ts';
+import type { Execution, ExecutionRequest } from './core/execution.ts';
+import type { ToolResult } from './core/outcome.ts';
+import type { Tool } from './core/tool.ts';
+import { parseToolName } from './core/tool-name.ts';
+import type { RunContext, RunResult } from './execution-policy.ts';
+import type { Tools } from './ports.ts';
+import type { ToolCaller } from './tool-calls.ts';
+
+export interface ExecutionRunsOptions {
+  readonly tools: Tools;
+  readonly http: ToolCaller;
+}
+
+type RunRequest = Extract<ExecutionRequest, { kind: 'run' }>;
+
+/** Makes one attempt of an execution, by its kind. */
+export class ExecutionRuns {
+  constructor(private readonly options: ExecutionRunsOptions) {}
+
+  async run(execution: Execution, context: RunContext): Promise<RunResult> {
+    const { request } = execution;
+    switch (request.kind) {
+      case 'run':
+        return this.runTool(execution, request, context);
+      case 'describe':
+        return this.describe(request.data);
+      case 'split':
+        // The place of documents: text, parts, and what each is asked.
+        return refused({ code: 'not_available_yet', detail: 'documents are not split yet' });
+      default:
+        return assertNever(request);
+    }
+  }
+
+  private async runTool(
+    execution: Execution,
+    { data }: RunRequest,
+    context: RunContext,
+  ): Promise<RunResult> {
+    const { registered, inner } = parseToolName(data.tool);
+    const name = { tenant: data.tenant, name: registered, version: data.tool_version };
+    const [tool] = await this.options.tools.versions([name]);
+    const caller = tool == null ? null : this.callerOf(tool, inner);
+    if (tool == null || caller === null) {
+      const detail = `there is no version ${data.tool_version} of ${data.tool} to be run here`;
+      return refused({ code: 'unknown_tool', detail });
+    }
+    const timeoutMs = timeoutMsOf(tool, execution.completeByMs);
+    const call = { execution, request: data, tool, inner, timeoutMs, ...context };
+    const result = await caller.call(call);
+    return { result, retries: tool.content.retries };
+  }
+
+  private callerOf(tool: Tool, inner: string | null): ToolCaller | null {
+    switch (tool.content.target.kind) {
+      case 'http':
+        return inner === null ? this.options.http : null;
+      case 'mcp':
+      case 'worker':
+        return null;
+      default:
+        return assertNever(tool.content.target);
+    }
+  }
+
+  private async describe(request: ToolDescribeRequested): Promise<RunResult> {
+    const found = await this.options.tools.current(request.tenant, registeredNames(request.tools));
+    const parts = namedTools(request.tools, found).map((named) => this.describeOne(named));
+    const completion = describedCompletion(request, parts);
+    return { result: { kind: 'output', output: null }, completion };
+  }
+
+  private describeOne(named: NamedTool): Described {
+    const detail = 'the server did not answer';
+    return describeAtOnce(named) ?? { tools: [], missing: [{ name: named.name, detail }] };
+  }
+}
+
+interface Refusal {
+  readonly code: 'unknown_tool' | 'not_available_yet';
+  readonly detail: string;
+}
+
+function refused(failure: Refusal): RunResult {
+  const result = { kind: 'failure', failure, transient: false, class: failure.code } as const;
+  return { result: result satisfies ToolResult, retries: 0 };
+}
+
+/** An attempt takes no longer than the run that waits for it. */
+function timeoutMsOf({ content }: Tool, completeByMs: number | null): number {
+  const timeoutMs = content.timeout_seconds * 1_000;
+  return completeByMs === null ? timeoutMs : Math.min(timeoutMs, completeByMs - Date.now());
+}

@@ -1,0 +1,263 @@
+import {
+  jobDayOf,
+  PayloadCodec,
+  topics,
+  type DocumentSplitRequested,
+  type OutgoingMessage,
+  type ToolCancelRequested,
+  type ToolDescribeRequested,
+  type ToolRunRequested,
+} from '@millrace/contracts';
+import { Step, type EventRecord, type StepResult } from '@millrace/kafka';
+import { BadRowError } from '@millrace/postgres';
+import { injectTrace } from '@millrace/runtime';
+import { OriginSlots, WorkQueue } from '@millrace/work';
+import { Controller } from '@nestjs/common';
+
+import { failed, toolFailed } from './core/completion.ts';
+import {
+  describeAtOnce,
+  describedCompletion,
+  namedTools,
+  needsNetwork,
+  registeredNames,
+} from './core/describe.ts';
+import {
+  executionId,
+  type Execution,
+  type ExecutionName,
+  type ExecutionRequest,
+  type NewExecution,
+} from './core/execution.ts';
+import type { Outcome } from './core/outcome.ts';
+import { originOfTool } from './core/tool.ts';
+import { parseToolName } from './core/tool-name.ts';
+import { completionMessage } from './execution-policy.ts';
+import { Executions, Tools } from './ports.ts';
+
+type ToolEvent =
+  | ToolRunRequested
+  | ToolDescribeRequested
+  | DocumentSplitRequested
+  | ToolCancelRequested;
+type Record = EventRecord<ToolEvent>;
+
+/** A request, and the record that brought it. */
+interface Intake {
+  readonly record: Record;
+  readonly request: ExecutionRequest;
+}
+
+/**
+ * Takes requests in: one batched insert, at once as ours where a slot is free. It waits for no
+ * tool. A request that comes again changes nothing; what has ended is told again, word for word.
+ * What tools are is told at once, unless a server has to be asked.
+ *
+ * Cancels come by the same topic and key. Requests of a batch go first, so that a cancel finds the
+ * row that it follows; one that really comes first leaves a row that is never run.
+ */
+@Controller()
+export class ToolRequestsConsumer {
+  constructor(
+    private readonly executions: Executions,
+    private readonly tools: Tools,
+    private readonly queue: WorkQueue<Execution, Outcome>,
+    private readonly slots: OriginSlots,
+    private readonly codec: PayloadCodec,
+  ) {}
+
+  @Step(topics.toolsRun)
+  async handle(records: readonly Record[]): Promise<StepResult<Record>> {
+    const intakes: Intake[] = [];
+    const publish: OutgoingMessage[] = [];
+    for (const record of records) {
+      const request = requestOf(record);
+      if (request === null) continue;
+      const described = await this.describedAtOnce({ record, request });
+      if (described === null) intakes.push({ record, request });
+      else publish.push(described);
+    }
+    if (intakes.length > 0) publish.push(...(await this.take(intakes)));
+    publish.push(...(await this.cancel(records.filter(isCancel))));
+    return { publish };
+  }
+
+  /** What a request's tools are, when nobody has to be asked; else null. */
+  private async describedAtOnce({ record, request }: Intake): Promise<OutgoingMessage | null> {
+    if (request.kind !== 'describe') return null;
+    const { data } = request;
+    const found = await this.tools.current(data.tenant, registeredNames(data.tools));
+    const named = namedTools(data.tools, found);
+    if (needsNetwork(named)) return null;
+    const parts = named.flatMap((each) => describeAtOnce(each) ?? []);
+    const completion = describedCompletion(data, parts);
+    return this.message(record, {
+      jobId: data.job_id,
+      type: completion.type,
+      json: JSON.stringify(completion.data),
+    });
+  }
+
+  /** @returns ends of requests that came before, or that Postgres refused. */
+  private async take(intakes: readonly Intake[]): Promise<OutgoingMessage[]> {
+    const executions = await this.executionsOf(intakes);
+    const results = await this.insert(executions);
+    const existed: Intake[] = [];
+    const publish: OutgoingMessage[] = [];
+    results.forEach((result, i) => {
+      const intake = intakes[i];
+      if (intake === undefined) return;
+      if (result.status === 'rejected') publish.push(this.refused(intake));
+      else if (!result.value) existed.push(intake);
+    });
+    const again = existed.map(({ record, request }) => ({ record, jobId: request.data.job_id }));
+    return [...publish, ...(await this.toldAgain(again))];
+  }
+
+  private async executionsOf(intakes: readonly Intake[]): Promise<NewExecution[]> {
+    const runs = intakes.flatMap(({ request }) =>
+      request.kind === 'run'
+        ? [
+            {
+              tenant: request.data.tenant,
+              name: parseToolName(request.data.tool).registered,
+              version: request.data.tool_version,
+            },
+          ]
+        : [],
+    );
+    const found = runs.length === 0 ? [] : await this.tools.versions(runs);
+    let run = 0;
+    return intakes.map(({ record, request }) => {
+      const tool = request.kind === 'run' ? (found[run++] ?? null) : null;
+      const origin = tool === null ? request.kind : originOfTool(tool);
+      return newExecution(record, request, origin);
+    });
+  }
+
+  /** @throws when Postgres is away; what was inserted as ours is started nevertheless. */
+  private async insert(
+    executions: readonly NewExecution[],
+  ): Promise<PromiseSettledResult<boolean>[]> {
+    const reservation = this.queue.reserve(executions.length);
+    const { granted, owner } = reservation;
+    try {
+      const plan = this.slots.plan(performance.now());
+      let taken = 0;
+      const placed = executions.map((execution) => {
+        if (taken >= granted || !plan.take(execution)) return execution;
+        taken += 1;
+        return { ...execution, owner };
+      });
+      const results = await this.executions.insert(placed);
+      reservation.start(placed.flatMap((execution, i) => startedOf(execution, results[i])));
+      if (taken < executions.length) this.queue.wake();
+      for (const result of results) {
+        if (result.status === 'fulfilled' || result.reason instanceof BadRowError) continue;
+        throw result.reason;
+      }
+      return results;
+    } finally {
+      reservation.release();
+    }
+  }
+
+  /** @returns the ends of all that have ended by now, before the cancel or by it. */
+  private async cancel(records: readonly Record[]): Promise<OutgoingMessage[]> {
+    if (records.length === 0) return [];
+    const byId = new Map(records.map((record) => [nameOf(record).id, record]));
+    const cancels = [...byId.values()].map((record) => ({
+      ...nameOf(record),
+      completion: toolFailed(record.data, cancelled, null),
+    }));
+    await this.executions.cancel(cancels);
+    return this.toldAgain([...byId.values()].map((record) => ({ record, jobId: null })));
+  }
+
+  /** Ends that were written before, as they were told. */
+  private async toldAgain(
+    asked: readonly { readonly record: Record; readonly jobId: string | null }[],
+  ): Promise<OutgoingMessage[]> {
+    if (asked.length === 0) return [];
+    const ends = await this.executions.ends(asked.map(({ record }) => nameOf(record)));
+    return asked.flatMap(({ record, jobId }) => {
+      const end = ends.get(nameOf(record).id);
+      return end === undefined ? [] : [this.message(record, { jobId, ...end })];
+    });
+  }
+
+  private refused({ record, request }: Intake): OutgoingMessage {
+    const nowMs = Date.now();
+    const timing = { attempts: 0, startedAtMs: nowMs, finishedAtMs: nowMs };
+    const { data, type } = failed(request, badRow, timing);
+    return this.message(record, {
+      jobId: request.data.job_id,
+      type,
+      json: JSON.stringify(data),
+    });
+  }
+
+  private message(
+    { context, data }: Record,
+    end: { readonly jobId: string | null; readonly type: string; readonly json: string },
+  ): OutgoingMessage {
+    return completionMessage({
+      tenant: data.tenant,
+      jobId: end.jobId ?? jobOfWorkflow(data.workflow_id),
+      callId: data.call_id,
+      workflowId: data.workflow_id,
+      type: end.type,
+      json: end.json,
+      traceHeaders: injectTrace(context),
+      codec: this.codec,
+    });
+  }
+}
+
+const cancelled = { code: 'cancelled', detail: 'the call was cancelled' } as const;
+const badRow = { code: 'bad_row', detail: 'the database refused the call' } as const;
+
+function isCancel(record: Record): boolean {
+  return record.type === 'millrace.tool.cancel-requested.v1';
+}
+
+/** A record's request; null for a cancel. */
+function requestOf({ data, type }: Record): ExecutionRequest | null {
+  if ('tool' in data) return { kind: 'run', data };
+  if ('tools' in data) return { kind: 'describe', data };
+  if ('params' in data) return { kind: 'split', data };
+  if (type !== 'millrace.tool.cancel-requested.v1') throw new TypeError(`no step for ${type}`);
+  return null;
+}
+
+function nameOf({ data }: Record): ExecutionName {
+  const { call_id: callId, created_at, tenant } = data;
+  return { id: executionId(tenant, callId), tenant, callId, day: jobDayOf(created_at) };
+}
+
+function newExecution(record: Record, request: ExecutionRequest, origin: string): NewExecution {
+  const completeBy = 'complete_by' in request.data ? request.data.complete_by : undefined;
+  return {
+    ...nameOf(record),
+    request,
+    origin,
+    completeByMs: completeBy === undefined ? null : Date.parse(completeBy),
+    traceHeaders: injectTrace(record.context),
+    owner: null,
+  };
+}
+
+/** An execution that was inserted as ours; nothing for any other. */
+function startedOf(
+  execution: NewExecution,
+  result: PromiseSettledResult<boolean> | undefined,
+): Execution[] {
+  const { owner } = execution;
+  if (owner === null || result?.status !== 'fulfilled' || !result.value) return [];
+  return [{ ...execution, owner, attempts: 0, lost: 0, cancelRequested: false }];
+}
+
+/** Whose steps a sub-agent's are: its id begins with its job's. */
+function jobOfWorkflow(workflowId: string): string {
+  return workflowId.split('/')[0] ?? workflowId;
+}

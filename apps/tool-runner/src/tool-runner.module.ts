@@ -1,0 +1,240 @@
+import { PayloadCodec } from '@millrace/contracts';
+import { EgressClient } from '@millrace/egress';
+import { KafkaModule, Publisher } from '@millrace/kafka';
+import { createPool, DayKeeper, Outbox, TenantDatabase, type Pool } from '@millrace/postgres';
+import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
+import { OriginSlots, WorkQueue } from '@millrace/work';
+import { Module, type DynamicModule, type Provider } from '@nestjs/common';
+
+import { PostgresExecutions } from './adapters/postgres-executions.ts';
+import { PostgresTenants } from './adapters/postgres-tenants.ts';
+import { PostgresToolRegistry } from './adapters/postgres-tool-registry.ts';
+import { PostgresTools } from './adapters/postgres-tools.ts';
+import { ChangedTenantsConsumer } from './changed-tenants.consumer.ts';
+import type { Config } from './config.ts';
+import { ExecutionPolicy, type ExecutionQueue } from './execution-policy.ts';
+import { ExecutionRuns } from './execution-runs.ts';
+import { ExecutionTelemetry } from './execution-telemetry.ts';
+import { HttpTools } from './http-tools.ts';
+import { Courier, Executions, Tenants, ToolRegistry, Tools } from './ports.ts';
+import { ToolRequestsConsumer } from './tool-requests.consumer.ts';
+import { ToolRunnerLife } from './tool-runner-life.ts';
+import { egressPolicyToken, ToolsController } from './tools.controller.ts';
+
+/** Connections: the statements are few and large, so a handful serves all slots. */
+const poolMax = 8;
+/** For people's requests: none of them is on a job's way. */
+const apiPoolMax = 4;
+const poolToken = Symbol('pool');
+const apiPoolToken = Symbol('API pool');
+
+export interface ToolRunnerOptions {
+  /** Before every topic and group on the broker: for specs that share one. */
+  readonly kafkaPrefix?: string;
+}
+
+@Module({})
+export class ToolRunnerModule {
+  static forConfig(config: Config, options: ToolRunnerOptions = {}): DynamicModule {
+    const { kafkaPrefix } = options;
+    const kafka = kafkaPrefix === undefined ? { config } : { config, prefix: kafkaPrefix };
+    return {
+      module: ToolRunnerModule,
+      imports: [KafkaModule.forService(kafka)],
+      controllers: [ToolRequestsConsumer, ChangedTenantsConsumer, ToolsController],
+      providers: [
+        ...stateProviders(config),
+        ...registryProviders(config),
+        ...runningProviders(config),
+        lifeProvider(config),
+      ],
+    };
+  }
+}
+
+function stateProviders(config: Config): Provider[] {
+  const url = config.DATABASE_URL;
+  return [
+    {
+      provide: poolToken,
+      useFactory: () => createPool({ url, max: poolMax, applicationName: 'tool-runner' }),
+    },
+    {
+      provide: PostgresExecutions,
+      inject: [poolToken, PayloadCodec],
+      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresExecutions(pool, codec),
+    },
+    { provide: Executions, useExisting: PostgresExecutions },
+    {
+      provide: Tools,
+      inject: [poolToken, PayloadCodec],
+      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTools(pool, codec),
+    },
+    {
+      provide: Tenants,
+      inject: [poolToken, PayloadCodec],
+      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+    },
+    {
+      provide: Outbox,
+      inject: [poolToken, Publisher, Logger],
+      useFactory: (pool: Pool, publisher: Publisher, log: Logger) =>
+        new Outbox({
+          pool,
+          schema: 'tools',
+          publish: (messages) => publisher.publish(messages),
+          onError: (error) => log.warn({ error }, 'results of tools wait in the outbox'),
+        }),
+    },
+    {
+      provide: DayKeeper,
+      inject: [poolToken, Logger],
+      useFactory: (pool: Pool, log: Logger) =>
+        new DayKeeper({
+          pool,
+          schema: 'tools',
+          onDropped: (dropped) => log.info(dropped, 'days were dropped'),
+          onError: (error) => log.warn({ error }, 'days are kept again in an hour'),
+        }),
+    },
+  ];
+}
+
+function registryProviders(config: Config): Provider[] {
+  return [
+    {
+      provide: apiPoolToken,
+      useFactory: () =>
+        createPool({
+          url: config.API_DATABASE_URL,
+          max: apiPoolMax,
+          applicationName: 'tool-runner-api',
+          pipeline: true,
+        }),
+    },
+    {
+      provide: ToolRegistry,
+      inject: [apiPoolToken, PayloadCodec],
+      useFactory: (pool: Pool, codec: PayloadCodec) =>
+        new PostgresToolRegistry(new TenantDatabase(pool), codec),
+    },
+    {
+      provide: egressPolicyToken,
+      useValue: { allowedCidrs: config.MILLRACE_EGRESS_ALLOWED_CIDRS },
+    },
+    { provide: InternalKey, useFactory: () => new InternalKey(config.MILLRACE_INTERNAL_KEY) },
+    InternalKeyGuard,
+  ];
+}
+
+function runningProviders(config: Config): Provider[] {
+  const policy = { allowedCidrs: config.MILLRACE_EGRESS_ALLOWED_CIDRS };
+  return [
+    { provide: OriginSlots, useFactory: () => new OriginSlots() },
+    { provide: EgressClient, useFactory: () => new EgressClient(policy) },
+    { provide: Courier, useExisting: EgressClient },
+    {
+      provide: ExecutionTelemetry,
+      inject: [Logger, Metrics],
+      useFactory: (log: Logger, metrics: Metrics) => new ExecutionTelemetry(log, metrics),
+    },
+    {
+      provide: ExecutionRuns,
+      inject: [Tools, Courier, Tenants, ExecutionTelemetry],
+      useFactory: (
+        tools: Tools,
+        courier: Courier,
+        tenants: Tenants,
+        telemetry: ExecutionTelemetry,
+      ) => new ExecutionRuns({ tools, http: new HttpTools({ courier, tenants, telemetry }) }),
+    },
+    {
+      provide: WorkQueue,
+      inject: [
+        poolToken,
+        Executions,
+        Outbox,
+        OriginSlots,
+        PayloadCodec,
+        ExecutionRuns,
+        ExecutionTelemetry,
+        Logger,
+      ],
+      useFactory: (...parts: QueueParts) => createQueue(config, parts),
+    },
+  ];
+}
+
+type QueueParts = [
+  pool: Pool,
+  executions: Executions,
+  outbox: Outbox,
+  slots: OriginSlots,
+  codec: PayloadCodec,
+  runs: ExecutionRuns,
+  telemetry: ExecutionTelemetry,
+  log: Logger,
+];
+
+function createQueue(config: Config, parts: QueueParts): ExecutionQueue {
+  const [pool, executions, outbox, slots, codec, runs, telemetry, log] = parts;
+  const queue: ExecutionQueue = new WorkQueue({
+    name: 'executions',
+    schema: 'tools',
+    pool,
+    policy: new ExecutionPolicy({
+      executions,
+      outbox,
+      slots,
+      codec,
+      telemetry,
+      run: (execution, context) => runs.run(execution, context),
+      retryBaseMs: config.RETRY_BASE_MS,
+      onRoom: () => queue.wake(),
+    }),
+    slotsMax: config.MAX_IN_FLIGHT,
+    leaseMs: config.LEASE_MS,
+    log,
+  });
+  return queue;
+}
+
+function lifeProvider(config: Config): Provider {
+  return {
+    provide: ToolRunnerLife,
+    inject: [
+      poolToken,
+      apiPoolToken,
+      WorkQueue,
+      Outbox,
+      DayKeeper,
+      PostgresExecutions,
+      EgressClient,
+      Health,
+      Metrics,
+    ],
+    useFactory: (
+      pool: Pool,
+      apiPool: Pool,
+      queue: ExecutionQueue,
+      outbox: Outbox,
+      days: DayKeeper,
+      executions: PostgresExecutions,
+      courier: EgressClient,
+      health: Health,
+      metrics: Metrics,
+    ) =>
+      new ToolRunnerLife({
+        pool,
+        apiPool,
+        queue,
+        outbox,
+        days,
+        executions,
+        courier,
+        health,
+        metrics,
+        shutdownMs: config.SHUTDOWN_MS,
+      }),
+  };
+}

@@ -1,0 +1,8 @@
+/** What of this lib only computes: the `core/` of an app may import it. */
+export { parseRetryAfter } from './retry-after.ts';
+export {
+  signatureHeaders,
+  signingKeysOf,
+  type SignedContent,
+  type SigningKeys,
+} from './signature.ts';
