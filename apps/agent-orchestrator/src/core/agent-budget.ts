@@ -92,13 +92,13 @@ export function allowance(
 ): { readonly held: Amount; readonly budget: Budget } {
   const left = rest(ledger);
   const share = (amount: number, asked: number | undefined) =>
-    asked === undefined ? Math.floor(amount / (o.sharers + 1)) : Math.min(amount, asked);
+    Math.min(amount, asked ?? Math.max(1, Math.floor(amount / (o.sharers + 1))));
   const { asked = {} } = o;
   const usd = asked.usd === undefined ? undefined : toMicros(asked.usd);
   const held = {
     micros: left.micros === null ? (usd ?? 0) : share(left.micros, usd),
-    tokens: Math.min(share(left.tokens, asked.tokens), asked.tokens ?? agentTokensDefault),
-    iterations: share(left.iterations, asked.iterations ?? undefined),
+    tokens: share(left.tokens, asked.tokens),
+    iterations: share(left.iterations, asked.iterations),
     toolCalls: share(left.toolCalls, asked.tool_calls),
   };
   const limited = left.micros !== null || usd !== undefined;

@@ -69,28 +69,30 @@ export class AgentDriver {
   readonly commands: Command[] = [];
   last: Decision<AgentState> | undefined;
   #events = 0;
+  #row: string;
 
   constructor(
     readonly id = 'job-1',
     readonly reducer: Reducer<AgentState> = agentReducer(prices),
   ) {
     const row = { tenant: 'default', id, kind: 'agent', schemaVersion: 1, version: 0 };
-    this.workflow = JSON.parse(JSON.stringify({ ...row, status: 'queued', state: null }));
+    this.#row = JSON.stringify({ ...row, status: 'queued', state: null });
+    this.workflow = JSON.parse(this.#row);
   }
 
   /** Hands one event over, gives back what it orders. States go through JSON, as rows do. */
   happen(event: Happening): readonly Command[] {
     this.#events += 1;
     const whole: WorkflowEvent = { eventId: `e${this.#events}`, ...event };
-    const before = JSON.stringify(this.workflow);
     const decision = this.reducer.decide(this.workflow, whole, this.now);
-    if (JSON.stringify(this.workflow) !== before) throw new Error('the state was changed in place');
+    if (JSON.stringify(this.workflow) !== this.#row) throw new Error('changed in place');
     this.last = decision;
     if (decision.kind === 'ignored') return [];
     const { status, state, commands } = decision;
     const version = this.workflow.version + 1;
     const row = { ...this.workflow, status, version, state };
-    this.workflow = JSON.parse(JSON.stringify(row));
+    this.#row = JSON.stringify(row);
+    this.workflow = JSON.parse(this.#row);
     this.commands.push(...commands);
     return commands;
   }

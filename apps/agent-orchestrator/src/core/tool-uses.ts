@@ -52,7 +52,9 @@ export function takeUses(step: AgentStep, asked: readonly AskedUse[], answered: 
     return before > argumentsBytesMax ? done(tooLong) : judged(step, asked[at]);
   };
   update(step, { uses: uses.map((use, at) => ({ ...use, progress: first(at) })) });
-  for (const use of step.run.uses) open(step, use);
+  // As it was when the model asked: what comes in meanwhile it has not read.
+  const { tainted } = step.run;
+  for (const use of step.run.uses) open(step, use, tainted);
 }
 
 const tooMany = errorResult('limit_reached', `at most ${usesPerAnswerMax} tools in one answer`);
@@ -81,10 +83,10 @@ function judged({ run }: AgentStep, asked: AskedUse | undefined): UseProgress {
 }
 
 /** The first thing that becomes of a call whose arguments fit. */
-function open(step: AgentStep, use: ToolUse): void {
+function open(step: AgentStep, use: ToolUse, tainted: boolean): void {
   if (use.progress.at !== 'queued') return;
   const { arguments: given } = use.progress;
-  const { agent, tainted } = step.run;
+  const { agent } = step.run;
   if (use.name === waitForSignal) {
     awaitSignal(step, use, String(given['name']));
     return;
