@@ -1,0 +1,60 @@
+import { describe, expect, it } from '@jest/globals';
+import { deflateSync } from 'node:zlib';
+
+import { DocumentTexts } from './document-texts.ts';
+import { pdf } from './pdf.fixture.ts';
+
+const texts = new DocumentTexts();
+const { signal } = new AbortController();
+
+const read = (bytes: Buffer | string, form: 'text' | 'html' | 'pdf') =>
+  texts.textOf(Buffer.from(bytes), form, signal);
+
+describe('the text of a document', () => {
+  it('is a plain one as it stands, line ends apart', async () => {
+    expect(await read('# Title\r\n\r\nText: ä 😀\u0000', 'text')).toEqual({
+      ok: true,
+      text: '# Title\n\nText: ä 😀',
+    });
+  });
+
+  it('is what a page of HTML shows', async () => {
+    const page =
+      '<html><head><style>p{}</style><script>alert(1)</script></head><body>' +
+      '<h1>Title</h1><p>One &amp; <a href="https://example.com">two</a></p></body></html>';
+    expect(await read(page, 'html')).toEqual({ ok: true, text: 'Title\n\nOne & two' });
+  });
+
+  it('is that of all pages of a PDF', async () => {
+    expect(await read(pdf({ pages: ['First page', 'Second page'] }), 'pdf')).toEqual({
+      ok: true,
+      text: 'First page\n\nSecond page',
+    });
+  });
+
+  it.each([
+    ['an empty text', Buffer.from(' \n '), 'text', 'empty_document'],
+    ['a PDF without text', pdf({ pages: [''] }), 'pdf', 'empty_document'],
+    ['an encrypted PDF', pdf({ pages: ['x'], encrypted: true }), 'pdf', 'encrypted_document'],
+    ['something that is no PDF', Buffer.from('%PDF-1.7 no'), 'pdf', 'unreadable_document'],
+    ['a text that is not UTF-8', Buffer.from([0x66, 0xff, 0xfe]), 'text', 'unreadable_document'],
+  ] as const)('of %s there is none, and it says why', async (_, bytes, form, code) => {
+    expect(await read(bytes, form)).toMatchObject({ ok: false, code });
+  });
+
+  it('of a zip bomb there is none, and this process lives on', async () => {
+    const zeros = Buffer.alloc(256 * 1024 * 1024, '0 ');
+    const bomb = pdf({ pages: Array.from({ length: 40 }, () => 'x'), deflated: deflateSync(zeros) });
+    const begun = performance.now();
+    expect(await read(bomb, 'pdf')).toMatchObject({ ok: false });
+    expect(performance.now() - begun).toBeLessThan(70_000);
+  }, 120_000);
+
+  it('is not waited for by one who has gone', async () => {
+    const stopping = new AbortController();
+    const reading = texts.textOf(pdf({ pages: ['x'] }), 'pdf', stopping.signal);
+    stopping.abort(new Error('gone'));
+    await expect(reading).rejects.toThrow('gone');
+    expect(await read('Still here.', 'text')).toMatchObject({ ok: true });
+  });
+});
