@@ -1,4 +1,5 @@
 import { agentReducer } from './agent-reducer.ts';
+import { documentReducer } from './document-reducer.ts';
 import type { Price } from './prices.ts';
 import type { Reducer, Workflow, WorkflowKind } from './workflow.ts';
 
@@ -6,7 +7,7 @@ import type { Reducer, Workflow, WorkflowKind } from './workflow.ts';
 export type Reducers = readonly Reducer[];
 
 export function reducersWith(prices: readonly Price[]): Reducers {
-  return [agentReducer(prices)];
+  return [agentReducer(prices), documentReducer(prices)];
 }
 
 /** What new runs of a kind begin with; undefined: this release has none of it. */

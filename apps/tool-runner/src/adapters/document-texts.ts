@@ -29,12 +29,21 @@ const workerUrl = new URL(
   import.meta.url,
 );
 
+/** Nobody wants the text any more. */
+export class ReadingStopped extends Error {
+  override readonly name = 'ReadingStopped';
+
+  constructor() {
+    super('the document is not read any further');
+  }
+}
+
 /** Reads documents, one after another, each in a thread that is ended when it takes too much. */
 export class DocumentTexts {
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
-  /** @throws the signal's reason when it is aborted. */
+  /** @throws ReadingStopped when the signal is aborted. */
   async textOf(
     bytes: Buffer,
     form: DocumentForm,
@@ -42,7 +51,7 @@ export class DocumentTexts {
   ): Promise<ExtractedText> {
     await this.#turn();
     try {
-      signal.throwIfAborted();
+      if (signal.aborted) throw new ReadingStopped();
       const told = await readInThread({ bytes, form, signal });
       return judged(told, form);
     } finally {
@@ -86,7 +95,7 @@ function readInThread(o: {
       o.signal.removeEventListener('abort', onAbort);
       void worker.terminate().then(settle, reject);
     };
-    const onAbort = (): void => stop(() => reject(o.signal.reason));
+    const onAbort = (): void => stop(() => reject(new ReadingStopped()));
     o.signal.addEventListener('abort', onAbort, { once: true });
   });
 }

@@ -6,11 +6,13 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 import { convert } from 'html-to-text';
 import { extractText, getDocumentProxy } from 'unpdf';
+import { z } from 'zod';
 
-interface Given {
-  readonly bytes: Uint8Array;
-  readonly form: 'text' | 'html' | 'pdf';
-}
+const givenSchema = z.object({
+  bytes: z.instanceof(Uint8Array),
+  form: z.enum(['text', 'html', 'pdf']),
+});
+type Given = z.infer<typeof givenSchema>;
 
 /** Depth and size that a page has in good faith. */
 const htmlLimits = { maxInputLength: 32 * 1024 * 1024, maxDepth: 200 };
@@ -43,10 +45,9 @@ function utf8(bytes: Uint8Array): string {
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 }
 
-/** `given` is ours: what it says was checked by whoever started this thread. */
-const given: Given = workerData;
 try {
-  parentPort?.postMessage({ kind: 'text', text: await textOf(given) });
+  const text = await textOf(givenSchema.parse(workerData));
+  parentPort?.postMessage({ kind: 'text', text });
 } catch (error) {
   const isEncrypted = error instanceof Error && error.name === 'PasswordException';
   parentPort?.postMessage({ kind: isEncrypted ? 'encrypted' : 'unreadable' });

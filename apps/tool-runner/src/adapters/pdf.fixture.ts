@@ -59,5 +59,6 @@ function assemble(objects: readonly Buffer[], encrypted: boolean): Buffer {
 
 /** Made with a password that nobody knows: the keys fit none. */
 const lock =
-  `/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <${'ab'.repeat(32)}> /U <${'cd'.repeat(32)}> >>` +
+  `/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <${'ab'.repeat(32)}> ` +
+  `/U <${'cd'.repeat(32)}> >>` +
   ` /ID [<${'01'.repeat(16)}> <${'01'.repeat(16)}>]`;

@@ -1,4 +1,4 @@
-/** A part of a text: `[start, end)` in UTF-16 code units. The first `overlap` were before it, too. */
+/** A part of a text: `[start, end)` in UTF-16 code units. Its first `overlap` were told before. */
 export interface TextPart {
   readonly start: number;
   readonly end: number;
@@ -21,8 +21,8 @@ export function estimateTokens(text: string): number {
 }
 
 /**
- * Cuts a text into parts where its structure does: before a heading, else between paragraphs, lines,
- * sentences, words, and only then anywhere. Without their overlaps the parts are the text.
+ * Cuts a text into parts where its structure does: before a heading, else between paragraphs,
+ * lines, sentences, words, and only then anywhere. Without their overlaps the parts are the text.
  */
 export function splitText(text: string, options: SplitOptions): TextPart[] {
   const bodyTokensMax = Math.max(1, options.tokensMax - options.overlapTokens);
@@ -109,7 +109,7 @@ function withOverlap(
   return { start: from, end: body.end, overlap: body.start - from };
 }
 
-/** The earliest sentence, word or code point from which on there are not more than so many tokens. */
+/** The earliest sentence, word or code point from which on there are no more tokens than these. */
 function overlapStart(text: string, end: number, tokens: number): number {
   if (tokens === 0 || end === 0) return end;
   // Three bytes are a token, so there are at most three code units to one.
