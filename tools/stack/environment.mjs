@@ -111,6 +111,8 @@ function ownEnvironment(service, options) {
         MILLRACE_CLAUDE_STAND_IN: String(claude.isStandIn),
         // The first replica's: any of them reads the same rows.
         MILLRACE_DISPATCHER_URL: `http://127.0.0.1:${ports.dispatcher}`,
+        MILLRACE_ORCHESTRATOR_URL: `http://127.0.0.1:${ports.orchestrator}`,
+        MILLRACE_TOOL_RUNNER_URL: `http://127.0.0.1:${ports.tools}`,
         MILLRACE_INTERNAL_KEY: internalKey,
       };
     case 'claude-worker':

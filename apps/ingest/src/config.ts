@@ -57,7 +57,11 @@ export const ingestEnvironment = z.object({
   STREAMS_PER_TENANT_MAX: countSchema.default(2_500),
   /** Where webhook-dispatcher answers; without it timelines say that they miss its part. */
   MILLRACE_DISPATCHER_URL: z.url({ protocol: /^https?$/ }).optional(),
-  /** What it is shown: the same key as its own. */
+  /** Where agent-orchestrator answers; without it nobody can be asked of the steps of a run. */
+  MILLRACE_ORCHESTRATOR_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Where tool-runner answers; without it there are no tools. */
+  MILLRACE_TOOL_RUNNER_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** What they are shown: the same key as their own. */
   MILLRACE_INTERNAL_KEY: internalKeySchema.optional(),
   /** What `/healthz` says about who answers. */
   MILLRACE_CLAUDE_STAND_IN: flagSchema.default(false),

@@ -1,4 +1,9 @@
-import { PayloadCodec, topics } from '@millrace/contracts';
+import {
+  PayloadCodec,
+  toolSubmissionBytesMax,
+  topics,
+  workflowStepsBytesMax,
+} from '@millrace/contracts';
 import { checkUrl } from '@millrace/egress';
 import { KafkaModule, Publisher } from '@millrace/kafka';
 import {
@@ -22,11 +27,10 @@ import { APP_FILTER } from '@nestjs/core';
 
 import { BacklogTail } from './adapters/backlog-tail.ts';
 import { BlobBodies } from './adapters/blob-bodies.ts';
-import {
-  DispatcherDeliveryLog,
-  type DispatcherAddress,
-} from './adapters/dispatcher-delivery-log.ts';
+import { DispatcherDeliveryLog } from './adapters/dispatcher-delivery-log.ts';
+import { InternalHttpService } from './adapters/internal-http-service.ts';
 import { KafkaTails } from './adapters/kafka-tails.ts';
+import { OrchestratorWorkflows } from './adapters/orchestrator-workflows.ts';
 import { PoolClosing } from './adapters/pool-closing.ts';
 import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
 import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
@@ -52,6 +56,7 @@ import { silenceTimesDefault, type SilenceTimes } from './core/silence.ts';
 import { EndTelemetry } from './end-telemetry.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { HttpEdge } from './http-edge.ts';
+import { InternalProxy } from './internal-proxy.ts';
 import { JobBatch } from './job-batch.ts';
 import { JobCancel } from './job-cancel.ts';
 import { JobCancelController } from './job-cancel.controller.ts';
@@ -60,6 +65,8 @@ import { JobFollower } from './job-follower.ts';
 import { JobIntake } from './job-intake.ts';
 import { JobPreparation } from './job-preparation.ts';
 import { JobReleases } from './job-releases.ts';
+import { JobRunsController } from './job-runs.controller.ts';
+import { JobRuns } from './job-runs.ts';
 import { JobTimelineController } from './job-timeline.controller.ts';
 import { JobsBatchController } from './jobs-batch.controller.ts';
 import { JobsController } from './jobs.controller.ts';
@@ -81,6 +88,8 @@ import {
   Releases,
   SilentJobs,
   Tenants,
+  ToolRegistry,
+  Workflows,
 } from './ports.ts';
 import { ProblemFilter } from './problem-filter.ts';
 import { ProgressedJobsConsumer } from './progressed-jobs.consumer.ts';
@@ -95,6 +104,7 @@ import { TenantAdmin } from './tenant-admin.ts';
 import { TenantTeller } from './tenant-teller.ts';
 import { TenantTopics } from './tenant-topics.ts';
 import { TenantsController } from './tenants.controller.ts';
+import { ToolsController } from './tools.controller.ts';
 
 /** Connections of one process: five group commits, reads of the API, the outbox. */
 const poolConnectionsMax = 12;
@@ -156,6 +166,7 @@ export class IngestModule
         JobsController,
         JobsBatchController,
         JobCancelController,
+        JobRunsController,
         JobTimelineController,
         StreamController,
         DocumentsController,
@@ -166,6 +177,7 @@ export class IngestModule
         DeadLettersConsumer,
         TenantsController,
         ApiKeysController,
+        ToolsController,
       ],
       providers: [
         ...adapters(config),
@@ -217,6 +229,7 @@ const shells: Provider[] = [
   DefaultTenant,
   EndTelemetry,
   HttpEdge,
+  InternalProxy,
   JobBatch,
   JobCancel,
   JobEvents,
@@ -224,6 +237,7 @@ const shells: Provider[] = [
   JobIntake,
   JobPreparation,
   JobReleases,
+  JobRuns,
   LiveJobs,
   OwnLoad,
   PlatformLoad,
@@ -237,7 +251,12 @@ const shells: Provider[] = [
 ];
 
 function adapters(config: IngestConfig): Provider[] {
-  return [...databaseAdapters(config), ...kafkaAdapters(), ...settings(config)];
+  return [
+    ...databaseAdapters(config),
+    ...kafkaAdapters(),
+    ...internalServices(config),
+    ...settings(config),
+  ];
 }
 
 /** What is known of jobs. */
@@ -405,11 +424,6 @@ function settings(config: IngestConfig): Provider[] {
     { provide: HttpLimits, useValue: { requestsMax, bodyBytesMax: config.BODY_BYTES_MAX } },
     { provide: DefaultCredentials, useValue: new DefaultCredentials(key, secret) },
     {
-      provide: DeliveryLog,
-      inject: [Logger],
-      useFactory: (log: Logger) => new DispatcherDeliveryLog(dispatcherAddress(config), log),
-    },
-    {
       provide: ClaudeInfo,
       inject: [Health],
       useFactory: (health: Health) => new ClaudeInfo(config, health),
@@ -417,7 +431,43 @@ function settings(config: IngestConfig): Provider[] {
   ];
 }
 
-function dispatcherAddress(config: IngestConfig): DispatcherAddress | null {
-  const { MILLRACE_DISPATCHER_URL: url, MILLRACE_INTERNAL_KEY: key } = config;
-  return url === undefined || key === undefined ? null : { url, key };
+/** The services that are asked while somebody waits. */
+function internalServices(config: IngestConfig): Provider[] {
+  const { MILLRACE_INTERNAL_KEY: key } = config;
+  const service = (
+    name: string,
+    url: string | undefined,
+    limits: { readonly answerMsMax: number; readonly answerBytesMax: number },
+  ) => {
+    const address = url === undefined || key === undefined ? null : { url, key };
+    return (log: Logger) => new InternalHttpService({ service: name, address, log, ...limits });
+  };
+  const dispatcher = service('webhook-dispatcher', config.MILLRACE_DISPATCHER_URL, {
+    answerMsMax: 2_000,
+    // A hundred times what a job with every attempt has.
+    answerBytesMax: 1024 * 1024,
+  });
+  const orchestrator = service('agent-orchestrator', config.MILLRACE_ORCHESTRATOR_URL, {
+    answerMsMax: 2_000,
+    // Inputs and outputs are bounded there; the rest of a thousand steps is as much again.
+    answerBytesMax: workflowStepsBytesMax * 4,
+  });
+  const toolRunner = service('tool-runner', config.MILLRACE_TOOL_RUNNER_URL, {
+    answerMsMax: 5_000,
+    // A page of registrations, each as large as they are in practice, and some of the largest.
+    answerBytesMax: toolSubmissionBytesMax * 32,
+  });
+  return [
+    {
+      provide: DeliveryLog,
+      inject: [Logger],
+      useFactory: (log: Logger) => new DispatcherDeliveryLog(dispatcher(log), log),
+    },
+    {
+      provide: Workflows,
+      inject: [Logger],
+      useFactory: (log: Logger) => new OrchestratorWorkflows(orchestrator(log), log),
+    },
+    { provide: ToolRegistry, inject: [Logger], useFactory: toolRunner },
+  ];
 }

@@ -13,6 +13,7 @@ import type {
   TenantId,
   TerminalStatus,
   TimelineEvent,
+  WorkflowAnswer,
 } from '@millrace/contracts';
 import type { Context } from '@opentelemetry/api';
 
@@ -196,6 +197,48 @@ export abstract class JobTimelines {
   /** Idempotent by job and cause. */
   abstract keep(events: readonly KeptEvent[]): Promise<void>;
   abstract find(name: JobName): Promise<FoundHistory | null>;
+}
+
+/** A request to another service, by its internal API. */
+export interface InternalRequest {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly query: Readonly<Record<string, string>>;
+  /** JSON. */
+  readonly body?: string;
+  readonly context: Context;
+}
+
+export interface InternalAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** A service that is asked while somebody waits. */
+export abstract class InternalService {
+  /** Null when it did not answer: never throws. */
+  abstract ask(request: InternalRequest): Promise<InternalAnswer | null>;
+}
+
+/** tool-runner's, which keeps the tools of tenants. */
+export abstract class ToolRegistry extends InternalService {}
+
+/** A job and the time of its acceptance, as its events tell it. */
+export interface AcceptedJob extends JobName {
+  readonly createdAt: string;
+}
+
+export type FoundWorkflow =
+  | { readonly kind: 'found'; readonly workflow: WorkflowAnswer }
+  /** It has not begun, or there is none. */
+  | { readonly kind: 'unknown' }
+  /** It could not be asked. */
+  | { readonly kind: 'away' };
+
+/** What agent-orchestrator knows of the runs of jobs. */
+export abstract class Workflows {
+  /** Never throws. */
+  abstract find(job: AcceptedJob, context: Context): Promise<FoundWorkflow>;
 }
 
 /** What webhook-dispatcher knows of a job's webhooks. */

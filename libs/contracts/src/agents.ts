@@ -106,9 +106,22 @@ export const approvalViewSchema = z
   .meta({ id: 'Approval' });
 export type ApprovalView = z.infer<typeof approvalViewSchema>;
 
+/** `GET /v1/jobs/{id}/approvals`: those that were decided too, as long as the run knows them. */
+export const approvalListSchema = z
+  .object({ data: z.array(approvalViewSchema) })
+  .meta({ id: 'ApprovalList' });
+export type ApprovalList = z.infer<typeof approvalListSchema>;
+
 /** `POST /v1/jobs/{id}/signals/{name}`: anything, as JSON. */
 export const signalSubmissionSchema = z
-  .strictObject({ data: z.unknown().optional(), signal_id: z.string().min(1).max(128).optional() })
+  .strictObject({
+    data: z.unknown().optional(),
+    /** The same signal again has the same id: it counts once. */
+    signal_id: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters without spaces')
+      .optional(),
+  })
   .meta({ id: 'SignalSubmission' });
 export type SignalSubmission = z.infer<typeof signalSubmissionSchema>;
 

@@ -58,8 +58,12 @@ describe('the OpenAPI document', () => {
       '/v1/dead-letters/{id}/redrive',
       '/v1/jobs',
       '/v1/jobs/{id}',
+      '/v1/jobs/{id}/approvals',
+      '/v1/jobs/{id}/approvals/{approval_id}',
+      '/v1/jobs/{id}/budget',
       '/v1/jobs/{id}/cancel',
       '/v1/jobs/{id}/events',
+      '/v1/jobs/{id}/signals/{name}',
       '/v1/jobs/{id}/timeline',
       '/v1/jobs:batch',
       '/v1/stream',
@@ -67,6 +71,8 @@ describe('the OpenAPI document', () => {
       '/v1/tenants/{id}',
       '/v1/tenants/{id}/enable',
       '/v1/tenants/{id}/rotate-webhook-secret',
+      '/v1/tools',
+      '/v1/tools/{name}',
     ]);
     expect(Object.keys(Object(document['webhooks']))).toEqual(['jobFinished']);
   });

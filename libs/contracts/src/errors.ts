@@ -17,6 +17,8 @@ export const errorCodes = {
   already_exists: { status: 409, title: 'There is one of this name already' },
   changed_meanwhile: { status: 409, title: 'It has changed since it was read' },
   limit_reached: { status: 409, title: 'There are as many of these as there may be' },
+  job_ended: { status: 409, title: 'The job has ended' },
+  not_begun: { status: 409, title: 'The job has not begun yet' },
   gone: { status: 410, title: 'This was here and is not kept any longer' },
   payload_too_large: { status: 413, title: 'The body is above the limit' },
   unsafe_callback_url: { status: 422, title: 'The callback URL is not allowed' },

@@ -61,6 +61,8 @@ export const toolSchemaBytesMax = 64 * 1024;
 export const toolSchemaDepthMax = 32;
 /** Levels of a tool's result: the events that carry it have some of their own. */
 export const toolResultDepthMax = 48;
+/** Bytes of a tool's registration: description, schemas and headers, each of which has less. */
+export const toolSubmissionBytesMax = 256 * 1024;
 /** Attempts of a tool after its first. */
 export const toolRetriesMax = 5;
 /** Bytes of a tool's result: the model reads all of it, and pays for it in every later turn. */

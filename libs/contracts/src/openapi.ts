@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 
-import {
+import { approvalDecisionSchema, approvalListSchema, signalSubmissionSchema } from './agents.ts';
+import { budgetRaiseSchema } from './budgets.ts';import {
   deadLetterListSchema,
   deadLetterViewSchema,
   redriveSubmissionSchema,
@@ -40,6 +41,7 @@ import {
   tenantWithSecretSchema,
 } from './tenants.ts';
 import { timelineSchema } from './timeline.ts';
+import { toolListSchema, toolSubmissionSchema, toolViewSchema } from './tools.ts';
 
 /** The HTTP API as OpenAPI 3.1, made from the schemas that ingest parses with. */
 export function openApiDocument(): JsonObject {
@@ -54,9 +56,17 @@ export function openApiDocument(): JsonObject {
     },
     servers: [{ url: '/', description: 'The service that gave this document.' }],
     security: [{ bearer: [] }, { apiKey: [] }],
-    tags: [{ name: 'jobs' }, { name: 'dead letters' }, { name: 'tenants' }, { name: 'operations' }],
+    tags: [
+      { name: 'jobs' },
+      { name: 'agents' },
+      { name: 'dead letters' },
+      { name: 'tenants' },
+      { name: 'operations' },
+    ],
     paths: {
       ...jobPaths(),
+      ...runPaths(),
+      ...toolPaths(),
       ...deadLetterPaths(),
       ...tenantPaths(),
       ...apiKeyPaths(),
@@ -117,6 +127,12 @@ const problemTitles = {
   NotFound: [404, errorCodes.not_found.title],
   Conflict: [409, errorCodes.idempotency_conflict.title],
   ChangedMeanwhile: [409, errorCodes.changed_meanwhile.title],
+  NotToBeTold: [
+    409,
+    [errorCodes.job_ended, errorCodes.not_begun, errorCodes.changed_meanwhile]
+      .map(({ title }) => title)
+      .join('; or: '),
+  ],
   Refused: [409, `${errorCodes.already_exists.title}; or: ${errorCodes.limit_reached.title}`],
   Gone: [410, errorCodes.gone.title],
   TooLarge: [413, `${errorCodes.payload_too_large.title} (${httpBodyBytesMax} bytes)`],
@@ -249,6 +265,126 @@ function jobPaths(): JsonObject {
       },
     },
     '/v1/stream': { post: streamJob() },
+  };
+}
+
+const toldJob: JsonObject = {
+  202: {
+    description: 'It is on its way to the run; the job as it stands.',
+    content: jsonContent(jobViewSchema),
+  },
+  ...readProblems,
+  ...problems('NotToBeTold', 'TooLarge', 'Unavailable'),
+};
+
+/** What people tell the runs of agents and documents. */
+function runPaths(): JsonObject {
+  const job = { $ref: '#/components/parameters/JobId' };
+  const tags = ['agents'];
+  const part = (name: string): JsonObject => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  });
+  return {
+    '/v1/jobs/{id}/approvals': {
+      parameters: [job],
+      get: {
+        operationId: 'listApprovals',
+        tags,
+        summary: 'Tool calls of a run that wait for a person, or waited',
+        responses: {
+          200: { description: 'Its approvals.', content: jsonContent(approvalListSchema) },
+          ...readProblems,
+          ...problems('Unavailable'),
+        },
+      },
+    },
+    '/v1/jobs/{id}/approvals/{approval_id}': {
+      parameters: [job, part('approval_id')],
+      post: {
+        operationId: 'decideApproval',
+        tags,
+        summary: 'Agree to a tool call, or reject it with a reason that the model is told',
+        requestBody: { required: true, content: jsonContent(approvalDecisionSchema) },
+        responses: toldJob,
+      },
+    },
+    '/v1/jobs/{id}/signals/{name}': {
+      parameters: [job, part('name')],
+      post: {
+        operationId: 'signalJob',
+        tags,
+        summary: 'Tell a run something that it waits for, or will',
+        parameters: [idempotencyKeyParameter],
+        requestBody: { required: false, content: jsonContent(signalSubmissionSchema) },
+        responses: toldJob,
+      },
+    },
+    '/v1/jobs/{id}/budget': {
+      parameters: [job],
+      post: {
+        operationId: 'raiseBudget',
+        tags,
+        summary: 'Let a run spend more: it goes on if it waits for that',
+        parameters: [idempotencyKeyParameter],
+        requestBody: { required: true, content: jsonContent(budgetRaiseSchema) },
+        responses: toldJob,
+      },
+    },
+  };
+}
+
+function toolPaths(): JsonObject {
+  const tags = ['agents'];
+  const answer = (description: string): JsonObject => ({
+    200: { description, content: jsonContent(toolViewSchema) },
+    ...changeProblems,
+  });
+  return {
+    '/v1/tools': {
+      get: {
+        operationId: 'listTools',
+        tags,
+        summary: 'The tools of this tenant',
+        parameters: pageParameters,
+        responses: {
+          200: { description: 'A page of tools.', content: jsonContent(toolListSchema) },
+          ...changeProblems,
+        },
+      },
+    },
+    '/v1/tools/{name}': {
+      parameters: [
+        {
+          name: 'name',
+          in: 'path',
+          required: true,
+          schema: { type: 'string', pattern: '^[A-Za-z][A-Za-z0-9_-]{0,63}$' },
+        },
+      ],
+      get: { operationId: 'getTool', tags, summary: 'One tool', responses: answer('The tool.') },
+      put: {
+        operationId: 'putTool',
+        tags,
+        summary: 'Register a tool, or make a new version of it; runs keep what they began with',
+        requestBody: { required: true, content: jsonContent(toolSubmissionSchema) },
+        responses: {
+          ...answer('The tool as it now is.'),
+          ...problems('Refused', 'TooLarge'),
+        },
+      },
+      delete: {
+        operationId: 'deleteTool',
+        tags,
+        summary: 'Take a tool away; runs that began with it keep it',
+        responses: {
+          204: { description: 'It is gone.' },
+          ...changeProblems,
+        },
+      },
+    },
   };
 }
 

@@ -1,5 +1,15 @@
 import { z } from 'zod';
 
+import {
+  agentParamsSchema,
+  approvalDecisionSchema,
+  approvalListSchema,
+  approvalViewSchema,
+  documentParamsSchema,
+  documentSourceSchema,
+  signalSubmissionSchema,
+  subAgentSchema,
+} from './agents.ts';
 import { budgetRaiseSchema, budgetSchema, spendingSchema } from './budgets.ts';
 import {
   bytesViewSchema,
@@ -56,7 +66,14 @@ import {
   tenantWithSecretSchema,
 } from './tenants.ts';
 import { timelineEventSchema, timelineSchema } from './timeline.ts';
-import { toolDefinitionSchema, toolErrorSchema } from './tools.ts';
+import {
+  toolDefinitionSchema,
+  toolErrorSchema,
+  toolListSchema,
+  toolSubmissionSchema,
+  toolTargetSchema,
+  toolViewSchema,
+} from './tools.ts';
 import {
   claudeCompletedSchema,
   documentSplitRequestedSchema,
@@ -97,7 +114,20 @@ const httpSchemas = [
   attemptSchema,
   usageSchema,
   budgetSchema,
+  budgetRaiseSchema,
   spendingSchema,
+  agentParamsSchema,
+  subAgentSchema,
+  documentParamsSchema,
+  documentSourceSchema,
+  approvalViewSchema,
+  approvalListSchema,
+  approvalDecisionSchema,
+  signalSubmissionSchema,
+  toolSubmissionSchema,
+  toolTargetSchema,
+  toolViewSchema,
+  toolListSchema,
   timelineSchema,
   timelineEventSchema,
   deliveryAttemptSchema,

@@ -1,0 +1,80 @@
+import {
+  topics,
+  type ApprovalDecision,
+  type ApprovalView,
+  type BudgetRaise,
+  type JobId,
+  type TenantId,
+  type WorkflowApprovalDecided,
+  type WorkflowBudgetRaised,
+  type WorkflowSignalled,
+} from '@millrace/contracts';
+
+import type { EventRoute } from './new-job.ts';
+
+/** Whose run is told something. */
+export interface ToldJob {
+  readonly tenant: TenantId;
+  readonly id: JobId;
+  /** Of its acceptance, as its events tell it. */
+  readonly createdAt: string;
+}
+
+export interface WorkflowMessage {
+  readonly route: EventRoute;
+  readonly data: WorkflowApprovalDecided | WorkflowBudgetRaised | WorkflowSignalled;
+}
+
+/** The decision holds for the call that the approval shows, whatever the caller named of it. */
+export function decisionMessage(
+  job: ToldJob,
+  approval: ApprovalView,
+  { decision, reason }: ApprovalDecision,
+): WorkflowMessage {
+  const { hash, id: approval_id } = approval;
+  return {
+    // Both decisions have one id: whichever comes first is the one that counts.
+    route: routeOf(job, 'approval-decided', approval_id),
+    data: { ...fieldsOf(job), approval_id, decision, reason, hash },
+  };
+}
+
+export function signalMessage(
+  job: ToldJob,
+  signal: { readonly name: string; readonly signalId: string; readonly data: unknown },
+): WorkflowMessage {
+  const { data = null, name, signalId: signal_id } = signal;
+  return {
+    route: routeOf(job, 'signalled', `${name}:${signal_id}`),
+    data: { ...fieldsOf(job), name, signal_id, data },
+  };
+}
+
+export function budgetMessage(
+  job: ToldJob,
+  raise: { readonly raiseId: string; readonly budget: BudgetRaise },
+): WorkflowMessage {
+  const { budget, raiseId: raise_id } = raise;
+  return {
+    route: routeOf(job, 'budget-raised', raise_id),
+    data: { ...fieldsOf(job), raise_id, budget },
+  };
+}
+
+function fieldsOf({ createdAt: created_at, id: workflow_id, tenant }: ToldJob) {
+  return { tenant, workflow_id, created_at };
+}
+
+/** On the topic and key of the run's request, so that nothing overtakes its start. */
+function routeOf(
+  { id, tenant }: ToldJob,
+  what: 'approval-decided' | 'signalled' | 'budget-raised',
+  cause: string,
+): EventRoute {
+  return {
+    topic: topics.workflowsRequested,
+    type: `millrace.workflow.${what}.v1`,
+    id: `${tenant}:${id}:${what}:${cause}`,
+    key: `${tenant}/${id}`,
+  };
+}

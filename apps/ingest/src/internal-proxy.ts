@@ -1,0 +1,81 @@
+import { Logger } from '@millrace/runtime';
+import { Injectable } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+
+import { problemOf } from './core/internal-answer.ts';
+import { parseInput } from './core/parse-body.ts';
+import { ProblemError } from './core/problem.ts';
+import type { InternalAnswer, InternalRequest, InternalService } from './ports.ts';
+import { RequestFacts } from './request-facts.ts';
+
+/** What the proxied lists take; anything else is refused here. */
+const querySchema = z.strictObject({
+  limit: z.string().max(8).optional(),
+  cursor: z.string().max(512).optional(),
+});
+
+export interface Proxied {
+  readonly service: InternalService;
+  /** What the caller is told that it asked for, when it is away. */
+  readonly what: string;
+  readonly method: InternalRequest['method'];
+  /** By whom and what it was asked: everything in it was checked before. */
+  readonly path: string;
+  /** Of a body, as JSON. */
+  readonly bodyBytesMax?: number;
+}
+
+/**
+ * Hands a request on to the service that owns what it is about, and its answer back. The tenant is
+ * the key's and stands in the path; nothing else of the caller's headers goes on but the trace.
+ */
+@Injectable()
+export class InternalProxy {
+  constructor(
+    private readonly requests: RequestFacts,
+    private readonly log: Logger,
+  ) {}
+
+  /** @throws ProblemError as the service said, or `unavailable` when it did not answer. */
+  async pass(request: FastifyRequest, reply: FastifyReply, proxied: Proxied): Promise<void> {
+    const { method, path } = proxied;
+    const query = queryOf(request);
+    const body = bodyOf(request, proxied);
+    const context = this.requests.contextOf(request);
+    const answer = await proxied.service.ask({ method, path, query, context, ...body });
+    if (answer === null) throw new ProblemError('unavailable', `${proxied.what} cannot be asked`);
+    if (answer.status < 200 || answer.status > 299) throw this.problem(answer, request, proxied);
+    void reply.status(answer.status);
+    if (answer.body === '') void reply.send();
+    else void reply.type('application/json; charset=utf-8').send(answer.body);
+  }
+
+  /** What is no problem of ours, a refused key or a bug, is nothing that the caller can mend. */
+  private problem(
+    answer: InternalAnswer,
+    request: FastifyRequest,
+    { what }: Proxied,
+  ): ProblemError {
+    const problem = problemOf(answer);
+    if (problem !== null && problem.code !== 'unauthorized') return problem;
+    const context = this.requests.contextOf(request);
+    this.log.error({ context, status: answer.status, what }, 'a service answered with an error');
+    return new ProblemError('unavailable', `${what} cannot be asked`);
+  }
+}
+
+function queryOf(request: FastifyRequest): Record<string, string> {
+  const { cursor, limit } = parseInput(querySchema, request.query);
+  return {
+    ...(limit === undefined ? {} : { limit }),
+    ...(cursor === undefined ? {} : { cursor }),
+  };
+}
+
+function bodyOf(request: FastifyRequest, { bodyBytesMax }: Proxied): { body?: string } {
+  if (bodyBytesMax === undefined) return {};
+  const body = JSON.stringify(request.body ?? null);
+  if (Buffer.byteLength(body) <= bodyBytesMax) return { body };
+  throw new ProblemError('payload_too_large', `the body is above ${bodyBytesMax} bytes`);
+}

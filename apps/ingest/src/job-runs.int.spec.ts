@@ -1,0 +1,224 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import {
+  signalBytesMax,
+  topics,
+  workflowAnswerSchema,
+  workflowsPath,
+  type ApprovalView,
+} from '@millrace/contracts';
+import type { KafkaReader } from '@millrace/testing';
+
+import { FakeInternalService, internalKey, type Told } from './internal-service.fixture.ts';
+import { RunningIngest, until, type CallOptions, type Json } from './running-ingest.fixture.ts';
+
+jest.setTimeout(60_000);
+
+let ingest: RunningIngest;
+/** A fake of agent-orchestrator. */
+let orchestrator: FakeInternalService;
+let requests: KafkaReader;
+
+beforeAll(async () => {
+  orchestrator = await FakeInternalService.start();
+  ingest = await RunningIngest.start({
+    MILLRACE_ORCHESTRATOR_URL: orchestrator.url,
+    MILLRACE_INTERNAL_KEY: internalKey,
+  });
+  requests = await ingest.reader(topics.workflowsRequested);
+});
+
+afterAll(async () => {
+  orchestrator.stop();
+  await requests?.stop();
+  await ingest?.stop();
+});
+
+const approval: ApprovalView = {
+  id: `apr_${'a'.repeat(32)}`,
+  tool: 'pay',
+  tool_version: 2,
+  arguments: { usd: 5 },
+  hash: 'b'.repeat(64),
+  requested_at: '2026-11-24T10:00:00.000Z',
+  expires_at: '2026-12-01T10:00:00.000Z',
+  status: 'pending',
+};
+const spent = { usd: 0, tokens: 0, iterations: 0, tool_calls: 0 };
+
+function run(status = 'awaiting_approval', approvals: readonly ApprovalView[] = [approval]): Told {
+  const view = { approvals, spent, signals: [], tainted: false };
+  const answer = { kind: 'agent', status, version: 3, view, steps: [], truncated: false };
+  return { body: workflowAnswerSchema.parse(answer) };
+}
+
+const unknown: Told = { status: 404, body: { code: 'not_found', detail: 'no such workflow' } };
+
+beforeEach(() => {
+  orchestrator.answers(() => run());
+});
+
+async function submit(body: object = {}): Promise<Json> {
+  const submission = { type: 'agent', prompt: 'p', ...body };
+  return (await ingest.call('POST', '/v1/jobs', { body: submission })).body;
+}
+
+const post = (job: Json, path: string, o: CallOptions = {}) =>
+  ingest.call('POST', `/v1/jobs/${job.id}/${path}`, { body: {}, ...o });
+
+/** What the run of a job was told, by type, as soon as there is so much of it. */
+async function toldTo(job: Json, count: number): Promise<Json[]> {
+  const isTold = ({ headers }: { headers: Readonly<Record<string, string>> }) =>
+    headers['ce_subject'] === job.id && !headers['ce_type']?.includes('.requested.');
+  const all = await requests.waitFor((found) => found.filter(isTold).length >= count);
+  return all.filter(isTold).map(({ headers, key, value }) => ({
+    type: headers['ce_type'],
+    id: headers['ce_id'],
+    key: String(key),
+    data: JSON.parse(String(value)),
+  }));
+}
+
+describe('the approvals of a run', () => {
+  it('are asked of the orchestrator, for this job and tenant', async () => {
+    const job = await submit();
+    const { status, body } = await ingest.call('GET', `/v1/jobs/${job.id}/approvals`);
+    expect([status, body]).toEqual([200, { data: [approval] }]);
+    const [asked] = orchestrator.asked;
+    expect(asked?.url.pathname).toBe(`${workflowsPath}/default/${job.id}`);
+    expect(asked?.url.searchParams.get('created_at')).toBe(job.created_at);
+  });
+
+  it('are none before it begins, and none of a message', async () => {
+    orchestrator.answers(() => unknown);
+    for (const job of [await submit(), await submit({ type: 'message' })]) {
+      const { status, body } = await ingest.call('GET', `/v1/jobs/${job.id}/approvals`);
+      expect([status, body]).toEqual([200, { data: [] }]);
+    }
+  });
+
+  it('are decided on the key of the run, for the call that was shown', async () => {
+    const job = await submit();
+    const body = { decision: 'reject', reason: 'too much' };
+    for (const _ of [1, 2]) {
+      const answer = await post(job, `approvals/${approval.id}`, { body });
+      expect([answer.status, answer.body.id]).toEqual([202, job.id]);
+    }
+    const [first, second] = await toldTo(job, 2);
+    expect(first).toEqual({
+      type: 'millrace.workflow.approval-decided.v1',
+      id: `default:${job.id}:approval-decided:${approval.id}`,
+      key: `default/${job.id}`,
+      data: {
+        tenant: 'default',
+        workflow_id: job.id,
+        created_at: job.created_at,
+        approval_id: approval.id,
+        hash: approval.hash,
+        ...body,
+      },
+    });
+    expect(second.id).toBe(first.id);
+  });
+
+  it.each([
+    ['an id that the run does not know', run('running', []), {}, 404, 'not_found'],
+    ['one that was decided', run('running', [{ ...approval, status: 'rejected' }]), {}, 409,
+      'changed_meanwhile'],
+    ['one of another call', run(), { hash: 'c'.repeat(64) }, 409, 'changed_meanwhile'],
+    ['one of a run that has ended', run('succeeded'), {}, 409, 'job_ended'],
+    ['one of a run that has not begun', unknown, {}, 409, 'not_begun'],
+    ['one of a run that cannot be asked', { silent: true }, {}, 503, 'unavailable'],
+    ['one of a run that nobody understands', { body: {} }, {}, 503, 'unavailable'],
+    ['no decision', run(), { decision: 'maybe' }, 400, 'invalid_request'],
+  ])('are not decided with %s', async (_what, told, more, status, code) => {
+    const job = await submit();
+    orchestrator.answers(() => told);
+    const body = { decision: 'approve', ...more };
+    const answer = await post(job, `approvals/${approval.id}`, { body });
+    expect([answer.status, answer.body.code]).toEqual([status, code]);
+  });
+});
+
+describe('a signal', () => {
+  it('is told under the id that makes it one, however often it is sent', async () => {
+    const job = await submit();
+    const headers = { 'idempotency-key': 'once' };
+    await post(job, 'signals/paid', { body: { data: { usd: 5 } }, headers });
+    await post(job, 'signals/paid', { body: { data: { usd: 5 } }, headers });
+    await post(job, 'signals/paid', { body: { data: 1, signal_id: 'mine' }, headers });
+    await ingest.call('POST', `/v1/jobs/${job.id}/signals/paid`);
+    const told = await toldTo(job, 4);
+    expect(told.map(({ data }) => [data.name, data.data])).toEqual([
+      ['paid', { usd: 5 }],
+      ['paid', { usd: 5 }],
+      ['paid', 1],
+      ['paid', null],
+    ]);
+    const ids: string[] = told.map(({ data }) => data.signal_id);
+    expect(ids.slice(0, 3)).toEqual(['once', 'once', 'mine']);
+    expect(told[0].id).toBe(`default:${job.id}:signalled:paid:once`);
+    expect(new Set(told.map(({ id }) => id)).size).toBe(3);
+    expect(new Set(told.map(({ key }) => key))).toEqual(new Set([`default/${job.id}`]));
+  });
+
+  it.each([
+    ['no name', 'signals/9', {}, 400],
+    ['an id with a line break', 'signals/paid', { signal_id: 'a\nb' }, 400],
+    ['too much', 'signals/paid', { data: 'x'.repeat(signalBytesMax) }, 413],
+  ])('with %s is refused', async (_what, path, body, status) => {
+    const job = await submit();
+    expect((await post(job, path, { body })).status).toBe(status);
+    expect(orchestrator.asked).toEqual([]);
+  });
+});
+
+describe('a larger budget', () => {
+  it('is told once for a key', async () => {
+    const job = await submit();
+    const o = { body: { usd: 9 }, headers: { 'idempotency-key': 'more' } };
+    await post(job, 'budget', o);
+    await post(job, 'budget', o);
+    const told = await toldTo(job, 2);
+    expect(told[0]).toMatchObject({
+      type: 'millrace.workflow.budget-raised.v1',
+      data: { workflow_id: job.id, raise_id: 'more', budget: { usd: 9 } },
+    });
+    expect(told[1].id).toBe(told[0].id);
+  });
+
+  it('has to name a limit, and no other rule', async () => {
+    const job = await submit();
+    for (const body of [{}, { on_reached: 'park' }, { usd: -1 }]) {
+      expect((await post(job, 'budget', { body })).status).toBe(400);
+    }
+  });
+});
+
+describe.each([
+  ['a decision', `approvals/${approval.id}`, { decision: 'approve' }],
+  ['a signal', 'signals/paid', {}],
+  ['a larger budget', 'budget', { usd: 1 }],
+])('%s', (_what, path, body) => {
+  it('is for the jobs of its tenant', async () => {
+    const job = await submit();
+    const answer = await post(job, path, { body, asOther: true });
+    expect([answer.status, answer.body.code]).toEqual([404, 'not_found']);
+    expect(orchestrator.asked).toEqual([]);
+  });
+
+  it('is for jobs that have a run', async () => {
+    const answer = await post(await submit({ type: 'message' }), path, { body });
+    expect([answer.status, answer.body.code]).toEqual([400, 'invalid_request']);
+  });
+
+  it('is not for a job that has ended, whatever its run says', async () => {
+    const run_at = new Date(Date.now() + 3_600_000).toISOString();
+    const job = await submit({ run_at });
+    await post(job, 'cancel');
+    const answer = await until(async () => {
+      const told = await post(job, path, { body });
+      return told.body.code === 'job_ended' && told;
+    });
+    expect(answer.status).toBe(409);
+  });
+});
