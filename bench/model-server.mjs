@@ -3,6 +3,10 @@
  * as one JSON body or as a stream, and counts what it was asked. It does no work of its own, so
  * that its CPU stays small beside what is measured.
  *
+ * A request that has tools is an agent's: it is answered with one call of the first tool, until the
+ * model has spoken so many times as `[[turns:6]]` in the first prompt says (6 without it); the last
+ * of them is text.
+ *
  * node bench/model-server.mjs PORT MODEL_MS
  */
 import { createServer } from 'node:http';
@@ -12,27 +16,48 @@ const state = { modelMs: Number(modelMs), calls: 0, inFlight: 0, inFlightMax: 0 
 
 const usage = { input_tokens: 12, output_tokens: 9 };
 const text = 'The stand-in of the bench answers with one short sentence.';
+const final = { stop_reason: 'end_turn', block: { type: 'text', text } };
+const agentTurns = 6;
 
-function message(id, model) {
+/** What is said next: a call of a tool, or text. */
+function answerTo({ messages, tools }, id) {
+  const [tool] = tools ?? [];
+  if (tool === undefined) return final;
+  const said = messages.filter(({ role }) => role === 'assistant').length;
+  const opening = JSON.stringify(messages[0]?.content ?? '');
+  const turns = Number(/\[\[turns:(\d+)\]\]/.exec(opening)?.[1] ?? agentTurns);
+  if (said + 1 >= turns) return final;
+  const block = { type: 'tool_use', id: `toolu_${id}`, name: tool.name, input: { turn: said + 1 } };
+  return { stop_reason: 'tool_use', block };
+}
+
+function message(id, model, { block, stop_reason }) {
   return {
     id,
     type: 'message',
     role: 'assistant',
     model,
-    content: [{ type: 'text', text }],
-    stop_reason: 'end_turn',
+    content: [block],
+    stop_reason,
     stop_sequence: null,
     usage,
   };
 }
 
-function streamed(id, model) {
+function streamed(id, model, answer) {
+  const { block, stop_reason } = answer;
+  const isText = block.type === 'text';
+  const opened = isText ? { ...block, text: '' } : { ...block, input: {} };
+  const delta = isText
+    ? { type: 'text_delta', text: block.text }
+    : { type: 'input_json_delta', partial_json: JSON.stringify(block.input) };
+  const begun = { ...message(id, model, answer), content: [], stop_reason: null };
   const events = [
-    { type: 'message_start', message: { ...message(id, model), content: [], stop_reason: null } },
-    { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
-    { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } },
+    { type: 'message_start', message: begun },
+    { type: 'content_block_start', index: 0, content_block: opened },
+    { type: 'content_block_delta', index: 0, delta },
     { type: 'content_block_stop', index: 0 },
-    { type: 'message_delta', delta: { stop_reason: 'end_turn', stop_sequence: null }, usage },
+    { type: 'message_delta', delta: { stop_reason, stop_sequence: null }, usage },
     { type: 'message_stop' },
   ];
   return events.map((e) => `event: ${e.type}\ndata: ${JSON.stringify(e)}\n\n`).join('');
@@ -41,14 +66,15 @@ function streamed(id, model) {
 function answer(body, response) {
   const request = JSON.parse(body);
   const id = `msg_bench_${state.calls}`;
+  const said = answerTo(request, id);
   response.setHeader('x-millrace-stand-in', 'true');
   response.setHeader('request-id', `req_${state.calls}`);
   if (request.stream) {
     response.setHeader('content-type', 'text/event-stream');
-    response.end(streamed(id, request.model));
+    response.end(streamed(id, request.model, said));
   } else {
     response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify(message(id, request.model)));
+    response.end(JSON.stringify(message(id, request.model, said)));
   }
   state.inFlight -= 1;
 }

@@ -77,6 +77,6 @@ describe('a job that is cancelled', () => {
 });
 
 async function isAsked(mark: string): Promise<boolean> {
-  const journal = await fetch(`${stack.claudeUrl}/__aimock/journal`);
+  const journal = await fetch(`${stack.claudeUrl}/stand-in/requests`);
   return (await journal.text()).includes(mark);
 }

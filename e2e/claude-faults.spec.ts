@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { consume, ended, submit, uniqueId, until } from './running-stack.ts';
 
-/** A prompt that asks the stand-in (@copilotkit/aimock) to play a fault, a number of times. */
+/** A prompt that asks the stand-in to play a fault, a number of times. */
 function faulty(fault: string): string {
   return `[[fault:${fault}]] ${uniqueId('prompt')}`;
 }

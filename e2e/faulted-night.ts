@@ -148,7 +148,7 @@ async function post(url: string, body: string): Promise<number | undefined> {
 
 /** Every call with this mark, as the stand-in wrote it down: it keeps the last 1,000. */
 export async function claudeCalls(mark: string): Promise<ClaudeCall[]> {
-  const journal = await fetch(`${stack.claudeUrl}/__aimock/journal`);
+  const journal = await fetch(`${stack.claudeUrl}/stand-in/requests`);
   const entries: { body?: { messages?: { role: string; content: unknown }[] } }[] = JSON.parse(
     await journal.text(),
   );

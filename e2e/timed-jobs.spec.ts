@@ -104,6 +104,6 @@ describe('a job with a time of its own', () => {
 });
 
 async function isAsked(mark: string): Promise<boolean> {
-  const journal = await fetch(`${stack.claudeUrl}/__aimock/journal`);
+  const journal = await fetch(`${stack.claudeUrl}/stand-in/requests`);
   return (await journal.text()).includes(mark);
 }

@@ -79,7 +79,7 @@ function endOf({ id: tenant, key }: Party, job: string): Promise<ShownJob> {
 
 /** What the model was asked in every call that held this text. */
 async function conversations(mark: string): Promise<string[]> {
-  const journal = await fetch(`${stack.claudeUrl}/__aimock/journal`);
+  const journal = await fetch(`${stack.claudeUrl}/stand-in/requests`);
   const entries: { body?: { messages?: unknown } }[] = JSON.parse(await journal.text());
   return entries
     .map(({ body }) => JSON.stringify(body?.messages ?? ''))

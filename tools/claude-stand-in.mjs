@@ -1,32 +1,37 @@
 /**
- * A stand-in for Claude's API (`POST /v1/messages`, streamed or not), on @copilotkit/aimock. It
- * answers where no API key is set. Every answer carries `x-millrace-stand-in: true`, so that nobody
- * takes it for a model's.
+ * A stand-in for Claude's API (`POST /v1/messages`, streamed or not). It answers where no API key
+ * is set, refuses conversations that the API refuses, and asks for tools where the prompt says so
+ * (stand-in/script.mjs). Every answer carries `x-millrace-stand-in: true`, so that nobody takes it
+ * for a model's.
  *
  *   HOST, PORT              where it listens: 127.0.0.1, 8090
  *   STAND_IN_FIRST_MS       until the first token, or the whole answer when not streamed (300)
  *   STAND_IN_EVENTS_PER_S   how fast a stream goes on (60); 0: as fast as it can
  *   POST /stand-in/faults   {kind, retry_after?, after?, times?}, see stand-in/faults.mjs;
  *                           GET shows what is queued, DELETE forgets it
- *   GET  /__aimock/journal  the last 1,000 requests
+ *   GET  /stand-in/requests the bodies of the last 1,000 requests, and how they were answered
  */
-import { createServer } from '@copilotkit/aimock';
+import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { httpHeaders } from '@millrace/contracts';
 
-import { answerTo } from './stand-in/answer.mjs';
-import { cutAfterEventsMax, faultOf, Faults } from './stand-in/faults.mjs';
+import { questionOf, readRequest } from './stand-in/conversation.mjs';
+import { faultOf, Faults } from './stand-in/faults.mjs';
+import { eventsOf, messageFor } from './stand-in/message.mjs';
+import { Script } from './stand-in/script.mjs';
 
 /**
- * @typedef {import('@copilotkit/aimock').ChatCompletionRequest} Request
- * @typedef {import('@copilotkit/aimock').Fixture} Fixture
+ * @typedef {import('node:http').IncomingMessage} Incoming
+ * @typedef {import('node:http').ServerResponse} Response
  * @typedef {import('./stand-in/faults.mjs').Fault} Fault
- * @typedef {{ prompt: string, turn: number, fault: Fault | undefined }} Reading
  */
 
-/** Characters of a streamed event: a few words, as a model's are. */
-const eventCharacters = 14;
-/** A token is about this many characters of English. */
-const charactersPerToken = 4;
+/** Requests that are remembered. */
+const requestsKeptMax = 1_000;
+/** Of the pause between two events, up or down. */
+const jitter = 0.3;
 
 const host = process.env['HOST'] ?? '127.0.0.1';
 const port = Number(process.env['PORT'] ?? 8090);
@@ -34,96 +39,139 @@ const firstMs = Number(process.env['STAND_IN_FIRST_MS'] ?? 300);
 const eventsPerS = Number(process.env['STAND_IN_EVENTS_PER_S'] ?? 60);
 
 const faults = new Faults();
-/** A request is looked at by many fixtures, and counts once. @type {WeakMap<Request, Reading>} */
-const readings = new WeakMap();
+const script = new Script();
+/** @type {{ at: string, status: number, body: unknown }[]} */
+const requests = [];
 
-/** @param {Request} request @returns {Reading} */
-function read(request) {
-  const known = readings.get(request);
-  if (known !== undefined) return known;
-  const asked = request.messages.filter(({ role }) => role === 'user');
-  const prompt = textOf(asked.at(-1)?.content ?? '');
-  const reading = { prompt, turn: asked.length, fault: faults.take(prompt) };
-  readings.set(request, reading);
-  return reading;
+/** @param {Incoming} incoming @returns {Promise<unknown>} undefined when it is no JSON */
+async function bodyOf(incoming) {
+  const chunks = [];
+  for await (const chunk of incoming) chunks.push(chunk);
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    return undefined;
+  }
 }
 
-/** @param {string | import('@copilotkit/aimock').ContentPart[]} content */
-const textOf = (content) =>
-  typeof content === 'string' ? content : content.map(({ text }) => text ?? '').join('\n');
+/** @param {unknown} body @param {number} status */
+function remember(body, status) {
+  requests.push({ at: new Date().toISOString(), status, body });
+  if (requests.length > requestsKeptMax) requests.shift();
+}
 
-/** @param {Request} request */
-function respond(request) {
-  const { prompt, turn, fault } = read(request);
+/** @param {Incoming} incoming @param {Response} response */
+async function answer(incoming, response) {
+  response.setHeader('request-id', `req_${randomUUID().replaceAll('-', '').slice(0, 24)}`);
+  const body = await bodyOf(incoming);
+  const { refusal, request } = readRequest(body);
+  const fault = request === undefined ? undefined : faults.take(questionOf(request).prompt);
+  const refused = refusal === undefined ? errorOf(fault) : invalid(refusal);
+  remember(body, refused?.status ?? 200);
+  if (refused !== undefined) return refuse(response, refused);
+  if (request === undefined) return;
+  const message = messageFor(request, script.next(request));
+  if (request.stream === true) return stream(response, eventsOf(message), fault);
+  await delay(firstMs);
+  send(response, 200, message);
+}
+
+/** @typedef {{ status: number, type: string, message: string, retryAfterS?: number }} Refusal */
+
+/** @param {string} message @returns {Refusal} */
+const invalid = (message) => ({ status: 400, type: 'invalid_request_error', message });
+
+/** @param {Fault | undefined} fault @returns {Refusal | undefined} */
+function errorOf(fault) {
+  const message = 'as the stand-in was asked to say';
   switch (fault?.kind) {
     case '429':
-      return error(429, 'rate_limit_error', fault.retryAfterS);
+      return { status: 429, type: 'rate_limit_error', message, retryAfterS: fault.retryAfterS };
     case '500':
-      return error(500, 'api_error');
+      return { status: 500, type: 'api_error', message };
     case '529':
-      return error(529, 'overloaded_error');
+      return { status: 529, type: 'overloaded_error', message };
+    default:
+      return undefined;
+  }
+}
+
+/** @param {Response} response @param {Refusal} refusal */
+function refuse(response, { message, retryAfterS, status, type }) {
+  if (retryAfterS !== undefined) response.setHeader('retry-after', String(retryAfterS));
+  const request_id = response.getHeader('request-id');
+  send(response, status, { type: 'error', error: { type, message }, request_id });
+}
+
+/** @param {Response} response @param {number} status @param {unknown} body */
+function send(response, status, body) {
+  response.statusCode = status;
+  response.setHeader('content-type', 'application/json');
+  response.end(JSON.stringify(body));
+}
+
+/**
+ * @param {Response} response
+ * @param {import('./stand-in/message.mjs').StreamEvent[]} events
+ * @param {Fault | undefined} fault cuts the stream short
+ */
+async function stream(response, events, fault) {
+  const written = fault?.kind === 'cut' ? events.slice(0, fault.afterEvents) : events;
+  response.setHeader('content-type', 'text/event-stream');
+  response.setHeader('cache-control', 'no-cache');
+  for (const [n, event] of written.entries()) {
+    const pauseMs = n === 0 ? firstMs : eventsPerS > 0 ? 1_000 / eventsPerS : 0;
+    if (pauseMs > 0) await delay(pauseMs * (1 + (Math.random() * 2 - 1) * jitter));
+    if (response.destroyed) return;
+    response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+  }
+  if (written.length === events.length) response.end();
+  else response.destroy();
+}
+
+/** @param {Incoming} incoming @param {Response} response */
+async function control(incoming, response) {
+  let status = 200;
+  if (incoming.method === 'POST') {
+    const fault = faultOf((await bodyOf(incoming)) ?? {});
+    if (fault !== undefined) faults.queue(fault);
+    else status = 400;
+  }
+  if (incoming.method === 'DELETE') faults.clear();
+  send(response, status, { queued: faults.queued });
+}
+
+/** @param {Incoming} incoming @param {Response} response */
+async function route(incoming, response) {
+  const { pathname } = new URL(incoming.url ?? '/', 'http://stand-in');
+  switch (`${incoming.method === 'POST' ? 'POST ' : ''}${pathname}`) {
+    case 'POST /v1/messages':
+      return answer(incoming, response);
+    case 'POST /stand-in/faults':
+    case '/stand-in/faults':
+      return control(incoming, response);
+    case '/stand-in/requests':
+      return send(response, 200, requests);
+    case '/health':
+      return send(response, 200, { status: 'ok' });
     default: {
-      const content = answerTo({ prompt, turn });
-      const input = request.messages.map((message) => textOf(message.content ?? '')).join('\n');
-      const usage = { input_tokens: tokensOf(input), output_tokens: tokensOf(content) };
-      return { content, model: request.model, usage };
+      const message = `there is no ${pathname} here`;
+      return refuse(response, { status: 404, type: 'not_found_error', message });
     }
   }
 }
 
-/** @param {number} status @param {string} type @param {number} [retryAfter] */
-const error = (status, type, retryAfter) => ({
-  status,
-  error: { type, message: `${type}, as the stand-in was asked to say` },
-  ...(retryAfter === undefined ? {} : { retryAfter }),
-});
-
-/** @param {string} text */
-const tokensOf = (text) => Math.max(1, Math.ceil(text.length / charactersPerToken));
-
-/** @type {Omit<Fixture, 'match'>} */
-const answer = {
-  response: respond,
-  latency: firstMs,
-  chunkSize: eventCharacters,
-  streamingProfile: { ttft: firstMs, ...(eventsPerS > 0 ? { tps: eventsPerS, jitter: 0.3 } : {}) },
-};
-
-/** @type {Fixture[]} */
-const fixtures = [
-  { ...answer, match: { predicate: (request) => read(request).fault?.kind !== 'cut' } },
-  ...Array.from({ length: cutAfterEventsMax + 1 }, (_, events) => ({
-    ...answer,
-    truncateAfterChunks: events,
-    match: {
-      predicate: (/** @type {Request} */ request) => read(request).fault?.afterEvents === events,
-    },
-  })),
-];
-
-/** @type {import('@copilotkit/aimock').Mountable} */
-const control = {
-  handleRequest: async (request, response) => {
-    if (request.method === 'POST') {
-      const chunks = [];
-      for await (const chunk of request) chunks.push(chunk);
-      const fault = faultOf(JSON.parse(Buffer.concat(chunks).toString('utf8')));
-      if (fault !== undefined) faults.queue(fault);
-      response.statusCode = fault === undefined ? 400 : 200;
-    }
-    if (request.method === 'DELETE') faults.clear();
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ queued: faults.queued }));
-    return true;
-  },
-};
-
-const { server } = await createServer(fixtures, { host, port }, [
-  { path: '/stand-in/faults', handler: control },
-]);
-server.prependListener('request', (_request, response) => {
+const server = createServer((incoming, response) => {
   response.setHeader(httpHeaders.standIn, 'true');
+  // What goes wrong is that the other side went away.
+  route(incoming, response).catch(() => response.destroy());
 });
-console.log(`The Claude stand-in answers on http://${host}:${port}`);
+// Longer than clients keep idle connections, so that none is closed as a request comes.
+server.keepAliveTimeout = 60_000;
+server.listen(port, host, () => {
+  const address = server.address();
+  const bound = typeof address === 'object' ? address?.port : port;
+  console.log(`The Claude stand-in answers on http://${host}:${bound}`);
+});
 
 process.on('SIGTERM', () => process.exit(0));

@@ -8,6 +8,8 @@ const quotesMax = 3;
 const frequentWordsMax = 5;
 /** Of an answer that is asked for by its length: some ten minutes of writing. */
 const sentencesMax = 10_000;
+/** How every answer ends. */
+export const closing = '\n\n(Written by the Claude stand-in: no model was asked.)';
 /** Words that every English text is full of say nothing about one. */
 const commonWords = new Set(
   (
@@ -28,7 +30,6 @@ const commonWords = new Set(
 export function answerTo({ prompt, turn }) {
   const document = /<document>([\s\S]*)<\/document>/.exec(prompt)?.[1]?.trim();
   const opening = turn > 1 ? `This is turn ${turn} of our conversation. ` : '';
-  const closing = '\n\n(Written by the Claude stand-in: no model was asked.)';
   if (document !== undefined) return `${opening}${summaryOf(document)}${closing}`;
   const sentences = Number(/\[\[sentences:(\d+)\]\]/.exec(prompt)?.[1] ?? 0);
   if (sentences > 0) return `${opening}${numberedSentences(sentences)}${closing}`;
@@ -105,6 +106,9 @@ function shorten(text) {
   if (flat.length <= quoteCharactersMax) return flat;
   return `${flat.slice(0, flat.lastIndexOf(' ', quoteCharactersMax))} …`;
 }
+
+/** @param {string} text */
+export const quoteOf = (text) => `“${shorten(text.trim())}”`;
 
 /** @param {readonly string[]} items */
 function listOf(items) {

@@ -17,8 +17,6 @@
  * @property {number} times
  */
 
-/** Above it a stream is not cut short any more, and each value costs aimock a fixture. */
-export const cutAfterEventsMax = 32;
 /** Prompts whose faults are counted; the oldest are forgotten. */
 const promptsMax = 10_000;
 
@@ -84,7 +82,7 @@ export function faultOf({ kind, retry_after, after, times }) {
   return {
     kind,
     retryAfterS: numberOr(retry_after, 1),
-    afterEvents: Math.min(numberOr(after, 3), cutAfterEventsMax),
+    afterEvents: numberOr(after, 3),
     times: numberOr(times, Infinity),
   };
 }

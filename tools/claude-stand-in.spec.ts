@@ -1,0 +1,125 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
+import Anthropic from '@anthropic-ai/sdk';
+import type { MessageParam } from '@anthropic-ai/sdk/resources/messages';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+const root = join(import.meta.dirname, '..');
+const stopping = new AbortController();
+let url = '';
+let client: Anthropic;
+
+beforeAll(async () => {
+  const args = [
+    '--conditions=millrace:source',
+    '--no-warnings',
+    `--import=${join(root, 'tools/source-hooks.mjs')}`,
+    join(root, 'tools/claude-stand-in.mjs'),
+  ];
+  const child = spawn(process.execPath, args, {
+    env: { PORT: '0', STAND_IN_FIRST_MS: '0', STAND_IN_EVENTS_PER_S: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    signal: stopping.signal,
+  });
+  child.on('error', () => undefined);
+  const [line]: unknown[] = await once(child.stdout, 'data');
+  url = /http:\S+/.exec(String(line))?.[0] ?? '';
+  client = new Anthropic({ apiKey: 'any', baseURL: url, maxRetries: 0, logLevel: 'off' });
+}, 30_000);
+
+afterAll(() => stopping.abort());
+
+async function ask(messages: MessageParam[], streamed: boolean) {
+  const params = { model: 'claude-sonnet-5-5', max_tokens: 100, messages };
+  if (streamed) return client.messages.stream(params).finalMessage();
+  return client.messages.create(params);
+}
+
+function user(content: MessageParam['content']): MessageParam {
+  return { role: 'user', content };
+}
+
+describe.each([false, true])('the stand-in, streamed: %p', (streamed) => {
+  it('answers, says so, and counts tokens', async () => {
+    const message = await ask([user('What is a weir?')], streamed);
+    expect(message).toMatchObject({ stop_reason: 'end_turn', model: 'claude-sonnet-5-5' });
+    expect(JSON.stringify(message.content)).toContain('no model was asked');
+    expect(message.usage.input_tokens).toBeGreaterThan(5);
+    expect(message.usage.output_tokens).toBeGreaterThan(20);
+    const response = await fetch(`${url}/v1/messages`, { method: 'POST', body: '{}' });
+    expect(response.headers.get('x-millrace-stand-in')).toBe('true');
+  });
+
+  it('asks for tools, goes on with their results, and ends with what they said', async () => {
+    const prompt = user('[[tool:look {"at": "a"} && look {"at": "b"}]] [[stop:pause_turn]]');
+    const asked = await ask([prompt], streamed);
+    expect(asked).toMatchObject({
+      stop_reason: 'tool_use',
+      content: [
+        { type: 'text' },
+        { type: 'tool_use', name: 'look', input: { at: 'a' } },
+        { type: 'tool_use', name: 'look', input: { at: 'b' } },
+      ],
+    });
+    const results = asked.content.flatMap((block) =>
+      block.type === 'tool_use'
+        ? [{ type: 'tool_result' as const, tool_use_id: block.id, content: 'a weir' }]
+        : [],
+    );
+    const history = [prompt, { role: asked.role, content: asked.content }];
+    const paused = await ask([...history, user(results)], streamed);
+    expect(paused.stop_reason).toBe('pause_turn');
+    const failed = results.map((result) => ({ ...result, is_error: true }));
+    const again = user('[[tool:look {"at": "a"} && look {"at": "b"}]]');
+    const ended = await ask([again, ...history.slice(1), user(failed)], streamed);
+    expect(ended.stop_reason).toBe('end_turn');
+    expect(JSON.stringify(ended.content)).toContain('“a weir” (an error), “a weir” (an error)');
+  });
+
+  it('refuses a conversation in which a tool_use has no result', async () => {
+    const prompt = user('[[tool:look]]');
+    const asked = await ask([prompt], streamed);
+    const history = [prompt, { role: asked.role, content: asked.content }, user('never mind')];
+    await expect(ask(history, streamed)).rejects.toMatchObject({
+      status: 400,
+      type: 'invalid_request_error',
+    });
+  });
+
+  it('refuses to answer, and is cut off, when it is asked to', async () => {
+    expect(await ask([user('[[stop:refusal]]')], streamed)).toMatchObject({
+      stop_reason: 'refusal',
+      stop_details: { category: 'other' },
+    });
+    // What is cut off is no JSON in a stream, at which the SDK's own reader ends.
+    const body = {
+      model: 'claude-sonnet-5-5',
+      max_tokens: 9,
+      stream: streamed,
+      messages: [user(`[[stop:max_tokens_tool look]] ${streamed}`)],
+    };
+    const sent = { method: 'POST', body: JSON.stringify(body) };
+    const text = await (await fetch(`${url}/v1/messages`, sent)).text();
+    expect(text).toContain('"stop_reason":"max_tokens"');
+    expect(text).toContain('"name":"look"');
+  });
+
+  it('plays faults as often as it is asked to', async () => {
+    const faulty = user(`[[fault:429 retry_after=7 times=1]] [[tool:look]] ${streamed}`);
+    await expect(ask([faulty], streamed)).rejects.toMatchObject({ status: 429 });
+    expect((await ask([faulty], streamed)).stop_reason).toBe('tool_use');
+  });
+});
+
+it('remembers what it was asked', async () => {
+  const mark = 'a mark that nobody else makes';
+  await ask([user(mark)], false);
+  const requests: unknown = await (await fetch(`${url}/stand-in/requests`)).json();
+  expect(requests).toContainEqual({
+    at: expect.any(String),
+    status: 200,
+    body: expect.objectContaining({ messages: [user(mark)] }),
+  });
+});
