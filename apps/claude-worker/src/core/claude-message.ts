@@ -39,6 +39,14 @@ export function isClaudeMessage(value: unknown): value is ClaudeMessage {
   );
 }
 
+/** Reasons to stop that may come in the middle of a block. */
+const cutShort: readonly string[] = ['max_tokens', 'model_context_window_exceeded', 'refusal'];
+
+/** Says whether an answer may end in the middle of what it was about to say. */
+export function isCutShort({ stop_reason: stopReason }: ClaudeMessage): boolean {
+  return stopReason !== null && cutShort.includes(stopReason);
+}
+
 /** The job's `result`: the text blocks one after the other. */
 export function textOf(message: ClaudeMessage): string {
   let text = '';

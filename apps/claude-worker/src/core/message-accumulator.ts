@@ -9,6 +9,7 @@ import {
   type ClaudeMessage,
   type ContentBlock,
   isClaudeMessage,
+  isCutShort,
   isFields,
 } from './claude-message.ts';
 
@@ -16,9 +17,6 @@ export type StreamEnd =
   | { readonly kind: 'whole'; readonly message: ClaudeMessage }
   | { readonly kind: 'truncated' }
   | { readonly kind: 'malformed' };
-
-/** A `stop_reason` that may come in the middle of a block. */
-const cutShort = ['max_tokens', 'model_context_window_exceeded', 'refusal'];
 
 export class MessageAccumulator {
   #message: ClaudeMessage | null = null;
@@ -61,7 +59,7 @@ export class MessageAccumulator {
     if (!this.#stopped || message === null || message.stop_reason === null) {
       return { kind: 'truncated' };
     }
-    if (this.#inputCutOff && !cutShort.includes(message.stop_reason)) return { kind: 'malformed' };
+    if (this.#inputCutOff && !isCutShort(message)) return { kind: 'malformed' };
     return { kind: 'whole', message };
   }
 

@@ -1,5 +1,5 @@
 import type { CallParams } from './call.ts';
-import type { ClaudeMessage } from './claude-message.ts';
+import { type ClaudeMessage, isCutShort } from './claude-message.ts';
 
 /**
  * Bytes of a conversation that is sent again with each turn. Above what the largest context
@@ -23,8 +23,8 @@ export function withHistory(params: CallParams, history: readonly unknown[]): Ca
  * Says whether an answer was cut off while it asked for a tool: nobody knows all of what it asked,
  * and a conversation with it could not go on.
  */
-export function isCutInToolUse({ content, stop_reason: stopReason }: ClaudeMessage): boolean {
-  return stopReason !== 'tool_use' && content.at(-1)?.type === 'tool_use';
+export function isCutInToolUse(message: ClaudeMessage): boolean {
+  return isCutShort(message) && message.content.at(-1)?.type === 'tool_use';
 }
 
 /** What a turn that succeeded adds to the conversation; the answer goes in unmodified. */

@@ -281,6 +281,7 @@ describe('a conversation', () => {
     ['model_context_window_exceeded', ['tool_use'], true],
     ['refusal', ['tool_use'], true],
     ['tool_use', ['tool_use', 'tool_use'], false],
+    ['pause_turn', ['tool_use'], false],
     ['max_tokens', ['tool_use', 'text'], false],
     ['pause_turn', ['server_tool_use'], false],
     ['max_tokens', [], false],
