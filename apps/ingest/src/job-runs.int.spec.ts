@@ -45,9 +45,13 @@ const approval: ApprovalView = {
 };
 const spent = { usd: 0, tokens: 0, iterations: 0, tool_calls: 0 };
 
-function run(status = 'awaiting_approval', approvals: readonly ApprovalView[] = [approval]): Told {
+function run(
+  status = 'awaiting_approval',
+  approvals: readonly ApprovalView[] = [approval],
+  more: object = {},
+): Told {
   const view = { approvals, spent, signals: [], tainted: false };
-  const answer = { kind: 'agent', status, version: 3, view, steps: [], truncated: false };
+  const answer = { kind: 'agent', status, version: 3, view, steps: [], truncated: false, ...more };
   return { body: workflowAnswerSchema.parse(answer) };
 }
 
@@ -136,6 +140,48 @@ describe('the approvals of a run', () => {
     const body = { decision: 'approve', ...more };
     const answer = await post(job, `approvals/${approval.id}`, { body });
     expect([answer.status, answer.body.code]).toEqual([status, code]);
+  });
+});
+
+describe('the timeline of a run', () => {
+  const timelineOf = async (job: Json): Promise<Json> =>
+    (await ingest.call('GET', `/v1/jobs/${job.id}/timeline`)).body;
+  const kindsOf = ({ events }: { events: Json[] }): Json[] => events.map(({ kind }) => kind);
+
+  it('has its steps, with what they took and cost', async () => {
+    const job = await submit();
+    const at = (ms: number) => new Date(Date.parse(job.created_at) + ms).toISOString();
+    const step = { workflow_id: job.id, at: at(5) };
+    const call = { ...step, kind: 'model_call', step: 2, id: `${job.id}/m1`, ended_at: at(900) };
+    const steps = [
+      { ...step, kind: 'started', step: 1, id: job.id },
+      { ...call, model: 'm', cost_usd: 0.02, usage: { input_tokens: 9, output_tokens: 1 } },
+      { ...step, kind: 'tool_call', step: 3, id: `${job.id}/t1`, name: 'pay', input: { usd: 5 } },
+    ];
+    orchestrator.answers(() => run('running', [], { steps, truncated: true }));
+    const timeline = await timelineOf(job);
+    expect(kindsOf(timeline)).toEqual(['accepted', 'released', 'tool_call', 'model_call']);
+    const { at: _at, ended_at: _endedAt, ...told } = call;
+    expect(timeline.events[3]).toMatchObject({ ...told, at: at(900), started_at: at(5) });
+    expect(timeline.events[2]).toMatchObject({ under_way: true, input: { usd: 5 } });
+    // There is no webhook-dispatcher here.
+    expect([timeline.truncated, timeline.incomplete]).toEqual([true, ['webhook-dispatcher']]);
+  });
+
+  it('says that it lacks them when the orchestrator is away', async () => {
+    const job = await submit();
+    orchestrator.answers(() => ({ status: 500, body: 'oops' }));
+    const timeline = await timelineOf(job);
+    expect(timeline.incomplete).toEqual(['webhook-dispatcher', 'agent-orchestrator']);
+    expect(kindsOf(timeline)).toEqual(['accepted', 'released']);
+  });
+
+  it('lacks nothing before it begins, and of a message nobody is asked', async () => {
+    orchestrator.answers(() => unknown);
+    expect((await timelineOf(await submit())).incomplete).toEqual(['webhook-dispatcher']);
+    orchestrator.answers(() => run());
+    const timeline = await timelineOf(await submit({ type: 'message' }));
+    expect([timeline.incomplete, orchestrator.asked]).toEqual([['webhook-dispatcher'], []]);
   });
 });
 

@@ -186,6 +186,7 @@ export interface KeptEvent extends JobPlace {
 /** A job's history as its tables tell it. */
 export interface FoundHistory {
   readonly place: JobPlace;
+  readonly type: JobType;
   readonly traceId: string;
   /** As many events are kept as may be: some may have been left out. */
   readonly isFull: boolean;

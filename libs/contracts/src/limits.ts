@@ -40,8 +40,8 @@ export const jsonValuesMax = 250_000;
 export const jobBatchMax = 1_000;
 /** Events that are kept of one job beside those that its row tells: a call may be cut off often. */
 export const jobEventsKeptMax = 100;
-/** Events of a timeline, the latest ones: more than a job that ends well in any way has. */
-export const timelineEventsMax = 200;
+/** Events of a timeline, the latest ones: the steps of a run, and 200 more than those. */
+export const timelineEventsMax = 1_200;
 /** Jobs on one page of the list: a page with full results stays within a few MiB. */
 export const jobListLimitMax = 100;
 export const jobListLimitDefault = 20;

@@ -9,6 +9,7 @@ import {
   terminalStatusSchema,
   usageSchema,
 } from './jobs.ts';
+import { timelineStepKinds, workflowStepSchema } from './workflow-view.ts';
 
 const at = z.iso.datetime();
 
@@ -43,6 +44,15 @@ export const timelineEventSchema = z
       /** On the latest attempt of a webhook that is to be sent again. */
       next_attempt_at: at.optional(),
     }),
+    /** What the run of an agent or a document did, at the time when it was over. */
+    workflowStepSchema.omit({ at: true, ended_at: true }).extend({
+      kind: z.enum(timelineStepKinds),
+      /** Of its end; while it is under way of its beginning. */
+      at,
+      started_at: at,
+      /** It is not over. */
+      under_way: z.literal(true).optional(),
+    }),
     /** A new job was made of this one. */
     z.object({ kind: z.literal('redriven'), at, job_id: jobIdSchema }),
   ])
@@ -60,7 +70,7 @@ export const timelineSchema = z
     /** There were more events than are kept or shown. */
     truncated: z.boolean(),
     /** Services that could not be asked: what they know is missing. */
-    incomplete: z.array(z.enum(['webhook-dispatcher'])),
+    incomplete: z.array(z.enum(['webhook-dispatcher', 'agent-orchestrator'])),
   })
   .meta({ id: 'Timeline' });
 export type Timeline = z.infer<typeof timelineSchema>;

@@ -31,6 +31,18 @@ export const workflowViewSchema = z.object({
 export const workflowStepsMax = 1_000;
 export const workflowStepsBytesMax = 1024 * 1024;
 
+/** Kinds of steps that a timeline shows; the others are events of the job that it has already. */
+export const timelineStepKinds = [
+  'describe_tools',
+  'split',
+  'model_call',
+  'approval',
+  'tool_call',
+  'child',
+  'signal',
+  'budget_raised',
+] as const;
+
 /** One thing that a workflow did, from its journal. */
 export const workflowStepSchema = z.object({
   /**
@@ -40,18 +52,7 @@ export const workflowStepSchema = z.object({
   step: z.int().positive(),
   /** The job's, or a sub-agent's of it, whose versions count for themselves. */
   workflow_id: workflowIdSchema,
-  kind: z.enum([
-    'started',
-    'describe_tools',
-    'model_call',
-    'tool_call',
-    'split',
-    'approval',
-    'signal',
-    'budget_raised',
-    'child',
-    'cancel_requested',
-  ]),
+  kind: z.enum(['started', 'cancel_requested', ...timelineStepKinds]),
   /** Of the call, approval, signal or sub-agent. */
   id: z.string(),
   /** Of the tool, signal or sub-agent. */

@@ -1,6 +1,7 @@
 import {
   jobEventsKeptMax,
   jobStatusSchema,
+  jobTypeSchema,
   timelineEventSchema,
   type PayloadCodec,
   type TimelineEvent,
@@ -13,7 +14,7 @@ import { JobTimelines, type FoundHistory, type JobName, type KeptEvent } from '.
 import { keepEvents } from './keep-events.ts';
 
 const findText = `
-SELECT jobs.day::text, source, status, refused, created_at, finished_at, run_at, traceparent,
+SELECT jobs.day::text, type, source, status, refused, created_at, finished_at, run_at, traceparent,
   outcome,
   ARRAY(
     SELECT event FROM ingest.job_events AS events
@@ -25,6 +26,7 @@ WHERE keys.tenant = $1 AND keys.id = $2`;
 
 const rowSchema = z.object({
   day: z.string(),
+  type: jobTypeSchema,
   source: z.enum(['http', 'kafka']),
   status: jobStatusSchema,
   refused: z.boolean(),
@@ -65,6 +67,7 @@ export class PostgresTimelines extends JobTimelines {
     const outcome = row.outcome === null ? undefined : this.#read(tenant, row.outcome);
     return {
       place: { tenant, id, day: row.day },
+      type: row.type,
       traceId: traceIdOf(row.traceparent),
       isFull: row.events.length >= jobEventsKeptMax,
       history: {

@@ -3,6 +3,8 @@ import {
   jobIdSchema,
   timelineEventSchema,
   timelineEventsMax,
+  timelineStepKinds,
+  workflowStepSchema,
   type Attempt,
   type DeliveryAttempt,
   type TimelineEvent,
@@ -13,6 +15,7 @@ import {
   causeOf,
   eventsOfDeliveries,
   eventsOfJob,
+  eventsOfSteps,
   mergeTimeline,
   type JobHistory,
 } from './timeline.ts';
@@ -131,6 +134,14 @@ const atOnce: readonly TimelineEvent[] = [
   { kind: 'running', at: at(0), attempt: 1 },
   { kind: 'cancel_requested', at: at(0) },
   { kind: 'attempt', at: at(0), attempt: attempt(1, 0) },
+  ...timelineStepKinds.map((kind) => ({
+    kind,
+    at: at(0),
+    started_at: at(0),
+    step: 1,
+    workflow_id: jobIdSchema.parse('a'),
+    id: 'a',
+  })),
   { kind: 'ended', at: at(0), status: 'cancelled' },
   { kind: 'delivery_attempt', at: at(0), webhook_id: 'msg_1', attempt: delivery(1, 0) },
   { kind: 'redriven', at: at(0), job_id: jobIdSchema.parse('b') },
@@ -139,7 +150,9 @@ const atOnce: readonly TimelineEvent[] = [
 describe('events of one millisecond', () => {
   it('stand as one leads to the next, whatever the order in which they come', () => {
     expect(mergeTimeline(atOnce.toReversed()).events).toEqual(atOnce);
-    expect(new Set(kindsOf(atOnce)).size).toBe(timelineEventSchema.options.length);
+    expect(new Set(kindsOf(atOnce)).size).toBe(
+      timelineEventSchema.options.length - 1 + timelineStepKinds.length,
+    );
   });
 
   it.each([
@@ -200,5 +213,48 @@ describe('any events', () => {
         expect(mergeTimeline(events).events).toEqual(events);
       }),
     );
+  });
+});
+
+describe('the steps of a run', () => {
+  const step = (more: object) =>
+    workflowStepSchema.parse({
+      step: 1,
+      workflow_id: 'j',
+      kind: 'started',
+      id: 'j',
+      at: at(5),
+      ...more,
+    });
+
+  it('stand where they end, and what is under way where it began', () => {
+    const steps = [
+      step({}),
+      step({ kind: 'model_call', id: 'j/m1', at: at(10), ended_at: at(900), cost_usd: 0.01 }),
+      step({ kind: 'tool_call', step: 3, id: 'j/t1', name: 'look', at: at(950), input: { a: 1 } }),
+      step({ kind: 'cancel_requested', step: 4, at: at(960) }),
+    ];
+    const told = eventsOfSteps(steps);
+    const { events } = mergeTimeline([...told, ...eventsOfJob(history), ...told]);
+    expect(() => timelineEventSchema.array().parse(events)).not.toThrow();
+    expect(kindsOf(events)).toEqual([
+      'accepted',
+      'released',
+      'attempt',
+      'model_call',
+      'tool_call',
+      'running',
+      'attempt',
+      'ended',
+    ]);
+    expect(events[3]).toMatchObject({ step: 1, at: at(900), started_at: at(10), cost_usd: 0.01 });
+    expect(events[4]).toMatchObject({ at: at(950), under_way: true, input: { a: 1 } });
+  });
+
+  it('of one id in two sub-agents are two', () => {
+    const of = (workflow_id: string) =>
+      step({ kind: 'signal', workflow_id, id: 'go', ended_at: at(20) });
+    const told = eventsOfSteps([of('j/c1'), of('j/c2'), of('j/c1')]);
+    expect(mergeTimeline(told).events).toHaveLength(2);
   });
 });

@@ -1,10 +1,12 @@
 import {
   assertNever,
   timelineEventsMax,
+  timelineStepKinds,
   type JobDelivery,
   type JobStatus,
   type TimelineEvent,
   type TimelineEventKind,
+  type WorkflowStep,
 } from '@millrace/contracts';
 
 import { canonicalJson } from './canonical-json.ts';
@@ -37,9 +39,17 @@ const order: Readonly<Record<TimelineEventKind, number>> = {
   running: 2,
   cancel_requested: 3,
   attempt: 4,
-  ended: 5,
-  delivery_attempt: 6,
-  redriven: 7,
+  describe_tools: 5,
+  split: 6,
+  model_call: 7,
+  approval: 8,
+  tool_call: 9,
+  child: 10,
+  signal: 11,
+  budget_raised: 12,
+  ended: 13,
+  delivery_attempt: 14,
+  redriven: 15,
 };
 
 /** The events that the job's row and what was kept beside it tell. */
@@ -67,6 +77,16 @@ export function eventsOfDeliveries(deliveries: readonly JobDelivery[]): Timeline
       attempt,
       ...(next !== undefined && attempt.number === latest ? { next_attempt_at: next } : {}),
     }));
+  });
+}
+
+/** The events that a run's steps are. Its beginning and its cancel are events of the job. */
+export function eventsOfSteps(steps: readonly WorkflowStep[]): TimelineEvent[] {
+  return steps.flatMap(({ kind, at: started_at, ended_at, ...step }) => {
+    const shown = timelineStepKinds.find((each) => each === kind);
+    if (shown === undefined) return [];
+    const under_way = ended_at === undefined ? true : undefined;
+    return [{ ...step, kind: shown, at: ended_at ?? started_at, started_at, under_way }];
   });
 }
 
@@ -102,6 +122,15 @@ export function causeOf(event: TimelineEvent): string {
       return `delivery_attempt:${event.webhook_id}:${event.attempt.number}`;
     case 'redriven':
       return `redriven:${event.job_id}`;
+    case 'describe_tools':
+    case 'model_call':
+    case 'tool_call':
+    case 'split':
+    case 'approval':
+    case 'signal':
+    case 'budget_raised':
+    case 'child':
+      return `${event.kind}:${event.workflow_id}:${event.id}`;
     default:
       return assertNever(event);
   }
