@@ -1,6 +1,8 @@
+import { agentSecondsMax } from '@millrace/contracts';
+
 import { limitReached } from './agent-budget.ts';
 import type { Amount, LimitName } from './agent-budget.ts';
-import { fail, isMoving, tell, update } from './agent-step.ts';
+import { fail, isMoving, order, tell, update } from './agent-step.ts';
 import type { AgentStep } from './agent-step.ts';
 
 /**
@@ -19,12 +21,19 @@ export function hasRoom(step: AgentStep, need: Amount): boolean {
 }
 
 export function reachLimit(step: AgentStep, limit: LimitName): void {
-  if (step.run.ledger.onReached === 'fail') {
+  const waitsAtMostMs = agentSecondsMax * 1_000;
+  const isOver = step.now >= step.run.origin.startedAt + waitsAtMostMs;
+  if (step.run.ledger.onReached === 'fail' || isOver) {
     const detail = `the limit «${limit}» of the budget leaves no room for the next step`;
     fail(step, 'budget_exceeded', { detail });
     return;
   }
   if (step.run.reached === limit) return;
   update(step, { reached: limit });
+  if (limit === 'seconds') {
+    // Nothing waits for ever.
+    const at = step.run.origin.startedAt + waitsAtMostMs;
+    order(step, { kind: 'set_timer', name: 'deadline', at });
+  }
   tell(step, { kind: 'awaiting_budget', limit });
 }

@@ -13,7 +13,7 @@ import { fail, order, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
 import { nameTwice } from './built-in-tools.ts';
 import { jsonBytes } from './canonical-json.ts';
-import { forkOf, sourceOf } from './forks.ts';
+import { forkOf, sourceOf, withoutThinking } from './forks.ts';
 import { priceOf } from './prices.ts';
 import type { Price } from './prices.ts';
 import type { Decision, EpochMs, ForkedRun, WorkflowEvent } from './workflow.ts';
@@ -149,7 +149,7 @@ function firstRun(o: {
   const source = forked ? sourceOf(forked) : null;
   const agent = withTools(o.agent, source?.agent ?? null);
   const described = agent.toolNames.length === 0 || agent.tools.length > 0;
-  const taken = forked?.messages ?? [];
+  const taken = withoutThinking(forked?.messages ?? []);
   return {
     stage: described ? 'working' : 'describing',
     origin,

@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import { recordedBytesMax } from './agent-limits.ts';
 import type { AgentRun, Arguments, Fork } from './agent-state.ts';
-import { jsonBytes, sha256 } from './canonical-json.ts';
+import { isRecord, jsonBytes, sha256 } from './canonical-json.ts';
 import { errorResult, resultOf } from './tool-results.ts';
 import type { UseResult } from './tool-results.ts';
 import type { ForkedRun, ToolOutcome } from './workflow.ts';
@@ -37,6 +37,24 @@ const sourceSchema = z.object({
 export function sourceOf(forked: ForkedRun): z.infer<typeof sourceSchema> {
   const parsed = sourceSchema.safeParse(forked.state);
   return parsed.success ? parsed.data : { tainted: true, agent: null };
+}
+
+/**
+ * A conversation as another run can go on with it: thinking is bound to the model and the
+ * conversation that it was thought in, and is refused elsewhere.
+ */
+export function withoutThinking(messages: readonly unknown[]): readonly unknown[] {
+  return messages.flatMap((message) => {
+    if (!isRecord(message) || !Array.isArray(message['content'])) return [message];
+    const blocks: readonly unknown[] = message['content'];
+    const content = blocks.filter((block) => !isThinking(block));
+    // The API refuses a message without content.
+    return content.length === 0 && blocks.length > 0 ? [] : [{ ...message, content }];
+  });
+}
+
+function isThinking(block: unknown): boolean {
+  return isRecord(block) && ['thinking', 'redacted_thinking'].includes(String(block['type']));
 }
 
 /**

@@ -51,12 +51,11 @@ class LinearPattern extends RegExp {
 
 const draft = extendDraft(draft2020, {
   $schemaRegEx: '',
-  keywords: draft2020.keywords
-    .filter(({ keyword }) => keyword !== 'format')
-    .map(withLinearPatterns),
+  keywords: draft2020.keywords.map(harmless),
 });
 
-function withLinearPatterns(keyword: Keyword): Keyword {
+function harmless(keyword: Keyword): Keyword {
+  if (keyword.keyword === 'format') return { ...keyword, addValidate: () => false };
   if (keyword.keyword === 'pattern') return { ...keyword, parse: parsePattern };
   if (keyword.keyword !== 'patternProperties') return keyword;
   return {
