@@ -5,21 +5,24 @@ import {
   describedCompletion,
   namedTools,
   registeredNames,
-  type Described,
-  type NamedTool,
 } from './core/describe.ts';
 import type { Execution, ExecutionRequest } from './core/execution.ts';
 import type { ToolResult } from './core/outcome.ts';
 import type { Tool } from './core/tool.ts';
 import { parseToolName } from './core/tool-name.ts';
 import type { RunContext, RunResult } from './execution-policy.ts';
+import type { McpTools } from './mcp-tools.ts';
 import type { Tools } from './ports.ts';
 import type { ToolCaller } from './tool-calls.ts';
 
 export interface ExecutionRunsOptions {
   readonly tools: Tools;
   readonly http: ToolCaller;
+  readonly mcp: McpTools;
 }
+
+/** For all servers that a request names: whoever waits for it takes 20 s as the most. */
+const describeMs = 15_000;
 
 type RunRequest = Extract<ExecutionRequest, { kind: 'run' }>;
 
@@ -33,7 +36,7 @@ export class ExecutionRuns {
       case 'run':
         return this.runTool(execution, request, context);
       case 'describe':
-        return this.describe(request.data);
+        return this.describe(request.data, context);
       case 'split':
         // The place of documents: text, parts, and what each is asked.
         return refused({ code: 'not_available_yet', detail: 'documents are not split yet' });
@@ -66,6 +69,7 @@ export class ExecutionRuns {
       case 'http':
         return inner === null ? this.options.http : null;
       case 'mcp':
+        return inner === null ? null : this.options.mcp;
       case 'worker':
         return null;
       default:
@@ -73,16 +77,20 @@ export class ExecutionRuns {
     }
   }
 
-  private async describe(request: ToolDescribeRequested): Promise<RunResult> {
+  private async describe(
+    request: ToolDescribeRequested,
+    { signal, traceHeaders }: RunContext,
+  ): Promise<RunResult> {
+    const use = { endsAtMs: performance.now() + describeMs, signal, traceHeaders };
     const found = await this.options.tools.current(request.tenant, registeredNames(request.tools));
-    const parts = namedTools(request.tools, found).map((named) => this.describeOne(named));
+    const parts = await Promise.all(
+      namedTools(request.tools, found).map(
+        async (named) => describeAtOnce(named) ?? this.options.mcp.describe(named, use),
+      ),
+    );
+    if (signal.aborted) return { result: { kind: 'postponed', reason: 'stopping' }, retries: 0 };
     const completion = describedCompletion(request, parts);
     return { result: { kind: 'output', output: null }, completion };
-  }
-
-  private describeOne(named: NamedTool): Described {
-    const detail = 'the server did not answer';
-    return describeAtOnce(named) ?? { tools: [], missing: [{ name: named.name, detail }] };
   }
 }
 

@@ -5,6 +5,7 @@ import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 
 import type { PostgresExecutions } from './adapters/postgres-executions.ts';
 import type { ExecutionQueue } from './execution-policy.ts';
+import type { McpTools } from './mcp-tools.ts';
 
 export interface ToolRunnerParts {
   readonly pool: Pool;
@@ -14,6 +15,7 @@ export interface ToolRunnerParts {
   readonly days: DayKeeper;
   readonly executions: PostgresExecutions;
   readonly courier: EgressClient;
+  readonly mcp: McpTools;
   readonly health: Health;
   readonly metrics: Metrics;
   readonly shutdownMs: number;
@@ -45,12 +47,13 @@ export class ToolRunnerLife implements OnModuleInit, OnModuleDestroy {
   }
 
   async onModuleDestroy(): Promise<void> {
-    const { apiPool, courier, days, executions, outbox, pool, queue, shutdownMs } = this.parts;
+    const { apiPool, courier, days, executions, mcp, outbox, pool, queue, shutdownMs } = this.parts;
     clearInterval(this.measuring);
     await queue.stop({ deadlineMs: shutdownMs * drainShare });
     await outbox.stop();
     await days.stop();
     await executions.close();
+    mcp.close();
     await courier.close();
     await Promise.all([pool.end(), apiPool.end()]);
   }

@@ -16,6 +16,7 @@ import { ExecutionPolicy, type ExecutionQueue } from './execution-policy.ts';
 import { ExecutionRuns } from './execution-runs.ts';
 import { ExecutionTelemetry } from './execution-telemetry.ts';
 import { HttpTools } from './http-tools.ts';
+import { McpTools } from './mcp-tools.ts';
 import { Courier, Executions, Tenants, ToolRegistry, Tools } from './ports.ts';
 import { ToolRequestsConsumer } from './tool-requests.consumer.ts';
 import { ToolRunnerLife } from './tool-runner-life.ts';
@@ -139,14 +140,20 @@ function runningProviders(config: Config): Provider[] {
       useFactory: (log: Logger, metrics: Metrics) => new ExecutionTelemetry(log, metrics),
     },
     {
+      provide: McpTools,
+      inject: [Courier],
+      useFactory: (courier: Courier) => new McpTools(courier),
+    },
+    {
       provide: ExecutionRuns,
-      inject: [Tools, Courier, Tenants, ExecutionTelemetry],
+      inject: [Tools, Courier, Tenants, ExecutionTelemetry, McpTools],
       useFactory: (
         tools: Tools,
         courier: Courier,
         tenants: Tenants,
         telemetry: ExecutionTelemetry,
-      ) => new ExecutionRuns({ tools, http: new HttpTools({ courier, tenants, telemetry }) }),
+        mcp: McpTools,
+      ) => new ExecutionRuns({ tools, http: new HttpTools({ courier, tenants, telemetry }), mcp }),
     },
     {
       provide: WorkQueue,
@@ -210,6 +217,7 @@ function lifeProvider(config: Config): Provider {
       DayKeeper,
       PostgresExecutions,
       EgressClient,
+      McpTools,
       Health,
       Metrics,
     ],
@@ -221,6 +229,7 @@ function lifeProvider(config: Config): Provider {
       days: DayKeeper,
       executions: PostgresExecutions,
       courier: EgressClient,
+      mcp: McpTools,
       health: Health,
       metrics: Metrics,
     ) =>
@@ -232,6 +241,7 @@ function lifeProvider(config: Config): Provider {
         days,
         executions,
         courier,
+        mcp,
         health,
         metrics,
         shutdownMs: config.SHUTDOWN_MS,
