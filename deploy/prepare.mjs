@@ -9,11 +9,12 @@ import pg from 'pg';
 
 import { createTopics } from '../tools/stack/topics.mjs';
 
-/** The agent-orchestrator keeps no data yet, so it needs no password. */
+/** Every role that a service logs in with. */
 const roles = [
   'ingest',
   'ingest_api',
   'claude_worker',
+  'agent_orchestrator',
   'tool_runner',
   'tool_runner_api',
   'webhook_dispatcher',

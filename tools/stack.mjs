@@ -49,6 +49,7 @@ import {
   adminKeyOf,
   apiKeyOf,
   internalKeyOf,
+  toolTokenKeyOf,
   rolePasswordsOf,
   webhookSecretOf,
 } from './stack/secrets.mjs';
@@ -237,6 +238,7 @@ async function startServices({ plan, supervisor, report }) {
     adminKey: adminKeyOf(plan.home),
     webhookSecret: webhookSecretOf(plan.home),
     internalKey: internalKeyOf(plan.home),
+    toolTokenKey: toolTokenKeyOf(plan.home),
   };
   await Promise.all(
     plan.replicas.map(({ name, service, port }) =>

@@ -32,6 +32,7 @@ export function inheritedEnvironment(env) {
  * @property {string} adminKey
  * @property {string} webhookSecret
  * @property {string} internalKey what services show each other
+ * @property {string} toolTokenKey what agent-orchestrator seals tokens of tools with
  * @property {{ baseUrl: string | undefined, apiKey: string, isStandIn: boolean }} claude
  */
 
@@ -47,7 +48,7 @@ export const serviceStopMs = 6_000;
 export const serviceTable = {
   ingest: { port: 'http', role: 'ingest', apiRole: 'ingest_api' },
   'claude-worker': { port: 'worker', role: 'claude_worker' },
-  'agent-orchestrator': { port: 'orchestrator' },
+  'agent-orchestrator': { port: 'orchestrator', role: 'agent_orchestrator' },
   'tool-runner': { port: 'tools', role: 'tool_runner', apiRole: 'tool_runner_api' },
   'webhook-dispatcher': { port: 'dispatcher', role: 'webhook_dispatcher' },
 };
@@ -95,7 +96,8 @@ export function databaseUrl({ role, password, ports }) {
  * @returns {NodeJS.ProcessEnv}
  */
 function ownEnvironment(service, options) {
-  const { ports, rolePasswords, apiKey, adminKey, webhookSecret, internalKey, claude } = options;
+  const { ports, rolePasswords, apiKey, adminKey, webhookSecret } = options;
+  const { internalKey, toolTokenKey, claude } = options;
   switch (service) {
     case 'ingest':
       return {
@@ -138,7 +140,7 @@ function ownEnvironment(service, options) {
         MILLRACE_INTERNAL_KEY: internalKey,
       };
     case 'agent-orchestrator':
-      return {};
+      return { TOOL_TOKEN_KEY: toolTokenKey, MILLRACE_INTERNAL_KEY: internalKey };
   }
 }
 

@@ -33,6 +33,7 @@ export const errorCodes = {
   empty_record: { status: null, title: 'The record has no value' },
   not_utf8: { status: null, title: 'The record is not UTF-8' },
   unknown_type: { status: null, title: 'No service handles this event type' },
+  bad_token: { status: null, title: 'The token of this result was not made for its call' },
   bad_row: { status: null, title: 'The database refused this record' },
   // How a job fails.
   retries_exhausted: { status: null, title: 'Every retry failed' },

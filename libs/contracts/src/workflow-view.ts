@@ -86,7 +86,10 @@ export const workflowAnswerSchema = z.object({
   status: workflowStatusSchema,
   version: z.int().positive(),
   parked_code: errorCodeSchema.optional(),
+  /** Its approvals are also those that its sub-agents ask for. */
   view: workflowViewSchema,
+  /** The workflow, by an approval's id, to which the decision goes: a sub-agent's has its own. */
+  approval_workflows: z.record(z.string(), workflowIdSchema),
   /** In the order of their beginning; a sub-agent's follow the step that started it. */
   steps: z.array(workflowStepSchema).max(workflowStepsMax),
   /** There are more steps. */

@@ -7,6 +7,8 @@ export const names = {
     send: (topic: string) => `send ${topic}`,
     process: (topic: string) => `process ${topic}`,
     chat: (model: string) => `chat ${model}`,
+    /** A workflow from its acceptance to its end; the kind stands where agents have a name. */
+    invokeAgent: (kind: string) => `invoke_agent ${kind}`,
     /** Name of a server span: method and route template. */
     http: (method: string, route: string) => `${method} ${route}`,
     /** Name of a client span: the method alone, since the path is not a template. */
@@ -20,6 +22,7 @@ export const names = {
     jobType: 'job.type',
     jobStatus: 'job.status',
     sessionId: 'session.id',
+    workflowId: 'millrace.workflow.id',
     attempt: 'millrace.attempt',
     standIn: 'millrace.stand_in',
     errorCode: 'error.code',
@@ -67,6 +70,7 @@ export const names = {
     anthropic: 'anthropic',
     chat: 'chat',
     executeTool: 'execute_tool',
+    invokeAgent: 'invoke_agent',
     send: 'send',
     process: 'process',
     inputTokens: 'input',
@@ -141,6 +145,18 @@ export const names = {
     /** Labels: reason (tenant_full, process_full). */
     streamsRefused: 'millrace_streams_refused_total',
     outboxSwept: 'millrace_outbox_swept_total',
+
+    /** Labels: event, outcome (applied, known, ignored, unknown, parked). */
+    workflowEvents: 'millrace_workflow_events_total',
+    /** Decisions that another writer was faster than. */
+    workflowSwapsLost: 'millrace_workflow_swaps_lost_total',
+    /** Labels: code. */
+    workflowsParked: 'millrace_workflows_parked_total',
+    /** Labels: kind, status. */
+    workflowsEnded: 'millrace_workflows_ended_total',
+    /** Workflows that go on, by what they wait for. Labels: status. */
+    workflowsOpen: 'millrace_workflows_open',
+    workflowTimerLag: 'millrace_workflow_timer_lag_seconds',
   },
 
   /** `event` of wide log lines. */
@@ -163,6 +179,8 @@ export const names = {
     deadLetterRedriven: 'dead_letter.redriven',
     jobFinished: 'job.finished',
     callSettled: 'call.settled',
+    workflowFinished: 'workflow.finished',
+    workflowParked: 'workflow.parked',
     callRetried: 'call.retried',
     gateChanged: 'gate.changed',
     toolEnded: 'tool.ended',

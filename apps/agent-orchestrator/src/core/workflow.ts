@@ -39,7 +39,7 @@ export interface Workflow<State = unknown> {
   readonly state: State;
 }
 
-/** What happens to a workflow. `eventId` is unique in its journal: a second copy changes nothing. */
+/** What happens to a workflow. `eventId` is unique in its journal: a copy changes nothing. */
 export type WorkflowEvent = { readonly eventId: string } & (
   | {
       readonly type: 'requested';

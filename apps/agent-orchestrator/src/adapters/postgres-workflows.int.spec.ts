@@ -1,0 +1,280 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import {
+  IdentityPayloadCodec,
+  outgoingMessageId,
+  workflowRequestedSchema,
+  workflowSignalledSchema,
+  type OutgoingMessage,
+} from '@millrace/contracts';
+import { Blobs, createPool, Outbox, type Pool } from '@millrace/postgres';
+import { Metrics, SilentLogger } from '@millrace/runtime';
+import { createTestDatabase, type TestDatabase } from '@millrace/testing';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+
+import { ToolTokens } from '../core/tool-token.ts';
+import type { Reducers } from '../core/reducers.ts';
+import type { WorkflowEvent } from '../core/workflow.ts';
+import { countingReducer } from '../counting-reducer.fixture.ts';
+import { ForkSource } from '../fork-source.ts';
+import { OrchestratorTelemetry } from '../orchestrator-telemetry.ts';
+import { OutgoingMessages } from '../outgoing-messages.ts';
+import type { Arrival } from '../ports.ts';
+import { StoredBodies } from '../stored-bodies.ts';
+import { WorkflowArrivals } from '../workflow-arrivals.ts';
+import { WorkflowEngine } from '../workflow-engine.ts';
+import { WorkflowTimers } from '../workflow-timers.ts';
+import { PostgresWorkflows } from './postgres-workflows.ts';
+
+jest.setTimeout(60_000);
+
+const codec = new IdentityPayloadCodec();
+const log = new SilentLogger();
+const createdAt = '2026-11-24T10:00:00.000Z';
+const day = '2026-11-24';
+
+let database: TestDatabase;
+let pool: Pool;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = createPool({ url: database.url('agent_orchestrator'), max: 12, applicationName: 'spec' });
+});
+
+afterAll(async () => {
+  await pool?.end();
+  await database?.drop();
+});
+
+/** One process, as far as workflows go. */
+function replica(reducers: Reducers = [countingReducer()]) {
+  const tokens = new ToolTokens('k'.repeat(43));
+  const messages = new OutgoingMessages(codec, tokens);
+  const workflows = new PostgresWorkflows({
+    pool,
+    codec,
+    reducers,
+    messages: (head, answer, context) => messages.of(head, answer, context),
+  });
+  const metrics = new Metrics();
+  const telemetry = new OrchestratorTelemetry(log, metrics);
+  const published: OutgoingMessage[] = [];
+  const outbox = new Outbox({
+    pool,
+    schema: 'orchestrator',
+    publish: (sent) => {
+      published.push(...sent);
+      return Promise.resolve();
+    },
+    onError: () => undefined,
+  });
+  const publish = (sent: readonly OutgoingMessage[]) => outbox.publish(sent);
+  const engine = new WorkflowEngine({ workflows, messages, telemetry, publish });
+  const bodies = new StoredBodies(new Blobs(pool), codec);
+  const forks = new ForkSource({ workflows, bodies, reducers });
+  const arrivals = new WorkflowArrivals({ bodies, forks, tokens, prices: [] });
+  const timers = new WorkflowTimers({ workflows, engine, arrivals, telemetry, log });
+  return { workflows, engine, timers, published, outbox, metrics };
+}
+
+function started(id: string): Arrival {
+  const data = workflowRequestedSchema.parse({
+    tenant: 'default',
+    job_id: id,
+    type: 'agent',
+    params: { messages: [] },
+    reply: { kind: 'job', created_at: createdAt, metadata: { a: 'b' } },
+  });
+  const { params: _, ...head } = data;
+  return { ...arrival(id, { eventId: 'requested', type: 'requested', data }), head };
+}
+
+function signalled(id: string, n: number | string, wish = 'count'): Arrival {
+  const data = workflowSignalledSchema.parse({
+    tenant: 'default',
+    workflow_id: id,
+    created_at: createdAt,
+    name: 'wish',
+    signal_id: String(n),
+    data: { wish },
+  });
+  return arrival(id, { eventId: `signal:${n}`, type: 'signalled', data });
+}
+
+function arrival(id: string, event: WorkflowEvent): Arrival {
+  return {
+    workflow: { tenant: 'default', id, day },
+    event,
+    stored: event,
+    head: null,
+    unparks: false,
+    context: ROOT_CONTEXT,
+    byOutbox: false,
+  };
+}
+
+function idsOf(messages: readonly OutgoingMessage[]): string[] {
+  return messages.map(outgoingMessageId);
+}
+
+async function journalOf(id: string) {
+  const { rows } = await pool.query<{ version: number; event_id: string }>(
+    'SELECT version, event_id FROM orchestrator.journal WHERE id = $1 ORDER BY version',
+    [id],
+  );
+  return rows;
+}
+
+describe('workflows in Postgres', () => {
+  it('fold the events of a batch into successive versions, each known from then on', async () => {
+    const { engine, workflows } = replica();
+    const counts = [1, 1, 2].map((n) => signalled('fold', n));
+    const first = await engine.apply([started('fold'), ...counts]);
+    expect(idsOf(first)).toEqual([
+      'claude.requested.v1/default:fold/m1:requested',
+      'jobs.progressed.v1/default:fold:1:status',
+    ]);
+    expect(await journalOf('fold')).toEqual([
+      { version: 1, event_id: 'requested' },
+      { version: 2, event_id: 'signal:1' },
+      { version: 3, event_id: 'signal:2' },
+    ]);
+    expect(await workflows.find({ tenant: 'default', id: 'fold', day })).toMatchObject({
+      version: 3,
+      status: 'running',
+      state: { count: 3 },
+      head: { reply: { metadata: { a: 'b' } } },
+    });
+    await workflows.close();
+  });
+
+  it('say again what they said, as after a crash between the commit and the publish', async () => {
+    const events = [started('again'), signalled('again', 1, 'call')];
+    const before = replica();
+    const lost = await before.engine.apply(events);
+    const after = replica();
+    const told = await after.engine.apply(events);
+    expect(new Set(idsOf(told))).toEqual(new Set(idsOf(lost)));
+    expect(told.map(({ value }) => value?.toString())).toEqual(
+      expect.arrayContaining(lost.map(({ value }) => value?.toString())),
+    );
+    expect(await journalOf('again')).toHaveLength(2);
+  });
+
+  it('have one writer for each version, however many race', async () => {
+    const replicas = [replica(), replica(), replica()];
+    const ids = Array.from({ length: 20 }, (_, i) => `race-${i}`);
+    await replicas[0]?.engine.apply(ids.map(started));
+    const tenTimes = Array.from({ length: 10 }, (_, n) => n);
+    const events = ids.flatMap((id) => tenTimes.map((n) => signalled(id, n, 'call')));
+    const told = await Promise.all(
+      replicas.flatMap(({ engine }, r) =>
+        Array.from({ length: 10 }, (_, n) =>
+          // Each replica gets every event, in another order.
+          engine.apply(events.filter((_event, i) => (i + r * 3) % 10 === n)),
+        ),
+      ),
+    );
+    const calls = new Set(told.flatMap(idsOf));
+    for (const id of ids) {
+      const journal = await journalOf(id);
+      expect(journal.map(({ version }) => version)).toEqual(journal.map((_, i) => i + 1));
+      expect(journal).toHaveLength(11);
+      expect(new Set(journal.map(({ event_id }) => event_id)).size).toBe(11);
+      for (let n = 2; n <= 11; n += 1) {
+        expect(calls).toContain(`claude.requested.v1/default:${id}/m${n}:requested`);
+      }
+    }
+  });
+
+  it('drop what belongs to no workflow, and change nothing by what changes nothing', async () => {
+    const { engine } = replica();
+    expect(await engine.apply([signalled('nobody', 1)])).toEqual([]);
+    await engine.apply([started('still'), signalled('still', 1, 'ignore')]);
+    expect(await journalOf('nobody')).toEqual([]);
+    expect(await journalOf('still')).toHaveLength(1);
+  });
+
+  it('put what is too large to travel into blobs, and refer to it', async () => {
+    const { engine } = replica();
+    const messages = await engine.apply([started('large'), signalled('large', 1, 'large')]);
+    const call = messages.find((message) => outgoingMessageId(message).includes('/m2:'));
+    const data = JSON.parse(call?.value?.toString() ?? '');
+    expect(data.params).toBeUndefined();
+    const body = await new Blobs(pool).get('default', data.params_ref);
+    expect(body?.length).toBeGreaterThan(400_000);
+  });
+
+  it('fire a timer once, by an outbox, though two processes look for it', async () => {
+    const [one, two] = [replica(), replica()];
+    await one.engine.apply([started('timed'), signalled('timed', 1, 'timer')]);
+    for (const { outbox, timers } of [one, two]) {
+      outbox.start();
+      timers.start();
+    }
+    const isFired = async () => (await journalOf('timed')).length >= 3;
+    while (!(await isFired())) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (const { outbox, timers } of [one, two]) {
+      await timers.stop();
+      await outbox.flush();
+      await outbox.stop();
+    }
+    expect((await journalOf('timed')).map(({ event_id }) => event_id)).toEqual([
+      'requested',
+      'signal:1',
+      'timer:soon:2',
+    ]);
+    const sent = idsOf([...one.published, ...two.published]);
+    expect(sent).toContain('claude.requested.v1/default:timed/m3:requested');
+    const { rows } = await pool.query("SELECT FROM orchestrator.timers WHERE id = 'timed'");
+    expect(rows).toEqual([]);
+  });
+});
+
+describe('a workflow that cannot go on', () => {
+  it('is parked alone by a bug, and goes on with what waited after a release', async () => {
+    const broken = replica();
+    await broken.engine.apply([
+      started('poison'),
+      signalled('poison', 1, 'throw'),
+      signalled('poison', 2),
+      started('healthy'),
+      signalled('healthy', 1),
+    ]);
+    await broken.engine.apply([signalled('poison', 3, 'finish')]);
+    const name = { tenant: 'default', id: 'poison', day };
+    expect(await broken.workflows.find(name)).toMatchObject({
+      version: 1,
+      status: 'parked',
+      parkedCode: 'internal',
+    });
+    expect(await journalOf('healthy')).toHaveLength(2);
+
+    const mended = replica([countingReducer({ isMended: true })]);
+    mended.outbox.start();
+    mended.timers.start();
+    const isDone = async () => (await mended.workflows.find(name))?.status === 'succeeded';
+    while (!(await isDone())) await new Promise((resolve) => setTimeout(resolve, 20));
+    await mended.timers.stop();
+    await mended.outbox.stop();
+    expect((await journalOf('poison')).map(({ event_id }) => event_id)).toEqual([
+      'requested',
+      'signal:1',
+      'signal:2',
+      'signal:3',
+    ]);
+    expect(idsOf(mended.published)).toContain('jobs.finished.v1/default:poison:finished');
+    const { rows } = await pool.query("SELECT FROM orchestrator.parked_events WHERE id = 'poison'");
+    expect(rows).toEqual([]);
+  });
+
+  it('is parked with a code when no reducer here knows its state', async () => {
+    await replica().engine.apply([started('future')]);
+    const older = replica([countingReducer({ schemaVersion: 3 })]);
+    expect(await older.engine.apply([signalled('future', 1)])).toEqual([]);
+    const name = { tenant: 'default', id: 'future', day };
+    expect(await older.workflows.find(name)).toMatchObject({
+      version: 1,
+      parkedCode: 'unknown_workflow_version',
+    });
+  });
+});

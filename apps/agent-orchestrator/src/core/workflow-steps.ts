@@ -1,0 +1,232 @@
+import {
+  assertNever,
+  workflowStepsBytesMax,
+  workflowStepsMax,
+  type ErrorCode,
+  type Usage,
+  type WorkflowId,
+  type WorkflowStep,
+} from '@millrace/contracts';
+
+import type { JournalEntry, StoredCommand } from './journal-entry.ts';
+import type { WorkflowEvent } from './workflow.ts';
+
+type Kind = WorkflowStep['kind'];
+
+/** A step while its end is still looked for. */
+interface OpenStep {
+  readonly kind: Kind;
+  readonly id: string;
+  readonly name?: string;
+  readonly begunBy: number;
+  readonly atMs: number;
+  readonly input?: unknown;
+}
+
+interface StepEnd {
+  readonly output?: unknown;
+  readonly error?: { readonly code: ErrorCode; readonly detail: string };
+  readonly isError?: boolean;
+  readonly model?: string;
+  readonly usage?: Usage;
+  readonly costMicros?: number;
+  readonly attempts?: number;
+}
+
+/** Sub-agents that a run started, so that their steps can follow. */
+export interface ToldSteps {
+  readonly steps: readonly WorkflowStep[];
+  readonly children: readonly WorkflowId[];
+}
+
+/** What a workflow did, in the order of its beginning. */
+export function stepsOf(workflowId: WorkflowId, entries: readonly JournalEntry[]): ToldSteps {
+  const open = new Map<string, OpenStep>();
+  const told = new Map<string, WorkflowStep>();
+  const children: WorkflowId[] = [];
+  for (const entry of entries) {
+    end(entry, { workflowId, open, told });
+    for (const command of entry.commands) {
+      if (command.kind === 'start_child') children.push(command.request.job_id);
+      const begun = begunBy(command, entry);
+      if (begun === null || open.has(keyOf(begun))) continue;
+      open.set(keyOf(begun), begun);
+      // Its place is that of its beginning.
+      told.set(keyOf(begun), stepOf(workflowId, begun));
+    }
+  }
+  return { steps: [...told.values()], children };
+}
+
+interface Telling {
+  readonly workflowId: WorkflowId;
+  readonly open: ReadonlyMap<string, OpenStep>;
+  readonly told: Map<string, WorkflowStep>;
+}
+
+function end(entry: JournalEntry, { open, told, workflowId }: Telling): void {
+  const happened = happenedIn(entry.event);
+  if (happened === null) return;
+  const key = keyOf(happened);
+  const begun = open.get(key) ?? { ...happened, begunBy: entry.version, atMs: entry.atMs };
+  const step = stepOf(workflowId, begun);
+  const { end: how } = happened;
+  const isOpen = how === null;
+  told.set(key, {
+    ...step,
+    step: entry.version,
+    ...(isOpen ? {} : { ended_at: new Date(entry.atMs).toISOString(), ...endFields(how) }),
+  });
+}
+
+function keyOf({ id, kind }: { readonly kind: Kind; readonly id: string }): string {
+  return `${kind} ${id}`;
+}
+
+function stepOf(workflowId: WorkflowId, open: OpenStep): WorkflowStep {
+  return {
+    step: open.begunBy,
+    workflow_id: workflowId,
+    kind: open.kind,
+    id: open.id,
+    ...(open.name === undefined ? {} : { name: open.name }),
+    at: new Date(open.atMs).toISOString(),
+    ...(open.input === undefined ? {} : { input: open.input }),
+  };
+}
+
+function endFields(how: StepEnd): Partial<WorkflowStep> {
+  return {
+    ...(how.output === undefined ? {} : { output: how.output }),
+    ...(how.error === undefined ? {} : { error: how.error }),
+    ...(how.isError === undefined ? {} : { is_error: how.isError }),
+    ...(how.model === undefined ? {} : { model: how.model }),
+    ...(how.usage === undefined ? {} : { usage: how.usage }),
+    ...(how.costMicros === undefined ? {} : { cost_usd: how.costMicros / 1_000_000 }),
+    ...(how.attempts === undefined ? {} : { attempts: how.attempts }),
+  };
+}
+
+/** What a command begins. */
+function begunBy(command: StoredCommand, { atMs, version }: JournalEntry): OpenStep | null {
+  const at = { begunBy: version, atMs };
+  switch (command.kind) {
+    case 'call_claude': {
+      const input = command.params?.['messages'] ?? command.paramsRef;
+      return { kind: 'model_call', id: command.callId, input, ...at };
+    }
+    case 'run_tool': {
+      const { arguments: input, callId: id, tool: name } = command;
+      return { kind: 'tool_call', id, name, input, ...at };
+    }
+    case 'describe_tools':
+      return { kind: 'describe_tools', id: command.callId, input: command.tools, ...at };
+    case 'split_document':
+      return { kind: 'split', id: command.callId, ...at };
+    case 'start_child':
+      return { kind: 'child', id: command.request.job_id, ...at };
+    case 'tell_step':
+      return approvalBegun(command, at);
+    case 'cancel_call':
+    case 'cancel_tool':
+    case 'cancel_child':
+    case 'set_timer':
+    case 'clear_timer':
+    case 'finish':
+      return null;
+    default:
+      return assertNever(command);
+  }
+}
+
+function approvalBegun(
+  { step }: Extract<StoredCommand, { kind: 'tell_step' }>,
+  at: Pick<OpenStep, 'begunBy' | 'atMs'>,
+): OpenStep | null {
+  if (step.kind !== 'approval_requested') return null;
+  const { approval_id: id, arguments: input, tool: name } = step;
+  return { kind: 'approval', id, name, input, ...at };
+}
+
+/** What an event ends or tells; null: nothing that is shown. */
+function happenedIn(event: WorkflowEvent): (Happened & { readonly end: StepEnd | null }) | null {
+  switch (event.type) {
+    case 'requested':
+      return { kind: 'started', id: event.data.job_id, end: {} };
+    case 'cancel_requested':
+      return { kind: 'cancel_requested', id: event.eventId, end: {} };
+    case 'call_completed':
+      return { kind: 'model_call', id: event.data.call_id, end: answered(event) };
+    case 'tool_completed': {
+      const { attempts, call_id: id, error, output } = event.data;
+      const end = { output, error, isError: error !== undefined, attempts };
+      return { kind: 'tool_call', id, end: defined(end) };
+    }
+    case 'tools_described': {
+      const { call_id: id, missing, tools } = event.data;
+      const output = { tools: tools.map(({ name, version }) => ({ name, version })), missing };
+      return { kind: 'describe_tools', id, end: { output } };
+    }
+    case 'document_split': {
+      const { call_id: id, error, parts } = event.data;
+      return { kind: 'split', id, end: defined({ output: parts?.length, error }) };
+    }
+    case 'approval_decided': {
+      const { approval_id: id, decision, reason } = event.data;
+      return { kind: 'approval', id, end: { output: { decision, reason } } };
+    }
+    case 'signalled': {
+      const { data: output, name, signal_id: id } = event.data;
+      return { kind: 'signal', id, name, end: { output } };
+    }
+    case 'budget_raised':
+      return { kind: 'budget_raised', id: event.data.raise_id, end: { output: event.data.budget } };
+    case 'child_finished': {
+      const { child_id: id, error, result: output, spent, status } = event.data;
+      const costMicros = spent.usd * 1_000_000;
+      const end = { output, error, isError: status !== 'succeeded', costMicros };
+      return { kind: 'child', id, end: defined(end) };
+    }
+    case 'timer_fired':
+      return null;
+    default:
+      return assertNever(event);
+  }
+}
+
+type Happened = Pick<OpenStep, 'kind' | 'id' | 'name'>;
+
+function answered(event: Extract<WorkflowEvent, { type: 'call_completed' }>): StepEnd {
+  const { attempts, error, message, message_ref, model, outcome, usage } = event.data;
+  return defined({
+    output: message?.['content'] ?? message_ref,
+    error,
+    isError: outcome !== 'answered',
+    model,
+    usage,
+    costMicros: event.costMicros,
+    attempts: attempts.length,
+  });
+}
+
+/** Without what is not there. */
+function defined(end: { readonly [Key in keyof StepEnd]: StepEnd[Key] | undefined }): StepEnd {
+  return Object.fromEntries(Object.entries(end).filter(([, value]) => value !== undefined));
+}
+
+/** The first steps that fit into an answer; what is long is cut before steps are left out. */
+export function withinLimits(steps: readonly WorkflowStep[]): {
+  readonly steps: WorkflowStep[];
+  readonly truncated: boolean;
+} {
+  const shown: WorkflowStep[] = [];
+  let bytesLeft = workflowStepsBytesMax;
+  for (const step of steps.slice(0, workflowStepsMax)) {
+    const bytes = Buffer.byteLength(JSON.stringify(step));
+    const isShown = bytes <= bytesLeft;
+    const { input: _input, output: _output, ...bare } = step;
+    shown.push(isShown ? step : { ...bare, cut: true });
+    if (isShown) bytesLeft -= bytes;
+  }
+  return { steps: shown, truncated: steps.length > shown.length };
+}

@@ -1,0 +1,102 @@
+import {
+  workflowStepsMax,
+  type ApprovalView,
+  type WorkflowAnswer,
+  type WorkflowId,
+  type WorkflowStep,
+} from '@millrace/contracts';
+
+import type { HeldWorkflow } from './core/fold.ts';
+import { runnable, type Reducers } from './core/reducers.ts';
+import { stepsOf, withinLimits } from './core/workflow-steps.ts';
+import type { WorkflowView } from './core/workflow.ts';
+import type { WorkflowName, Workflows } from './ports.ts';
+
+/** Workflows of one answer, sub-agents included: what is beyond is truncated. */
+const workflowsShownMax = 50;
+
+const nothingToView: WorkflowView = {
+  approvals: [],
+  spent: { usd: 0, tokens: 0, iterations: 0, tool_calls: 0 },
+  signals: [],
+  tainted: false,
+};
+
+interface Gathered {
+  readonly steps: WorkflowStep[];
+  readonly approvals: { readonly workflowId: WorkflowId; readonly approval: ApprovalView }[];
+  workflowsLeft: number;
+  truncated: boolean;
+}
+
+/** What ingest shows of a run: what it waits for, what it spent, and every step of it. */
+export class WorkflowHistory {
+  constructor(
+    private readonly workflows: Workflows,
+    private readonly reducers: Reducers,
+  ) {}
+
+  /** Null: there is no such workflow. */
+  async of(name: WorkflowName): Promise<WorkflowAnswer | null> {
+    const workflow = await this.workflows.find(name);
+    if (workflow === null) return null;
+    const gathered: Gathered = {
+      steps: [],
+      approvals: [],
+      workflowsLeft: workflowsShownMax,
+      truncated: false,
+    };
+    await this.gather(name, workflow, gathered);
+    const { steps, truncated } = withinLimits(gathered.steps);
+    const { approvals: _own, spent, signals, tainted } = this.viewOf(workflow);
+    const { kind, parkedCode, status, version } = workflow;
+    return {
+      kind,
+      status,
+      version: Math.max(1, version),
+      ...(parkedCode === null ? {} : { parked_code: parkedCode }),
+      view: {
+        approvals: gathered.approvals.map(({ approval }) => approval),
+        spent,
+        signals: [...signals],
+        tainted,
+      },
+      approval_workflows: Object.fromEntries(
+        gathered.approvals.map(({ approval, workflowId }) => [approval.id, workflowId]),
+      ),
+      steps,
+      truncated: truncated || gathered.truncated,
+    };
+  }
+
+  /** A run's steps, and after each that started a sub-agent those of it. */
+  private async gather(name: WorkflowName, workflow: HeldWorkflow, into: Gathered) {
+    if (into.workflowsLeft === 0 || into.steps.length > workflowStepsMax) {
+      into.truncated = true;
+      return;
+    }
+    into.workflowsLeft -= 1;
+    for (const approval of this.viewOf(workflow).approvals) {
+      into.approvals.push({ workflowId: workflow.id, approval });
+    }
+    // One more entry than steps may be shown tells that there are more.
+    const entries = await this.workflows.journal(name, { from: 1, limit: workflowStepsMax + 1 });
+    if (entries.length > workflowStepsMax) into.truncated = true;
+    const { children, steps } = stepsOf(workflow.id, entries);
+    const childIds = new Set<string>(children);
+    for (const step of steps) {
+      into.steps.push(step);
+      if (step.kind !== 'child' || !childIds.has(step.id)) continue;
+      const child = { ...name, id: step.id };
+      const started = await this.workflows.find(child);
+      if (started !== null) await this.gather(child, started, into);
+    }
+  }
+
+  private viewOf(workflow: HeldWorkflow): WorkflowView {
+    if (workflow.version === 0) return nothingToView;
+    const run = runnable(this.reducers, workflow);
+    if (run === undefined) return nothingToView;
+    return run.reducer.view(run.workflow.state);
+  }
+}

@@ -1,0 +1,37 @@
+import {
+  jobDayOf,
+  workflowPathSchema,
+  workflowQuerySchema,
+  workflowsPath,
+  type WorkflowAnswer,
+} from '@millrace/contracts';
+import { InternalKeyGuard } from '@millrace/runtime';
+import {
+  BadRequestException,
+  Controller,
+  Get,
+  NotFoundException,
+  Param,
+  Query,
+  UseGuards,
+} from '@nestjs/common';
+
+import { WorkflowHistory } from './workflow-history.ts';
+
+/** What ingest shows of a job's workflow. A management route: no job waits for it. */
+@Controller(workflowsPath.slice(1))
+@UseGuards(InternalKeyGuard)
+export class WorkflowsController {
+  constructor(private readonly history: WorkflowHistory) {}
+
+  @Get(':tenant/:job_id')
+  async ofJob(@Param() path: unknown, @Query() query: unknown): Promise<WorkflowAnswer> {
+    const named = workflowPathSchema.safeParse(path);
+    const asked = workflowQuerySchema.safeParse(query);
+    if (!named.success || !asked.success) throw new BadRequestException();
+    const { job_id: id, tenant } = named.data;
+    const answer = await this.history.of({ tenant, id, day: jobDayOf(asked.data.created_at) });
+    if (answer === null) throw new NotFoundException();
+    return answer;
+  }
+}
