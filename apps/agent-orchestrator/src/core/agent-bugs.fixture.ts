@@ -171,6 +171,8 @@ export const bugs: Readonly<Record<string, () => Reducer<AgentState>>> = {
       const spent = { usd: 0, tokens: 0, iterations: 0, tool_calls: 0 };
       return { event: { ...event, data: { ...event.data, spent } } };
     }),
+  'a fork pays again': () =>
+    decidesBadly((decision) => spoilRun(decision, (run) => ({ ...run, fork: null }))),
   'a number is used twice': () =>
     decidesBadly((decision, { event }) =>
       event.type === 'call_completed'

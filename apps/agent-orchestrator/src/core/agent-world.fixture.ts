@@ -13,6 +13,7 @@ import { AgentDriver, prices, requestOf, startedAt, toolNamed } from './agent-ru
 import type { Happening } from './agent-run.fixture.ts';
 import type { AgentRun, AgentState, ToolUse } from './agent-state.ts';
 import { Conversation } from './conversation.fixture.ts';
+import { recordedKey } from './forks.ts';
 import { costMicros } from './prices.ts';
 import type { Command, Reducer } from './workflow.ts';
 
@@ -84,18 +85,20 @@ export class AgentWorld {
   #signals = 0;
   readonly #signalled: boolean;
   readonly #structured: boolean;
+  readonly #isFork: boolean;
 
   constructor({ seed, reducer = agentReducer(prices) }: WorldOptions) {
     this.#roll = dice(seed);
     this.run = new AgentDriver('job-1', reducer);
     this.#signalled = this.#chance(0.4);
     this.#structured = this.#chance(0.3);
+    this.#isFork = this.#chance(0.15);
   }
 
   /** One whole life of a run. Gives back how it ended. */
   live(): string {
     if (this.#chance(0.02)) this.#hand({ type: 'cancel_requested' });
-    this.#hand({ type: 'requested', data: this.#request() });
+    this.#hand(this.#start());
     for (let turn = 0; turn < 60 && !this.#hasEnded(); turn += 1) this.#whim();
     this.#behaves = true;
     for (let turn = 0; turn < 600 && !this.#hasEnded(); turn += 1) this.#duty();
@@ -118,6 +121,18 @@ export class AgentWorld {
 
   #hasEnded(): boolean {
     return this.run.workflow.version > 0 && this.run.workflow.state.stage === 'ended';
+  }
+
+  /** Some runs are forks, which may change nothing. */
+  #start(): Happening {
+    const data = this.#request();
+    if (!this.#isFork) return { type: 'requested', data };
+    // A source that cannot be read counts as tainted.
+    this.#tainted = true;
+    const recorded = { [recordedKey('pay', { q: 'a' })]: { output: 'paid' } };
+    const messages = [{ role: 'user', content: 'Find out, as before.' }];
+    const forked = { state: {}, schemaVersion: 1, messages, recorded };
+    return { type: 'requested', data, forked };
   }
 
   #request() {
@@ -521,6 +536,8 @@ export class AgentWorld {
     }
     must(!this.#guarded.has(callId) || this.#approved.has(callId), 'a person agrees before');
     must(deadline > this.run.now, 'a tool has time');
+    const { effect } = tools.find(({ name }) => name === command.tool)!;
+    must(!this.#isFork || effect === 'read', 'a fork changes nothing outside');
     this.#runs.set(callId, command);
     const silent = this.#chance(command.via === 'worker' ? 0.3 : 0.05);
     if (silent && !this.#behaves) return;
@@ -537,6 +554,7 @@ export class AgentWorld {
   }
 
   #startChild(request: unknown): void {
+    must(!this.#isFork, 'a fork changes nothing outside');
     const data = workflowRequestedSchema.parse(request);
     agentParamsSchema.parse(data.params);
     const reply = childReplySchema.parse(data.reply);
