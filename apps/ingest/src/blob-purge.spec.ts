@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { SilentLogger } from '@millrace/runtime';
 
 import { BlobPurge } from './blob-purge.ts';
-import { LargeBodies } from './ports.ts';
+import { Documents, LargeBodies } from './ports.ts';
 
 const hourMs = 3_600_000;
 
@@ -23,13 +23,22 @@ class FailingBodies extends LargeBodies {
   }
 }
 
+class NoDocuments extends Documents {
+  putPiece = () => Promise.resolve();
+  create = () => Promise.resolve(null);
+  list = () => Promise.resolve([]);
+  find = () => Promise.resolve(null);
+  remove = () => Promise.resolve(false);
+  purge = () => Promise.resolve();
+}
+
 describe('BlobPurge', () => {
   beforeEach(() => void jest.useFakeTimers());
   afterEach(() => void jest.useRealTimers());
 
   it('deletes at the start and every hour until the stop, whatever fails', async () => {
     const bodies = new FailingBodies();
-    const purge = new BlobPurge(bodies, new SilentLogger());
+    const purge = new BlobPurge(bodies, new NoDocuments(), new SilentLogger());
     purge.start();
     await jest.advanceTimersByTimeAsync(0);
     expect(bodies.purges).toBe(1);

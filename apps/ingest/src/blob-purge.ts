@@ -1,13 +1,13 @@
 import { Logger } from '@millrace/runtime';
 import { Injectable } from '@nestjs/common';
 
-import { LargeBodies } from './ports.ts';
+import { Documents, LargeBodies } from './ports.ts';
 
 /** Bodies are kept for weeks: an hour more is nothing, and an hour's worth is soon deleted. */
 const everyMs = 3_600_000;
 
 /**
- * Deletes expired bodies, of all services, at the start and then every hour. Which have expired is
+ * Deletes expired documents and bodies, of all services, at the start and then every hour. Which have expired is
  * told by the database's clock; replicas that do it at once pass over each other's rows.
  */
 @Injectable()
@@ -17,6 +17,7 @@ export class BlobPurge {
 
   constructor(
     private readonly bodies: LargeBodies,
+    private readonly documents: Documents,
     private readonly log: Logger,
   ) {}
 
@@ -36,6 +37,7 @@ export class BlobPurge {
   /** Never throws: what is left is found the next time. */
   async purge(): Promise<void> {
     try {
+      await this.documents.purge();
       const deleted = await this.bodies.purge();
       if (deleted > 0) this.log.info({ deleted }, 'expired bodies were deleted');
     } catch (error) {

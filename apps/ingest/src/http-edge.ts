@@ -1,4 +1,4 @@
-import { errorCodes, httpBodyBytesMax } from '@millrace/contracts';
+import { documentBytesMax, errorCodes, httpBodyBytesMax } from '@millrace/contracts';
 import { Metrics, extractTrace, names, tracer, type Histogram } from '@millrace/runtime';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
@@ -6,6 +6,7 @@ import { SpanKind, SpanStatusCode, trace, type Context } from '@opentelemetry/ap
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import { ApiKeyAuth } from './api-key-auth.ts';
+import { documentTypes } from './core/document-upload.ts';
 import { parseJsonBody } from './core/parse-body.ts';
 import { ProblemError } from './core/problem.ts';
 import { withTrace } from './job-trace.ts';
@@ -63,10 +64,12 @@ export class HttpEdge implements OnModuleInit {
       this.requests.authenticated(request, principal);
       refuseEncoded(request);
       refuseTooLong(request);
-      this.inFlight.expectBody(request.raw);
+      // Of a document one piece at a time is in memory, whatever its length.
+      if (!isUpload(request)) this.inFlight.expectBody(request.raw);
     });
     server.addHook('onResponse', async (request, reply) => this.end(request, reply));
     readOnlyJson(server);
+    passDocuments(server);
   }
 
   private end(request: FastifyRequest, reply: FastifyReply): void {
@@ -100,7 +103,11 @@ function refuseEncoded(request: FastifyRequest): void {
 
 /** By what it says of itself: refused before a byte of it is read. */
 function refuseTooLong(request: FastifyRequest): void {
-  if (bodyLengthOf(request.headers) <= httpBodyBytesMax) return;
+  const { headers } = request;
+  // What does not say its length is counted as it comes.
+  const isCounted = isUpload(request) && headers['transfer-encoding'] !== undefined;
+  const bytesMax = isUpload(request) ? documentBytesMax : httpBodyBytesMax;
+  if (isCounted || bodyLengthOf(headers) <= bytesMax) return;
   throw new ProblemError('payload_too_large', errorCodes.payload_too_large.title);
 }
 
@@ -118,6 +125,19 @@ function readOnlyJson(server: FastifyInstance): void {
       }
     },
   );
+}
+
+/** Documents reach their route as streams, and no other route at all. */
+function passDocuments(server: FastifyInstance): void {
+  server.addContentTypeParser([...documentTypes], (request, payload, done) => {
+    const title = errorCodes.unsupported_media_type.title;
+    if (isUpload(request)) done(null, payload);
+    else done(new ProblemError('unsupported_media_type', title));
+  });
+}
+
+function isUpload({ method, routeOptions }: FastifyRequest): boolean {
+  return method === 'POST' && routeOptions.url === '/v1/documents';
 }
 
 function startSpan(request: FastifyRequest): Context {

@@ -34,6 +34,7 @@ import { OrchestratorWorkflows } from './adapters/orchestrator-workflows.ts';
 import { PoolClosing } from './adapters/pool-closing.ts';
 import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
 import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
+import { PostgresDocuments } from './adapters/postgres-documents.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
 import { PostgresReleases } from './adapters/postgres-releases.ts';
 import { PostgresSilentJobs } from './adapters/postgres-silent-jobs.ts';
@@ -51,6 +52,8 @@ import { DeadLetterRedrive } from './dead-letter-redrive.ts';
 import { DeadLettersConsumer } from './dead-letters.consumer.ts';
 import { DeadLettersController } from './dead-letters.controller.ts';
 import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
+import { DocumentUploads } from './document-uploads.ts';
+import { DocumentUploadsController } from './document-uploads.controller.ts';
 import { DocumentsController } from './documents.controller.ts';
 import { silenceTimesDefault, type SilenceTimes } from './core/silence.ts';
 import { EndTelemetry } from './end-telemetry.ts';
@@ -80,6 +83,7 @@ import {
   Clock,
   DeadLetters,
   DeliveryLog,
+  Documents,
   IntakePolicy,
   JobTimelines,
   Jobs,
@@ -176,6 +180,7 @@ export class IngestModule
         DeadLettersController,
         DeadLettersConsumer,
         TenantsController,
+        DocumentUploadsController,
         ApiKeysController,
         ToolsController,
       ],
@@ -225,6 +230,7 @@ const shells: Provider[] = [
   AdmissionCounter,
   ApiKeyAuth,
   BlobPurge,
+  DocumentUploads,
   DeadLetterRedrive,
   DefaultTenant,
   EndTelemetry,
@@ -325,6 +331,12 @@ function databaseAdapters(config: IngestConfig): Provider[] {
       inject: [ingestPool, TenantDatabase, PayloadCodec],
       useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
         new BlobBodies({ blobs: new Blobs(pool), own, codec }),
+    },
+    {
+      provide: Documents,
+      inject: [ingestPool, TenantDatabase, PayloadCodec],
+      useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
+        new PostgresDocuments({ pool, blobs: new Blobs(pool), own, codec }),
     },
     ...jobAdapters,
     {

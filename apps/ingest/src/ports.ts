@@ -2,6 +2,8 @@ import type {
   ApiKeyView,
   DeadLetterSummary,
   DeadLetterView,
+  DocumentManifest,
+  DocumentView,
   JobDelivery,
   JobFinished,
   JobId,
@@ -20,6 +22,7 @@ import type { Context } from '@opentelemetry/api';
 import type { KeptApiKey } from './core/api-key.ts';
 import type { DeadLetterQuery } from './core/dead-letter-query.ts';
 import type { IndexedLetter } from './core/dead-letter.ts';
+import type { DocumentQuery } from './core/document-upload.ts';
 import type { StoredLetter } from './core/redrive.ts';
 import type { IntakeRules } from './core/judge-submission.ts';
 import type { ListQuery } from './core/list-cursor.ts';
@@ -261,6 +264,30 @@ export abstract class DeadLetters {
    * @returns the letter as it now is; null when it was redriven since it was read.
    */
   abstract markRedriven(letter: StoredLetter, redrive: Redrive): Promise<StoredLetter | null>;
+}
+
+/** A document whose pieces are written. */
+export interface NewDocument {
+  readonly id: string;
+  readonly name: string | undefined;
+  readonly manifest: DocumentManifest;
+}
+
+/** Uploaded documents. */
+export abstract class Documents {
+  abstract putPiece(
+    tenant: TenantId,
+    piece: { id: string; index: number; bytes: Buffer },
+  ): Promise<void>;
+  /** Null when the tenant has as many as it may have. */
+  abstract create(tenant: TenantId, document: NewDocument): Promise<DocumentView | null>;
+  /** A page and one more, which says that there is a next page. */
+  abstract list(tenant: TenantId, query: DocumentQuery): Promise<DocumentView[]>;
+  abstract find(tenant: TenantId, id: string): Promise<DocumentView | null>;
+  /** @returns whether there was one. */
+  abstract remove(tenant: TenantId, id: string): Promise<boolean>;
+  /** Deletes the rows of what has expired, everybody's. */
+  abstract purge(): Promise<void>;
 }
 
 /** Bodies too large for an event. */

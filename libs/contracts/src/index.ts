@@ -3,6 +3,7 @@ export * from './asyncapi.ts';
 export * from './budgets.ts';
 export * from './dead-letters.ts';
 export * from './deliveries.ts';
+export * from './documents.ts';
 export * from './errors.ts';
 export * from './headers.ts';
 export * from './ids.ts';

@@ -39,6 +39,15 @@ export class Blobs {
     return rows[0]?.bytes ?? null;
   }
 
+  /** Moves the expiry of bodies; 0 seconds forget them. */
+  async keep(tenant: string, ids: readonly string[], ttlSeconds: number): Promise<void> {
+    await this.#pool.query({
+      name: 'blobs_keep',
+      text: 'SELECT blobs.keep($1::text, $2::text[], $3::int)',
+      values: [tenant, ids, ttlSeconds],
+    });
+  }
+
   /** Deletes what has expired and says how many rows that were. */
   async purge(): Promise<number> {
     for (let deleted = 0; ; ) {

@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+
+import {
+  documentBytesMax,
+  documentPieceBytes,
+  type DocumentView,
+  type TenantId,
+} from '@millrace/contracts';
+import { isConnectionLost } from '@millrace/postgres';
+import { Injectable } from '@nestjs/common';
+import { ulid } from 'ulid';
+
+import { ProblemError, RefusedForNow } from './core/problem.ts';
+import { Documents } from './ports.ts';
+
+/** Uploads of this process at once: each holds two pieces and a connection now and then. */
+const uploadsMax = 16;
+const retryAfterSeconds = 5;
+
+export interface Upload {
+  readonly tenant: TenantId;
+  readonly name: string | undefined;
+  readonly contentType: string;
+  readonly body: Readable;
+}
+
+/** Takes documents in piece by piece: of 32 MB one MiB is in memory. */
+@Injectable()
+export class DocumentUploads {
+  private underWay = 0;
+
+  constructor(private readonly documents: Documents) {}
+
+  /** @throws ProblemError when it is empty or too large, or there are too many. */
+  async take(upload: Upload): Promise<DocumentView> {
+    if (this.underWay >= uploadsMax) {
+      const detail = `${uploadsMax} documents are being uploaded`;
+      throw new RefusedForNow('overloaded', detail, retryAfterSeconds);
+    }
+    this.underWay += 1;
+    try {
+      return await this.write(upload);
+    } catch (error) {
+      if (!isConnectionLost(error)) throw error;
+      throw new ProblemError('not_durable', 'the document could not be kept now: try again');
+    } finally {
+      this.underWay -= 1;
+    }
+  }
+
+  private async write({ tenant, name, contentType, body }: Upload): Promise<DocumentView> {
+    const id = `doc_${ulid()}`;
+    const hash = createHash('sha256');
+    let bytes = 0;
+    let pieces = 0;
+    for await (const piece of piecesOf(body)) {
+      bytes += piece.length;
+      if (bytes > documentBytesMax) {
+        const detail = `a document has at most ${documentBytesMax} bytes`;
+        throw new ProblemError('payload_too_large', detail);
+      }
+      hash.update(piece);
+      await this.documents.putPiece(tenant, { id, index: pieces, bytes: piece });
+      pieces += 1;
+    }
+    if (bytes === 0) throw new ProblemError('invalid_request', 'the document is empty');
+    const manifest = { content_type: contentType, bytes, sha256: hash.digest('hex'), pieces };
+    const document = await this.documents.create(tenant, { id, name, manifest });
+    if (document !== null) return document;
+    throw new ProblemError('limit_reached', 'delete documents first, or wait until some expire');
+  }
+}
+
+/** A stream as pieces of one size, the last one shorter. */
+async function* piecesOf(body: Readable): AsyncIterable<Buffer> {
+  let gathered: Buffer[] = [];
+  let length = 0;
+  // Who is refused is to hear why: that ends the connection, not this.
+  const stream: AsyncIterable<Buffer> = body.iterator({ destroyOnReturn: false });
+  for await (const chunk of stream) {
+    gathered.push(chunk);
+    length += chunk.length;
+    if (length < documentPieceBytes) continue;
+    const whole = Buffer.concat(gathered);
+    let at = 0;
+    for (; at + documentPieceBytes <= whole.length; at += documentPieceBytes) {
+      yield whole.subarray(at, at + documentPieceBytes);
+    }
+    gathered = at < whole.length ? [whole.subarray(at)] : [];
+    length = whole.length - at;
+  }
+  if (length > 0) yield Buffer.concat(gathered);
+}

@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+
+import { defaultKey, RunningIngest } from './running-ingest.fixture.ts';
+
+jest.setTimeout(60_000);
+
+const mebibyte = 1024 * 1024;
+let ingest: RunningIngest;
+
+beforeAll(async () => {
+  ingest = await RunningIngest.start();
+});
+afterAll(() => ingest.stop());
+
+type Body = string | Uint8Array<ArrayBuffer> | ReadableStream;
+
+function upload(body: Body, type: string, path = '/v1/documents') {
+  return fetch(ingest.url + path, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${defaultKey}`, 'content-type': type },
+    body,
+    ...(body instanceof ReadableStream ? { duplex: 'half' } : {}),
+  });
+}
+
+/** Comes piece by piece, and says no length. */
+function streamOf(bytes: number): ReadableStream<Uint8Array> {
+  let left = bytes;
+  return new ReadableStream({
+    pull(controller) {
+      if (left <= 0) return controller.close();
+      const chunk = new Uint8Array(Math.min(left, 300_000)).fill(97);
+      left -= chunk.length;
+      controller.enqueue(chunk);
+    },
+  });
+}
+
+async function storedBytes(id: string): Promise<Buffer> {
+  const { rows } = await ingest.admin.query<{ bytes: Buffer }>(
+    `SELECT string_agg(bytes, ''::bytea ORDER BY split_part(id, '.', 2)::int) AS bytes
+     FROM blobs.chunks WHERE tenant = 'default' AND id ~ $1`,
+    [`^blob_${id}\\.\\d+$`],
+  );
+  return rows[0]?.bytes ?? Buffer.alloc(0);
+}
+
+describe('documents', () => {
+  it('are taken in, shown, listed and deleted', async () => {
+    const text = '# Title\n\nText.';
+    const response = await upload(text, 'text/markdown; charset=utf-8', '/v1/documents?name=a.md');
+    expect(response.status).toBe(201);
+    const document = JSON.parse(await response.text());
+    expect(response.headers.get('location')).toBe(`/v1/documents/${document.id}`);
+    expect(document).toMatchObject({
+      name: 'a.md',
+      content_type: 'text/markdown',
+      bytes: text.length,
+      sha256: createHash('sha256').update(text).digest('hex'),
+    });
+    expect((await ingest.call('GET', `/v1/documents/${document.id}`)).body).toEqual(document);
+    expect((await ingest.call('GET', '/v1/documents')).body.data).toContainEqual(document);
+    expect((await storedBytes(document.id)).toString()).toBe(text);
+    const remove = () => ingest.call('DELETE', `/v1/documents/${document.id}`);
+    expect((await remove()).status).toBe(204);
+    expect((await remove()).status).toBe(404);
+    expect((await ingest.call('GET', `/v1/documents/${document.id}`)).status).toBe(404);
+  });
+
+  it('of another tenant are not there', async () => {
+    const document = JSON.parse(await (await upload('Text.', 'text/plain')).text());
+    const path = `/v1/documents/${document.id}`;
+    expect((await ingest.call('GET', path, { asOther: true })).status).toBe(404);
+    expect((await ingest.call('DELETE', path, { asOther: true })).status).toBe(404);
+    expect((await ingest.call('GET', '/v1/documents', { asOther: true })).body.data).toEqual([]);
+    expect((await ingest.call('GET', path)).status).toBe(200);
+  });
+
+  it('may be large, and say no length', async () => {
+    const response = await upload(streamOf(12 * mebibyte + 5), 'application/pdf');
+    expect(response.status).toBe(201);
+    const document = JSON.parse(await response.text());
+    expect(document.bytes).toBe(12 * mebibyte + 5);
+    const stored = await storedBytes(document.id);
+    expect(createHash('sha256').update(stored).digest('hex')).toBe(document.sha256);
+  });
+
+  it.each([
+    ['a length above the limit', () => new Uint8Array(32 * mebibyte + 1), 'text/plain', 413],
+    ['more than the limit, unsaid', () => streamOf(33 * mebibyte), 'text/plain', 413],
+    ['nothing', () => '', 'text/plain', 400],
+    ['another type', () => 'PK', 'application/zip', 415],
+    ['JSON', () => '{}', 'application/json', 415],
+  ])('of %s are refused', async (_, body, type, status) => {
+    const response = await upload(body(), type);
+    expect(response.status).toBe(status);
+    expect(JSON.parse(await response.text())).toMatchObject({ code: expect.any(String) });
+  });
+
+  it('are a body that no other route takes', async () => {
+    const response = await upload('Text.', 'text/plain', '/v1/jobs');
+    expect(response.status).toBe(415);
+  });
+});
