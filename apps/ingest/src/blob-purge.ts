@@ -7,8 +7,9 @@ import { Documents, LargeBodies } from './ports.ts';
 const everyMs = 3_600_000;
 
 /**
- * Deletes expired documents and bodies, of all services, at the start and then every hour. Which have expired is
- * told by the database's clock; replicas that do it at once pass over each other's rows.
+ * Deletes expired documents and bodies, of all services, at the start and then every hour. Which
+ * have expired is told by the database's clock; replicas that do it at once pass over each other's
+ * rows.
  */
 @Injectable()
 export class BlobPurge {

@@ -10,6 +10,7 @@ import type { Execution, ExecutionRequest } from './core/execution.ts';
 import type { ToolResult } from './core/outcome.ts';
 import type { Tool } from './core/tool.ts';
 import { parseToolName } from './core/tool-name.ts';
+import type { DocumentSplits } from './document-splits.ts';
 import type { RunContext, RunResult } from './execution-policy.ts';
 import type { McpTools } from './mcp-tools.ts';
 import type { Tools } from './ports.ts';
@@ -19,6 +20,7 @@ export interface ExecutionRunsOptions {
   readonly tools: Tools;
   readonly http: ToolCaller;
   readonly mcp: McpTools;
+  readonly documents: DocumentSplits;
 }
 
 /** For all servers that a request names: whoever waits for it takes 20 s as the most. */
@@ -38,8 +40,7 @@ export class ExecutionRuns {
       case 'describe':
         return this.describe(request.data, context);
       case 'split':
-        // The place of documents: text, parts, and what each is asked.
-        return refused({ code: 'not_available_yet', detail: 'documents are not split yet' });
+        return this.options.documents.split(request.data, context);
       default:
         return assertNever(request);
     }
@@ -95,7 +96,7 @@ export class ExecutionRuns {
 }
 
 interface Refusal {
-  readonly code: 'unknown_tool' | 'not_available_yet';
+  readonly code: 'unknown_tool';
   readonly detail: string;
 }
 

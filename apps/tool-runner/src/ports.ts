@@ -98,6 +98,12 @@ export abstract class Tenants {
   abstract put(tenants: readonly TenantSecrets[]): Promise<PromiseSettledResult<void>[]>;
 }
 
+/** Bodies too large to travel in an event, by tenant and id. */
+export interface BlobStore {
+  put(tenant: string, id: string, body: { bytes: Buffer; ttlSeconds: number }): Promise<void>;
+  get(tenant: string, id: string): Promise<Buffer | null>;
+}
+
 /** The way out to HTTP tools. */
 export abstract class Courier {
   abstract exchange(request: ExchangeRequest): Promise<ExchangeResult>;

@@ -1,9 +1,11 @@
 import {
+  documentSplitSchema,
   httpHeaders,
   IdentityPayloadCodec,
   toolCompletedSchema,
   toolDescribedSchema,
   topics,
+  type DocumentSplit,
   type OutgoingMessage,
   type ToolCompleted,
   type ToolDescribed,
@@ -182,6 +184,15 @@ export class RunningToolRunner {
     await this.publish([request, request]);
     const [record] = await this.records(callId, 1);
     return toolDescribedSchema.parse(JSON.parse(String(record?.value)));
+  }
+
+  /** Asks for a document to be split, twice, and waits for its parts. */
+  async split(callId: string, params: object): Promise<DocumentSplit> {
+    const data = { job_id: workflowOf(callId), params };
+    const request = this.#event('millrace.document.split-requested.v1', callId, data);
+    await this.publish([request, request]);
+    const [record] = await this.records(callId, 1);
+    return documentSplitSchema.parse(JSON.parse(String(record?.value)));
   }
 
   /** The records that tell of a call, when there are so many. */

@@ -1,17 +1,26 @@
 import { PayloadCodec } from '@millrace/contracts';
 import { EgressClient } from '@millrace/egress';
 import { KafkaModule, Publisher } from '@millrace/kafka';
-import { createPool, DayKeeper, Outbox, TenantDatabase, type Pool } from '@millrace/postgres';
+import {
+  Blobs,
+  createPool,
+  DayKeeper,
+  Outbox,
+  TenantDatabase,
+  type Pool,
+} from '@millrace/postgres';
 import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
 import { OriginSlots, WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 
+import { DocumentTexts } from './adapters/document-texts.ts';
 import { PostgresExecutions } from './adapters/postgres-executions.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { PostgresToolRegistry } from './adapters/postgres-tool-registry.ts';
 import { PostgresTools } from './adapters/postgres-tools.ts';
 import { ChangedTenantsConsumer } from './changed-tenants.consumer.ts';
 import type { Config } from './config.ts';
+import { DocumentSplits } from './document-splits.ts';
 import { ExecutionPolicy, type ExecutionQueue } from './execution-policy.ts';
 import { ExecutionRuns } from './execution-runs.ts';
 import { ExecutionTelemetry } from './execution-telemetry.ts';
@@ -145,15 +154,25 @@ function runningProviders(config: Config): Provider[] {
       useFactory: (courier: Courier) => new McpTools(courier),
     },
     {
+      provide: DocumentSplits,
+      inject: [poolToken, Courier, PayloadCodec],
+      useFactory: (pool: Pool, courier: Courier, codec: PayloadCodec) =>
+        new DocumentSplits({ blobs: new Blobs(pool), courier, codec, texts: new DocumentTexts() }),
+    },
+    {
       provide: ExecutionRuns,
-      inject: [Tools, Courier, Tenants, ExecutionTelemetry, McpTools],
+      inject: [Tools, Courier, Tenants, ExecutionTelemetry, McpTools, DocumentSplits],
       useFactory: (
         tools: Tools,
         courier: Courier,
         tenants: Tenants,
         telemetry: ExecutionTelemetry,
         mcp: McpTools,
-      ) => new ExecutionRuns({ tools, http: new HttpTools({ courier, tenants, telemetry }), mcp }),
+        documents: DocumentSplits,
+      ) => {
+        const http = new HttpTools({ courier, tenants, telemetry });
+        return new ExecutionRuns({ tools, http, mcp, documents });
+      },
     },
     {
       provide: WorkQueue,

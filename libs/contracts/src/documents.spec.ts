@@ -56,6 +56,8 @@ describe('the OpenAPI document', () => {
       '/v1/dead-letters',
       '/v1/dead-letters/{id}',
       '/v1/dead-letters/{id}/redrive',
+      '/v1/documents',
+      '/v1/documents/{id}',
       '/v1/jobs',
       '/v1/jobs/{id}',
       '/v1/jobs/{id}/approvals',

@@ -1,12 +1,14 @@
 import type { z } from 'zod';
 
 import { approvalDecisionSchema, approvalListSchema, signalSubmissionSchema } from './agents.ts';
-import { budgetRaiseSchema } from './budgets.ts';import {
+import { budgetRaiseSchema } from './budgets.ts';
+import {
   deadLetterListSchema,
   deadLetterViewSchema,
   redriveSubmissionSchema,
   redriveViewSchema,
 } from './dead-letters.ts';
+import { documentListSchema, documentViewSchema } from './documents.ts';
 import { errorCodes, problemSchema } from './errors.ts';
 import { httpHeaders, traceHeaders, webhookHeaders } from './headers.ts';
 import {
@@ -21,6 +23,7 @@ import {
   streamRequestSchema,
 } from './jobs.ts';
 import {
+  documentBytesMax,
   httpBodyBytesMax,
   idempotencyKeyLengthMax,
   jobBatchMax,
@@ -59,6 +62,7 @@ export function openApiDocument(): JsonObject {
     tags: [
       { name: 'jobs' },
       { name: 'agents' },
+      { name: 'documents' },
       { name: 'dead letters' },
       { name: 'tenants' },
       { name: 'operations' },
@@ -67,6 +71,7 @@ export function openApiDocument(): JsonObject {
       ...jobPaths(),
       ...runPaths(),
       ...toolPaths(),
+      ...documentPaths(),
       ...deadLetterPaths(),
       ...tenantPaths(),
       ...apiKeyPaths(),
@@ -383,6 +388,67 @@ function toolPaths(): JsonObject {
           204: { description: 'It is gone.' },
           ...changeProblems,
         },
+      },
+    },
+  };
+}
+
+/** What documents may be, as their route takes them. */
+const documentTypes = [
+  'text/plain',
+  'text/markdown',
+  'text/html',
+  'application/xhtml+xml',
+  'application/pdf',
+];
+
+function documentPaths(): JsonObject {
+  const tags = ['documents'];
+  const file = { schema: { type: 'string', format: 'binary' } };
+  return {
+    '/v1/documents': {
+      get: {
+        operationId: 'listDocuments',
+        tags,
+        summary: 'The documents of this tenant, newest first',
+        parameters: pageParameters,
+        responses: {
+          200: { description: 'A page of them.', content: jsonContent(documentListSchema) },
+          ...problems('BadRequest', 'Unauthorized', 'Forbidden', 'Internal'),
+        },
+      },
+      post: {
+        operationId: 'uploadDocument',
+        tags,
+        summary: `Upload a document of at most ${documentBytesMax} bytes; it is kept for 31 days`,
+        parameters: [{ name: 'name', in: 'query', schema: { type: 'string', maxLength: 255 } }],
+        requestBody: {
+          required: true,
+          content: Object.fromEntries(documentTypes.map((type) => [type, file])),
+        },
+        responses: {
+          201: { description: 'It is kept.', content: jsonContent(documentViewSchema) },
+          ...batchProblems,
+          ...problems('Refused'),
+        },
+      },
+    },
+    '/v1/documents/{id}': {
+      parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }],
+      get: {
+        operationId: 'getDocument',
+        tags,
+        summary: 'What is known of a document',
+        responses: {
+          200: { description: 'The document.', content: jsonContent(documentViewSchema) },
+          ...readProblems,
+        },
+      },
+      delete: {
+        operationId: 'deleteDocument',
+        tags,
+        summary: 'Forget a document; jobs that have read it go on',
+        responses: { 204: { description: 'It is gone.' }, ...readProblems },
       },
     },
   };

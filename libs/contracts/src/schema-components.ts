@@ -20,6 +20,7 @@ import {
   redriveViewSchema,
 } from './dead-letters.ts';
 import { deliveryAttemptSchema } from './deliveries.ts';
+import { documentListSchema, documentViewSchema } from './documents.ts';
 import { problemSchema } from './errors.ts';
 import {
   childReplySchema,
@@ -127,6 +128,8 @@ const httpSchemas = [
   toolSubmissionSchema,
   toolTargetSchema,
   toolViewSchema,
+  documentListSchema,
+  documentViewSchema,
   toolListSchema,
   timelineSchema,
   timelineEventSchema,

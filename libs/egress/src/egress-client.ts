@@ -34,8 +34,10 @@ export interface PostRequest {
   readonly signal?: AbortSignal;
 }
 
-/** A POST of which the whole answer is wanted. */
+/** A request of which the whole answer is wanted. */
 export interface ExchangeRequest extends PostRequest {
+  /** A GET sends no body. */
+  readonly method?: 'GET' | 'POST';
   /** Milliseconds for all of it, the answer's body included. */
   readonly timeoutMs: number;
   /** Bytes of the answer's body that are read; a longer one is cut off there. */
@@ -101,8 +103,8 @@ export class EgressClient {
   }
 
   /**
-   * Sends one POST and reads the whole answer. Never throws; an answer whose body breaks off is a
-   * failure.
+   * Sends one request and reads the whole answer. Never throws; an answer whose body breaks off is
+   * a failure.
    */
   exchange(request: ExchangeRequest): Promise<ExchangeResult> {
     const { timeoutMs, bodyBytesMax } = request;
@@ -115,7 +117,7 @@ export class EgressClient {
   }
 
   private async checked<Body extends object>(
-    request: PostRequest,
+    request: PostRequest & Pick<ExchangeRequest, 'method'>,
     sending: Sending<Body>,
   ): Promise<(ReceivedHead & Body) | NoResponse> {
     const check = checkUrl(request.url, this.policy);
@@ -125,9 +127,10 @@ export class EgressClient {
 
   private async send<Body extends object>(
     url: URL,
-    request: PostRequest,
+    request: PostRequest & Pick<ExchangeRequest, 'method'>,
     { timeoutMs, read }: Sending<Body>,
   ): Promise<(ReceivedHead & Body) | NoResponse> {
+    const { method = 'POST' } = request;
     const timings = connectTimings.getStore() ?? {};
     const startedAt = performance.now();
     const deadline = new Deadline(timeoutMs, request.signal);
@@ -136,9 +139,9 @@ export class EgressClient {
       const response = await this.agent.request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
-        method: 'POST',
+        method,
         headers: { ...request.headers },
-        body: request.body,
+        body: method === 'GET' ? null : request.body,
         signal: deadline.signal,
         // The deadline bounds the whole; undici's own coarser timers would only blur it.
         headersTimeout: 0,
