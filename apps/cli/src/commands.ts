@@ -4,6 +4,9 @@ import { listDeadLetters } from './commands/list-dead-letters.ts';
 import { cancelJob } from './commands/cancel-job.ts';
 import { getJob } from './commands/get-job.ts';
 import { listJobs } from './commands/list-jobs.ts';
+import { getRedelivery } from './commands/get-redelivery.ts';
+import { listRedeliveries } from './commands/list-redeliveries.ts';
+import { redeliver } from './commands/redeliver.ts';
 import { redriveDeadLetter } from './commands/redrive-dead-letter.ts';
 import { createKey } from './commands/create-key.ts';
 import { listKeys } from './commands/list-keys.ts';
@@ -19,6 +22,9 @@ export const commands: readonly Command[] = [
   listJobs,
   getJob,
   cancelJob,
+  redeliver,
+  listRedeliveries,
+  getRedelivery,
   listDeadLetters,
   getDeadLetter,
   redriveDeadLetter,

@@ -31,6 +31,7 @@ import { PoolClosing } from './adapters/pool-closing.ts';
 import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
 import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
+import { PostgresRedeliveries } from './adapters/postgres-redeliveries.ts';
 import { PostgresReleases } from './adapters/postgres-releases.ts';
 import { PostgresSilentJobs } from './adapters/postgres-silent-jobs.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
@@ -78,12 +79,15 @@ import {
   Jobs,
   LargeBodies,
   LiveFeed,
+  Redeliveries,
   Releases,
   SilentJobs,
   Tenants,
 } from './ports.ts';
 import { ProblemFilter } from './problem-filter.ts';
 import { ProgressedJobsConsumer } from './progressed-jobs.consumer.ts';
+import { RedeliveriesController } from './redeliveries.controller.ts';
+import { RedeliveryPass } from './redelivery-pass.ts';
 import { RequestFacts } from './request-facts.ts';
 import { HttpLimits, RequestsInFlight } from './requests-in-flight.ts';
 import { SilentRequests } from './silent-requests.ts';
@@ -137,6 +141,7 @@ export class IngestModule
     private readonly days: DayKeeper,
     private readonly releases: JobReleases,
     private readonly silent: SilentRequests,
+    private readonly redelivering: RedeliveryPass,
     private readonly closing: PoolClosing,
     private readonly log: Logger,
   ) {}
@@ -164,6 +169,7 @@ export class IngestModule
         ProgressedJobsConsumer,
         DeadLettersController,
         DeadLettersConsumer,
+        RedeliveriesController,
         TenantsController,
         ApiKeysController,
       ],
@@ -185,6 +191,7 @@ export class IngestModule
     this.tenantTopics.start();
     this.releases.start();
     this.silent.start();
+    this.redelivering.start();
     this.backlog.start().catch((error: unknown) => {
       this.log.error({ error }, 'nothing is refused for what waits at the workers');
     });
@@ -197,6 +204,7 @@ export class IngestModule
     this.purge.stop();
     await this.tenantTopics.stop();
     await Promise.all([this.days.stop(), this.releases.stop(), this.silent.stop()]);
+    await this.redelivering.stop();
     await Promise.all([this.tails.stop(), this.backlog.stop()]);
   }
 
@@ -227,6 +235,7 @@ const shells: Provider[] = [
   LiveJobs,
   OwnLoad,
   PlatformLoad,
+  RedeliveryPass,
   RequestFacts,
   RequestsInFlight,
   SseConnections,
@@ -260,6 +269,12 @@ const jobAdapters: Provider[] = [
     inject: [ingestPool, TenantDatabase, PayloadCodec],
     useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
       new PostgresDeadLetters({ pool, own, codec }),
+  },
+  {
+    provide: Redeliveries,
+    inject: [ingestPool, TenantDatabase, PayloadCodec],
+    useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
+      new PostgresRedeliveries({ pool, own, codec }),
   },
 ];
 

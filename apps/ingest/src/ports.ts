@@ -8,6 +8,7 @@ import type {
   JobType,
   JobView,
   OutgoingMessage,
+  RedeliveryView,
   SessionId,
   TenantId,
   TerminalStatus,
@@ -22,9 +23,11 @@ import type { StoredLetter } from './core/redrive.ts';
 import type { IntakeRules } from './core/judge-submission.ts';
 import type { ListQuery } from './core/list-cursor.ts';
 import type { NewJob } from './core/new-job.ts';
+import type { RedeliveryOrder, RedeliveryQuery } from './core/redelivery.ts';
 import type { TenantQuery } from './core/tenant-query.ts';
 import type { Tenant, TenantChange } from './core/tenant.ts';
 import type { JobHistory } from './core/timeline.ts';
+import type { EndedJob } from './core/told-end.ts';
 
 /** A job's name: ids are unique per tenant. */
 export interface JobName {
@@ -209,6 +212,56 @@ export abstract class DeadLetters {
    * @returns the letter as it now is; null when it was redriven since it was read.
    */
   abstract markRedriven(letter: StoredLetter, redrive: Redrive): Promise<StoredLetter | null>;
+}
+
+/** A redelivery that is asked for. */
+export interface NewRedelivery {
+  readonly tenant: TenantId;
+  readonly id: string;
+  readonly order: RedeliveryOrder;
+  readonly createdAt: Date;
+}
+
+export type RedeliveryStart =
+  | { readonly kind: 'started'; readonly view: RedeliveryView }
+  /** The same was asked for before: by its id, or it runs. */
+  | { readonly kind: 'standing'; readonly view: RedeliveryView }
+  /** Its id is that of another one. */
+  | { readonly kind: 'conflict' }
+  /** Another one of the tenant runs. */
+  | { readonly kind: 'busy'; readonly id: string }
+  | { readonly kind: 'limit' };
+
+/** An ended job with the trace that it belongs to. */
+export interface EndedJobRow extends EndedJob {
+  readonly traceparent: string;
+}
+
+/** What one step of one redelivery has told. Its messages are in the outbox. */
+export interface RedeliveryStep {
+  readonly tenant: TenantId;
+  readonly view: RedeliveryView;
+  readonly messages: readonly OutgoingMessage[];
+  /** Jobs whose rows do not tell an end that could be published. */
+  readonly untold: readonly string[];
+}
+
+/** Wishes to be told again how jobs ended. What is due is told by the database's clock. */
+export abstract class Redeliveries {
+  abstract start(redelivery: NewRedelivery): Promise<RedeliveryStart>;
+  abstract find(tenant: TenantId, id: string): Promise<RedeliveryView | null>;
+  /** A page and one more, which says that there is a next page. */
+  abstract list(tenant: TenantId, query: RedeliveryQuery): Promise<RedeliveryView[]>;
+  /** Whether any of them runs, of whichever tenant. */
+  abstract isAnyRunning(): Promise<boolean>;
+  /**
+   * Goes one step on with the redelivery that has waited for the longest.
+   * @param tell makes the event of an end; null when that cannot be.
+   * @returns null when it is not time, or another process is at it.
+   */
+  abstract step(tell: (job: EndedJobRow) => OutgoingMessage | null): Promise<RedeliveryStep | null>;
+  /** Deletes those that ended long ago, everybody's. */
+  abstract forgetOld(): Promise<void>;
 }
 
 /** Bodies too large for an event. */

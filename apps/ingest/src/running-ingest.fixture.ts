@@ -73,6 +73,11 @@ export class RunningIngest {
     return `http://127.0.0.1:${address.port}`;
   }
 
+  /** Of a role, for what is to be another replica. */
+  databaseUrl(role: Parameters<TestDatabase['url']>[0]): string {
+    return this.database.url(role);
+  }
+
   async call(method: string, path: string, o: CallOptions = {}): Promise<Answer> {
     const body = o.body === undefined ? undefined : JSON.stringify(o.body);
     const response = await fetch(this.url + path, {

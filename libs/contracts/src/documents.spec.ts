@@ -62,6 +62,8 @@ describe('the OpenAPI document', () => {
       '/v1/jobs/{id}/events',
       '/v1/jobs/{id}/timeline',
       '/v1/jobs:batch',
+      '/v1/redeliveries',
+      '/v1/redeliveries/{id}',
       '/v1/stream',
       '/v1/tenants',
       '/v1/tenants/{id}',

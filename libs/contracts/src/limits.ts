@@ -49,3 +49,10 @@ export const tenantsMax = 500;
 export const apiKeysPerTenantMax = 50;
 /** Characters of a key's label. */
 export const apiKeyLabelLengthMax = 100;
+/**
+ * How long ago `since` of a redelivery may lie: a day less than the 30 for which webhook-dispatcher
+ * knows what it has sent. What it has forgotten it would send a second time.
+ */
+export const redeliveryAgoMsMax = 29 * 86_400_000;
+/** Redeliveries of a tenant that are kept, for 30 days: one in three quarters of an hour. */
+export const redeliveriesPerTenantMax = 1_000;

@@ -27,6 +27,11 @@ import {
   jobListLimitDefault,
   jobListLimitMax,
 } from './limits.ts';
+import {
+  redeliveryListSchema,
+  redeliverySubmissionSchema,
+  redeliveryViewSchema,
+} from './redeliveries.ts';
 import { httpComponents, schemaRef, type JsonObject } from './schema-components.ts';
 import {
   apiKeyListSchema,
@@ -54,9 +59,16 @@ export function openApiDocument(): JsonObject {
     },
     servers: [{ url: '/', description: 'The service that gave this document.' }],
     security: [{ bearer: [] }, { apiKey: [] }],
-    tags: [{ name: 'jobs' }, { name: 'dead letters' }, { name: 'tenants' }, { name: 'operations' }],
+    tags: [
+      { name: 'jobs' },
+      { name: 'redeliveries' },
+      { name: 'dead letters' },
+      { name: 'tenants' },
+      { name: 'operations' },
+    ],
     paths: {
       ...jobPaths(),
+      ...redeliveryPaths(),
       ...deadLetterPaths(),
       ...tenantPaths(),
       ...apiKeyPaths(),
@@ -99,7 +111,7 @@ const resumeParameters: JsonObject[] = [
 const idempotencyKeyParameter: JsonObject = {
   name: httpHeaders.idempotencyKey,
   in: 'header',
-  description: 'The same key and body give the same job, another body is a conflict.',
+  description: 'The same key and body give the same answer, another body is a conflict.',
   schema: { type: 'string', minLength: 1, maxLength: idempotencyKeyLengthMax },
 };
 
@@ -117,6 +129,10 @@ const problemTitles = {
   NotFound: [404, errorCodes.not_found.title],
   Conflict: [409, errorCodes.idempotency_conflict.title],
   ChangedMeanwhile: [409, errorCodes.changed_meanwhile.title],
+  RedeliveryRefused: [
+    409,
+    `${errorCodes.limit_reached.title}; or: ${errorCodes.idempotency_conflict.title}`,
+  ],
   Refused: [409, `${errorCodes.already_exists.title}; or: ${errorCodes.limit_reached.title}`],
   Gone: [410, errorCodes.gone.title],
   TooLarge: [413, `${errorCodes.payload_too_large.title} (${httpBodyBytesMax} bytes)`],
@@ -405,6 +421,65 @@ function deadLetterPaths(): JsonObject {
     },
   };
 }
+
+function redeliveryPaths(): JsonObject {
+  const tags = ['redeliveries'];
+  return {
+    '/v1/redeliveries': {
+      post: {
+        operationId: 'redeliver',
+        tags,
+        summary: 'Tell again how jobs ended that ended since a time, 29 days ago at most',
+        description:
+          'In the background: each terminal event is published to `jobs.finished.v1` again, with ' +
+          'the `ce_id` that it had. A webhook that was made before is not sent again, one that ' +
+          'was never made is. One redelivery of a tenant runs at a time: the same request again ' +
+          'is answered with the one that runs.',
+        parameters: [idempotencyKeyParameter],
+        requestBody: { required: true, content: jsonContent(redeliverySubmissionSchema) },
+        responses: {
+          202: {
+            description: 'It runs.',
+            headers: {
+              Location: { description: 'Where it is read.', schema: { type: 'string' } },
+              [httpHeaders.idempotentReplayed]: replayedHeader,
+            },
+            content: jsonContent(redeliveryViewSchema),
+          },
+          ...changeProblems,
+          ...problems('RedeliveryRefused'),
+        },
+      },
+      get: {
+        operationId: 'listRedeliveries',
+        tags,
+        summary: 'Redeliveries of this tenant, newest first, for 30 days',
+        parameters: pageParameters,
+        responses: {
+          200: { description: 'A page of them.', content: jsonContent(redeliveryListSchema) },
+          ...problems('BadRequest', 'Unauthorized', 'Forbidden', 'Internal'),
+        },
+      },
+    },
+    '/v1/redeliveries/{id}': {
+      parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }],
+      get: {
+        operationId: 'getRedelivery',
+        tags,
+        summary: 'How far a redelivery is',
+        responses: {
+          200: { description: 'The redelivery.', content: jsonContent(redeliveryViewSchema) },
+          ...readProblems,
+        },
+      },
+    },
+  };
+}
+
+const replayedHeader: JsonObject = {
+  description: '`true` when the same request was accepted before.',
+  schema: { type: 'string', enum: ['true'] },
+};
 
 const pageParameters: JsonObject[] = [
   {

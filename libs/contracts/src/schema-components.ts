@@ -40,6 +40,11 @@ import {
   usageSchema,
 } from './jobs.ts';
 import {
+  redeliveryListSchema,
+  redeliverySubmissionSchema,
+  redeliveryViewSchema,
+} from './redeliveries.ts';
+import {
   apiKeyListSchema,
   apiKeySubmissionSchema,
   apiKeyViewSchema,
@@ -84,6 +89,9 @@ const httpSchemas = [
   deadLetterListSchema,
   redriveSubmissionSchema,
   redriveViewSchema,
+  redeliverySubmissionSchema,
+  redeliveryViewSchema,
+  redeliveryListSchema,
   tenantSubmissionSchema,
   tenantViewSchema,
   tenantWithSecretSchema,
