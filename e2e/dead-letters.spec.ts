@@ -5,7 +5,16 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { WebhookReceiver } from './receivers/webhook-receiver.ts';
-import { consume, ended, produce, stack, submit, uniqueId, until } from './running-stack.ts';
+import {
+  consume,
+  ended,
+  produce,
+  request,
+  stack,
+  submit,
+  uniqueId,
+  until,
+} from './running-stack.ts';
 
 const run = promisify(execFile);
 const command = join(import.meta.dirname, '../apps/cli/bin/millrace.mjs');
@@ -67,6 +76,8 @@ describe('redriving dead letters by the command line', () => {
     const { job_id: id } = await millrace('dead-letters', 'redrive', letter.id);
     expect(await ended(id)).toMatchObject({ status: 'succeeded', redrive_of: failed.id });
     expect(await ended(failed.id)).toMatchObject({ status: 'failed' });
+    const timeline = await request(`/v1/jobs/${failed.id}/timeline`);
+    expect(await timeline.text()).toContain(`"job_id":"${id}"`);
     await until('both webhooks', 30_000, () => receiver.at('/again').length === 2);
     expect(receiver.at('/again').map(({ jobId }) => jobId)).toEqual([failed.id, id]);
   });

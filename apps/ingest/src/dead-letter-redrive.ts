@@ -1,5 +1,6 @@
 import {
   assertNever,
+  jobDayOf,
   jobIdSchema,
   PayloadCodec,
   type ClaudeRequested,
@@ -19,7 +20,15 @@ import { ProblemError } from './core/problem.ts';
 import { orderAgain, planRedrive, readJson, type StoredLetter } from './core/redrive.ts';
 import { JobPreparation } from './job-preparation.ts';
 import { traceparentOf } from './job-trace.ts';
-import { Announcements, Clock, DeadLetters, Jobs, LargeBodies } from './ports.ts';
+import {
+  Announcements,
+  Clock,
+  DeadLetters,
+  Jobs,
+  JobTimelines,
+  LargeBodies,
+  type JobName,
+} from './ports.ts';
 
 export interface RedriveRequest {
   readonly tenant: TenantId;
@@ -38,15 +47,16 @@ export interface Redriven {
 
 /**
  * Tries again what was given up, once for each count of its letter:
- * - a record is published by the statement that counts: of two requests one wins, one publishes;
- * - a job is inserted first, under an id that letter and count give, and counted then: a crash
- *   between the two leaves a job that the repeated request finds.
+ * - a record goes into the outbox with the count: of two requests one wins, one publishes;
+ * - a job is inserted first, under an id that letter and count give, then told in the timeline of
+ *   the failed one, and counted last: after a crash in between the repeated request finds both.
  */
 @Injectable()
 export class DeadLetterRedrive {
   constructor(
     private readonly letters: DeadLetters,
     private readonly jobs: Jobs,
+    private readonly timelines: JobTimelines,
     private readonly bodies: LargeBodies,
     private readonly preparation: JobPreparation,
     private readonly announcements: Announcements,
@@ -65,7 +75,10 @@ export class DeadLetterRedrive {
     if (letter.redriveCount !== request.after) return replayedOf(letter, request.after);
     const { jobId, message } = await this.prepare(letter, request.context);
     const marked = await this.letters.markRedriven(letter, { jobId, message });
-    if (marked !== null) this.describe(letter, request.context);
+    if (marked !== null) {
+      if (message !== null) this.announcements.publish([message]);
+      this.describe(letter, request.context);
+    }
     const now = marked ?? (await this.letters.findStored(request.tenant, request.id)) ?? letter;
     return { ...replayedOf(now, request.after), replayed: marked === null };
   }
@@ -79,12 +92,31 @@ export class DeadLetterRedrive {
       case 'publish':
         return { jobId: null, message: plan.message };
       case 'do_again':
-        return { jobId: await this.makeJob(letter, plan.request, context), message: null };
+        return { jobId: await this.doAgain(letter, plan.request, context), message: null };
       case 'refused':
         throw new ProblemError('invalid_request', plan.detail);
       default:
         return assertNever(plan);
     }
+  }
+
+  private async doAgain(
+    letter: StoredLetter,
+    request: ClaudeRequested,
+    context: Context,
+  ): Promise<JobId> {
+    const made = await this.makeJob(letter, request, context);
+    await this.tellIn({ tenant: letter.tenant, id: request.call_id }, made);
+    return made;
+  }
+
+  /** The first redrive to this job stays: one that is repeated is the same event. */
+  private async tellIn(failed: JobName, made: JobId): Promise<void> {
+    const job = await this.jobs.find(failed);
+    // A letter may outlive its job, and then nobody can ask what happened to it.
+    if (job === null) return;
+    const event = { kind: 'redriven', at: this.clock.now().toISOString(), job_id: made } as const;
+    await this.timelines.keep([{ ...failed, day: jobDayOf(job.created_at), event }]);
   }
 
   private async makeJob(

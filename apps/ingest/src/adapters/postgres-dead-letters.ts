@@ -1,6 +1,7 @@
 import {
   findTopic,
   jobIdSchema,
+  outgoingMessageId,
   type DeadLetterSummary,
   type DeadLetterView,
   type PayloadCodec,
@@ -67,7 +68,6 @@ const findText = `
 SELECT ${summaryColumns}, ${redriveColumns}, headers, record_key, value
 FROM ingest.dead_letters WHERE tenant = $1 AND id = $2`;
 
-/** The outbox's id is the redrive's: a record may have no id, and no key, of its own. */
 const redriveText = `
 WITH marked AS (
   UPDATE ingest.dead_letters
@@ -76,8 +76,7 @@ WITH marked AS (
   RETURNING redrive_count, redriven_at, redrive_job_id
 ), announced AS (
   INSERT INTO ingest.outbox (id, topic, key, headers, value)
-  SELECT 'redrive/' || $1 || '/' || $2 || '/' || redrive_count, $5, $6, $7::jsonb, $8
-  FROM marked WHERE $5::text IS NOT NULL
+  SELECT $9, $5, $6, $7::jsonb, $8 FROM marked WHERE $5::text IS NOT NULL
 )
 SELECT * FROM marked`;
 
@@ -155,6 +154,7 @@ export class PostgresDeadLetters extends DeadLetters {
       message?.key ?? null,
       message === null ? null : JSON.stringify(message.headers),
       message?.value ?? null,
+      message === null ? null : outgoingMessageId(message),
     ]);
     const [row] = rows;
     return row === undefined ? null : { ...letter, ...redriveOf(row) };

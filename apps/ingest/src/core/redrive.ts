@@ -4,10 +4,12 @@ import {
   claudeRequestedSchema,
   deadLetterHeaders,
   intakeTenantOf,
+  isTopicOf,
   redriveHeader,
   topics,
   type ClaudeRequested,
   type OutgoingMessage,
+  type Topic,
   type TenantId,
 } from '@millrace/contracts';
 
@@ -32,6 +34,13 @@ export interface StoredLetter {
   readonly redrivenAt: Date | null;
   readonly redriveJobId: string | null;
 }
+
+/** All whose records a redrive publishes again: the topic table says it of ingest. */
+const redrivable: readonly Topic[] = [
+  topics.jobsSubmitted,
+  topics.tenantSubmitted,
+  topics.jobsFinished,
+];
 
 /** What a redrive does. */
 export type RedrivePlan =
@@ -94,14 +103,20 @@ export function readJson(body: Buffer | string | null): Record<string, unknown> 
 }
 
 function publication(letter: StoredLetter, added: Readonly<Record<string, string>>): RedrivePlan {
+  const { id, redriveCount, tenant, topic, value } = letter;
+  if (!redrivable.some((row) => isTopicOf(row, topic))) {
+    return refused(`records of ${topic} cannot be redriven`);
+  }
   const headers = textHeaders(letter.headers);
   const key = letter.key === null ? null : textOf(letter.key);
   if (headers === null || key === undefined) {
     // The outbox keeps text. To send something else than what came would be no redrive.
     return refused('its key or a header is not text, or a header comes twice: publish it yourself');
   }
-  const { topic, value } = letter;
-  return { kind: 'publish', message: { topic, key, value, headers: { ...headers, ...added } } };
+  // The record may have no id, and no key, of its own; and the first one may still be on its way.
+  const outboxId = `redrive/${tenant}/${id}/${redriveCount + 1}`;
+  const message = { topic, key, value, headers: { ...headers, ...added }, outboxId };
+  return { kind: 'publish', message };
 }
 
 const ours: ReadonlySet<string> = new Set([...Object.values(deadLetterHeaders), redriveHeader]);
