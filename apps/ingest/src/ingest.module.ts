@@ -203,8 +203,8 @@ export class IngestModule
   async onModuleDestroy(): Promise<void> {
     this.purge.stop();
     await this.tenantTopics.stop();
-    await Promise.all([this.days.stop(), this.releases.stop(), this.silent.stop()]);
-    await this.redelivering.stop();
+    const timed = [this.days, this.releases, this.silent, this.redelivering];
+    await Promise.all(timed.map((work) => work.stop()));
     await Promise.all([this.tails.stop(), this.backlog.stop()]);
   }
 
