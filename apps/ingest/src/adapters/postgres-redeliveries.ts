@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+
 import {
   redeliveriesPerTenantMax,
   redeliveryViewSchema,
@@ -173,12 +175,10 @@ export class PostgresRedeliveries extends Redeliveries {
       const { told, next } = walkStep(walking.leg, await this.#look(client, walking), this.#limits);
       const { tenant } = walking;
       const jobs = await readEndedJobs(client, { tenant, names: told, codec: this.#codec });
-      const events = jobs.map((job) => ({ id: job.id, message: tell(job) }));
-      const messages = events.map(({ message }) => message).filter((message) => message !== null);
+      const { messages, untold } = await tellAll(jobs, tell);
       const text = outboxInsertSql('ingest', 1);
       await client.query(arrayQuery({ text, values: outboxColumns(messages) }));
       const view = await goOn(client, walking, { next, published: messages.length });
-      const untold = events.filter(({ message }) => message === null).map(({ id }) => id);
       return { tenant: tenantIdSchema.parse(tenant), view, messages, untold };
     });
   }
@@ -298,6 +298,29 @@ RETURNING ${columns}`;
 
 const forgetText = `
 DELETE FROM ingest.redeliveries WHERE finished_at < now() - $1::interval`;
+
+/** Bytes of bodies that are made into events at a time: some milliseconds without requests. */
+const bytesAtOnce = 512 * 1024;
+
+/** Makes the events, and lets the process answer requests in between: bodies may be large. */
+async function tellAll(
+  jobs: readonly EndedJobRow[],
+  tell: (job: EndedJobRow) => OutgoingMessage | null,
+): Promise<{ messages: OutgoingMessage[]; untold: string[] }> {
+  const messages: OutgoingMessage[] = [];
+  const untold: string[] = [];
+  let bytes = 0;
+  for (const job of jobs) {
+    const message = tell(job);
+    if (message === null) untold.push(job.id);
+    else messages.push(message);
+    bytes += job.firstEventJson.length + (job.answerJson?.length ?? 0);
+    if (bytes < bytesAtOnce) continue;
+    bytes = 0;
+    await setImmediate();
+  }
+  return { messages, untold };
+}
 
 /** W1: the place that this transaction commits. */
 async function goOn(
