@@ -8,6 +8,7 @@ import { getRedelivery } from './commands/get-redelivery.ts';
 import { listRedeliveries } from './commands/list-redeliveries.ts';
 import { redeliver } from './commands/redeliver.ts';
 import { redriveDeadLetter } from './commands/redrive-dead-letter.ts';
+import { redriveDeadLetters } from './commands/redrive-dead-letters.ts';
 import { createKey } from './commands/create-key.ts';
 import { listKeys } from './commands/list-keys.ts';
 import { revokeKey } from './commands/revoke-key.ts';
@@ -28,6 +29,7 @@ export const commands: readonly Command[] = [
   listDeadLetters,
   getDeadLetter,
   redriveDeadLetter,
+  redriveDeadLetters,
   listKeys,
   createKey,
   revokeKey,

@@ -15,6 +15,7 @@ import { Injectable } from '@nestjs/common';
 import type { Context } from '@opentelemetry/api';
 
 import { announcementOf } from './announcement.ts';
+import type { LetterOwner } from './core/dead-letter.ts';
 import { redriveJobId } from './core/job-ids.ts';
 import { ProblemError } from './core/problem.ts';
 import { orderAgain, planRedrive, readJson, type StoredLetter } from './core/redrive.ts';
@@ -30,13 +31,25 @@ import {
   type JobName,
 } from './ports.ts';
 
+/**
+ * Bytes of records on their way to Kafka right after their commit: sixteen of the largest. What
+ * comes above is left to the outbox's sweep, which reads them again.
+ */
+const bytesInFlightMax = 16 * 1024 * 1024;
+
 export interface RedriveRequest {
-  readonly tenant: TenantId;
+  readonly owner: LetterOwner;
   readonly id: string;
   /** The count that the caller has seen. */
   readonly after: number;
   /** Of the request's span. */
   readonly context: Context;
+}
+
+/** A job that is to be done again, and whose it is. */
+interface Repetition {
+  readonly tenant: TenantId;
+  readonly request: ClaudeRequested;
 }
 
 /** `replayed`: it was done before this request. */
@@ -53,6 +66,8 @@ export interface Redriven {
  */
 @Injectable()
 export class DeadLetterRedrive {
+  private bytesInFlight = 0;
+
   constructor(
     private readonly letters: DeadLetters,
     private readonly jobs: Jobs,
@@ -66,20 +81,20 @@ export class DeadLetterRedrive {
   ) {}
 
   /**
-   * Null when the tenant has no such letter.
+   * Null when the owner has no such letter.
    * @throws ProblemError when it cannot be redriven, or was redriven since the caller looked.
    */
   async redrive(request: RedriveRequest): Promise<Redriven | null> {
-    const letter = await this.letters.findStored(request.tenant, request.id);
+    const letter = await this.letters.findStored(request.owner, request.id);
     if (letter === null) return null;
     if (letter.redriveCount !== request.after) return replayedOf(letter, request.after);
     const { jobId, message } = await this.prepare(letter, request.context);
     const marked = await this.letters.markRedriven(letter, { jobId, message });
     if (marked !== null) {
-      if (message !== null) this.announcements.publish([message]);
+      if (message !== null) this.publish(message);
       this.describe(letter, request.context);
     }
-    const now = marked ?? (await this.letters.findStored(request.tenant, request.id)) ?? letter;
+    const now = marked ?? (await this.letters.findStored(request.owner, request.id)) ?? letter;
     return { ...replayedOf(now, request.after), replayed: marked === null };
   }
 
@@ -92,7 +107,7 @@ export class DeadLetterRedrive {
       case 'publish':
         return { jobId: null, message: plan.message };
       case 'do_again':
-        return { jobId: await this.doAgain(letter, plan.request, context), message: null };
+        return { jobId: await this.doAgain(letter, plan, context), message: null };
       case 'refused':
         throw new ProblemError('invalid_request', plan.detail);
       default:
@@ -102,11 +117,11 @@ export class DeadLetterRedrive {
 
   private async doAgain(
     letter: StoredLetter,
-    request: ClaudeRequested,
+    { request, tenant }: Repetition,
     context: Context,
   ): Promise<JobId> {
-    const made = await this.makeJob(letter, request, context);
-    await this.tellIn({ tenant: letter.tenant, id: request.call_id }, made);
+    const made = await this.makeJob(letter, { request, tenant }, context);
+    await this.tellIn({ tenant, id: request.call_id }, made);
     return made;
   }
 
@@ -121,11 +136,11 @@ export class DeadLetterRedrive {
 
   private async makeJob(
     letter: StoredLetter,
-    request: ClaudeRequested,
+    { request, tenant }: Repetition,
     context: Context,
   ): Promise<JobId> {
     const arrival = {
-      tenant: letter.tenant,
+      tenant,
       source: 'http',
       idempotencyKey: null,
       traceparent: traceparentOf(context),
@@ -154,6 +169,14 @@ export class DeadLetterRedrive {
     const params = readJson(body);
     if (params !== null) return params;
     throw new ProblemError('not_found', 'the parameters of this job are kept no longer');
+  }
+
+  private publish(message: OutgoingMessage): void {
+    const bytes = message.value?.length ?? 0;
+    if (this.bytesInFlight + bytes > bytesInFlightMax) return;
+    this.bytesInFlight += bytes;
+    const onSettled = () => void (this.bytesInFlight -= bytes);
+    this.announcements.publish([{ ...message, onSettled }]);
   }
 
   private describe(letter: StoredLetter, context: Context): void {

@@ -88,6 +88,8 @@ import { ProblemFilter } from './problem-filter.ts';
 import { ProgressedJobsConsumer } from './progressed-jobs.consumer.ts';
 import { RedeliveriesController } from './redeliveries.controller.ts';
 import { RedeliveryPass } from './redelivery-pass.ts';
+import { RedriveBatchController } from './redrive-batch.controller.ts';
+import { RedriveBatches } from './redrive-batches.ts';
 import { RequestFacts } from './request-facts.ts';
 import { HttpLimits, RequestsInFlight } from './requests-in-flight.ts';
 import { SilentRequests } from './silent-requests.ts';
@@ -167,6 +169,7 @@ export class IngestModule
         KafkaIntakeConsumer,
         FinishedJobsConsumer,
         ProgressedJobsConsumer,
+        RedriveBatchController,
         DeadLettersController,
         DeadLettersConsumer,
         RedeliveriesController,
@@ -236,6 +239,7 @@ const shells: Provider[] = [
   OwnLoad,
   PlatformLoad,
   RedeliveryPass,
+  RedriveBatches,
   RequestFacts,
   RequestsInFlight,
   SseConnections,

@@ -17,8 +17,8 @@ import type {
 import type { Context } from '@opentelemetry/api';
 
 import type { KeptApiKey } from './core/api-key.ts';
-import type { DeadLetterQuery } from './core/dead-letter-query.ts';
-import type { IndexedLetter } from './core/dead-letter.ts';
+import type { DeadLetterQuery, RedriveSearch } from './core/dead-letter-query.ts';
+import type { IndexedLetter, LetterOwner } from './core/dead-letter.ts';
 import type { StoredLetter } from './core/redrive.ts';
 import type { IntakeRules } from './core/judge-submission.ts';
 import type { ListQuery } from './core/list-cursor.ts';
@@ -199,14 +199,25 @@ export abstract class DeliveryLog {
   abstract deliveriesOf(job: JobPlace, context: Context): Promise<readonly JobDelivery[] | null>;
 }
 
+/** A letter that a bulk redrive has found. */
+export interface FoundLetter {
+  readonly id: string;
+  readonly at: Date;
+  /** Orders those of one moment as their records lay. */
+  readonly place: string;
+  readonly redriveCount: number;
+}
+
 /** What lies in the dead letter topics. */
 export abstract class DeadLetters {
   /** Idempotent by id. */
   abstract index(letters: readonly IndexedLetter[]): Promise<void>;
   /** A page and one more, which says that there is a next page. */
-  abstract list(tenant: TenantId, query: DeadLetterQuery): Promise<DeadLetterSummary[]>;
-  abstract find(tenant: TenantId, id: string): Promise<DeadLetterView | null>;
-  abstract findStored(tenant: TenantId, id: string): Promise<StoredLetter | null>;
+  abstract list(owner: LetterOwner, query: DeadLetterQuery): Promise<DeadLetterSummary[]>;
+  /** Up to so many as the search says, and one more if there are more. */
+  abstract search(owner: LetterOwner, search: RedriveSearch): Promise<FoundLetter[]>;
+  abstract find(owner: LetterOwner, id: string): Promise<DeadLetterView | null>;
+  abstract findStored(owner: LetterOwner, id: string): Promise<StoredLetter | null>;
   /**
    * Counts one redrive more and puts its message into the outbox, together.
    * @returns the letter as it now is; null when it was redriven since it was read.

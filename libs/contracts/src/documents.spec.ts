@@ -56,6 +56,7 @@ describe('the OpenAPI document', () => {
       '/v1/dead-letters',
       '/v1/dead-letters/{id}',
       '/v1/dead-letters/{id}/redrive',
+      '/v1/dead-letters:redrive',
       '/v1/jobs',
       '/v1/jobs/{id}',
       '/v1/jobs/{id}/cancel',

@@ -36,6 +36,8 @@ export const jsonDepthMax = 64;
 export const jsonValuesMax = 250_000;
 /** Jobs of one batch: a few MiB of submissions, and an answer within a second. */
 export const jobBatchMax = 1_000;
+/** Dead letters of one bulk redrive: they are done one after another, within the answer. */
+export const redriveBatchMax = 1_000;
 /** Events that are kept of one job beside those that its row tells: a call may be cut off often. */
 export const jobEventsKeptMax = 100;
 /** Events of a timeline, the latest ones: more than a job that ends well in any way has. */

@@ -3,6 +3,8 @@ import type { z } from 'zod';
 import {
   deadLetterListSchema,
   deadLetterViewSchema,
+  redriveBatchAnswerSchema,
+  redriveBatchSchema,
   redriveSubmissionSchema,
   redriveViewSchema,
 } from './dead-letters.ts';
@@ -26,6 +28,7 @@ import {
   jobIdLengthMax,
   jobListLimitDefault,
   jobListLimitMax,
+  redriveBatchMax,
 } from './limits.ts';
 import {
   redeliveryListSchema,
@@ -380,29 +383,51 @@ function redriveDeadLetter(): JsonObject {
   };
 }
 
+function redriveDeadLetters(): JsonObject {
+  return {
+    operationId: 'redriveDeadLetters',
+    tags: ['dead letters'],
+    summary: `Try up to ${redriveBatchMax} dead letters again, each alone good or bad`,
+    description:
+      'Oldest first and one after another, for some seconds at most. Repeated after a crash it ' +
+      'goes on: what was redriven is not redriven again.',
+    requestBody: { required: true, content: jsonContent(redriveBatchSchema) },
+    responses: {
+      200: {
+        description: 'A result for each letter that was come to, and whether there are more.',
+        content: jsonContent(redriveBatchAnswerSchema),
+      },
+      ...problems('BadRequest', 'Unauthorized', 'Internal', 'Unavailable'),
+    },
+  };
+}
+
+const deadLetterQuery: JsonObject[] = [
+  ['topic', { type: 'string' }],
+  ['code', { type: 'string', description: 'The reason.' }],
+  ['service', { type: 'string', description: 'The one that gave up.' }],
+  ['from', { type: 'string', format: 'date-time' }],
+  ['to', { type: 'string', format: 'date-time' }],
+  ['redriven', { type: 'string', enum: ['true', 'false'] }],
+].map(([name = '', schema = '']): JsonObject => ({ name, in: 'query', schema }));
+
 function deadLetterPaths(): JsonObject {
-  const query = (name: string, schema: JsonObject): JsonObject => ({ name, in: 'query', schema });
   const tags = ['dead letters'];
-  const limit = { minimum: 1, maximum: jobListLimitMax, default: jobListLimitDefault };
   return {
     '/v1/dead-letters': {
       get: {
         operationId: 'listDeadLetters',
         tags,
         summary: 'Records of this tenant that nobody could use, newest first',
-        parameters: [
-          query('topic', { type: 'string' }),
-          query('code', { type: 'string', description: 'The reason.' }),
-          query('redriven', { type: 'string', enum: ['true', 'false'] }),
-          query('cursor', { type: 'string', description: '`next_cursor` of the page before.' }),
-          query('limit', { type: 'integer', ...limit }),
-        ],
+        description: 'The operator’s key shows those that belong to no tenant, here and below.',
+        parameters: [...deadLetterQuery, ...pageParameters],
         responses: {
           200: { description: 'A page of them.', content: jsonContent(deadLetterListSchema) },
-          ...problems('BadRequest', 'Unauthorized', 'Forbidden', 'Internal'),
+          ...problems('BadRequest', 'Unauthorized', 'Internal'),
         },
       },
     },
+    '/v1/dead-letters:redrive': { post: redriveDeadLetters() },
     '/v1/dead-letters/{id}': {
       parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }],
       get: {

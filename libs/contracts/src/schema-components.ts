@@ -6,6 +6,9 @@ import {
   deadLetterSummarySchema,
   deadLetterViewSchema,
   redriveSubmissionSchema,
+  redriveBatchAnswerSchema,
+  redriveBatchResultSchema,
+  redriveBatchSchema,
   redriveViewSchema,
 } from './dead-letters.ts';
 import { deliveryAttemptSchema } from './deliveries.ts';
@@ -89,6 +92,9 @@ const httpSchemas = [
   deadLetterListSchema,
   redriveSubmissionSchema,
   redriveViewSchema,
+  redriveBatchSchema,
+  redriveBatchResultSchema,
+  redriveBatchAnswerSchema,
   redeliverySubmissionSchema,
   redeliveryViewSchema,
   redeliveryListSchema,

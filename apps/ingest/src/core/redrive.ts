@@ -13,13 +13,13 @@ import {
   type TenantId,
 } from '@millrace/contracts';
 
-import type { StoredHeader } from './dead-letter.ts';
+import type { LetterOwner, StoredHeader } from './dead-letter.ts';
 import { isRecord } from './canonical-json.ts';
 import { hashOf, type JobOrder } from './judge-submission.ts';
 
 /** A dead letter with all that trying it again needs. */
 export interface StoredLetter {
-  readonly tenant: TenantId;
+  readonly tenant: LetterOwner;
   readonly id: string;
   /** Where the record lay before it became a dead letter. */
   readonly topic: string;
@@ -40,28 +40,35 @@ const redrivable: readonly Topic[] = [
   topics.jobsSubmitted,
   topics.tenantSubmitted,
   topics.jobsFinished,
+  topics.claudeRequested,
 ];
 
 /** What a redrive does. */
 export type RedrivePlan =
   | { readonly kind: 'publish'; readonly message: OutgoingMessage }
-  | { readonly kind: 'do_again'; readonly request: ClaudeRequested }
+  | {
+      readonly kind: 'do_again';
+      readonly tenant: TenantId;
+      readonly request: ClaudeRequested;
+    }
   | { readonly kind: 'refused'; readonly detail: string };
 
 /**
  * Decides by where the record lay. One of the tenant's own intake never became a job: it goes back
  * as it was. A request that failed for good was a job: it is done again as a new one. A finished
  * job that the dispatcher gave up is told again, with the header that wakes its one delivery.
- * Nothing else is a tenant's to publish.
+ * Nothing else is a tenant's to publish. What is nobody's was read by nobody: the operator sends it
+ * back as it was.
  */
 export function planRedrive(letter: StoredLetter): RedrivePlan {
-  if (intakeTenantOf(letter.topic) === letter.tenant) return publication(letter, {});
-  if (letter.topic === topics.claudeRequested.name) return repetition(letter);
+  const { tenant, topic } = letter;
+  if (tenant === '' || intakeTenantOf(topic) === tenant) return publication(letter, {});
+  if (topic === topics.claudeRequested.name) return repetition(letter, tenant);
   const isWebhook = letter.service === 'webhook-dispatcher';
-  if (letter.topic === topics.jobsFinished.name && isWebhook) {
+  if (topic === topics.jobsFinished.name && isWebhook) {
     return publication(letter, { [redriveHeader]: `${letter.id}:${letter.redriveCount + 1}` });
   }
-  return refused(`records of ${letter.topic} cannot be redriven`);
+  return refused(`records of ${topic} cannot be redriven`);
 }
 
 /** The job that a request asked for, as a new one. `params` are the request's own. */
@@ -85,10 +92,10 @@ export function orderAgain(
   };
 }
 
-function repetition(letter: StoredLetter): RedrivePlan {
+function repetition(letter: StoredLetter, tenant: TenantId): RedrivePlan {
   const request = claudeRequestedSchema.safeParse(readJson(letter.content));
   return request.success
-    ? { kind: 'do_again', request: request.data }
+    ? { kind: 'do_again', tenant, request: request.data }
     : refused('the record is no request that can be read');
 }
 
