@@ -5,7 +5,16 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { WebhookReceiver } from './receivers/webhook-receiver.ts';
-import { consume, ended, produce, stack, submit, uniqueId, until } from './running-stack.ts';
+import {
+  consume,
+  ended,
+  produce,
+  request,
+  stack,
+  submit,
+  uniqueId,
+  until,
+} from './running-stack.ts';
 
 const run = promisify(execFile);
 const command = join(import.meta.dirname, '../apps/cli/bin/millrace.mjs');
@@ -59,6 +68,25 @@ describe('redriving dead letters by the command line', () => {
     expect(back.headers).toMatchObject({ 'x-upstream': 'mine', 'dlq-reason': 'malformed_json' });
   });
 
+  it('many at once, by what they have in common, each once', async () => {
+    const mark = uniqueId('many');
+    const values = ['one', 'two'].map((name) => `{"${mark}": "${name}`);
+    const from = new Date(Date.now() - 1_000).toISOString();
+    const records = values.map((value) => ({ key: 'k', value }));
+    await produce('jobs.submitted.v1', records);
+    for (const value of values) await letterOf('malformed_json', (text) => text === value);
+    const all = ['dead-letters', 'redrive', '--all', '--code', 'malformed_json', '--from', from];
+    const { would_redrive: would } = await millrace(...all, '--dry-run');
+    expect(would[0].letters).toBeGreaterThanOrEqual(2);
+    const { redriven, refused } = await millrace(...all);
+    expect(redriven).toBeGreaterThanOrEqual(2);
+    expect(refused).toEqual([]);
+    await until('both records again', 30_000, () => {
+      const back = deadLetters.records.map(({ value }) => value?.toString() ?? '');
+      return values.every((value) => back.filter((one) => one === value).length >= 2);
+    });
+  });
+
   it('a job that failed for good succeeds as a new one', async () => {
     const prompt = `Say hello. ${uniqueId('again')} [[fault:500 times=6]]`;
     const failed = await submit({ prompt, callback_url: receiver.url('/again') });
@@ -67,6 +95,8 @@ describe('redriving dead letters by the command line', () => {
     const { job_id: id } = await millrace('dead-letters', 'redrive', letter.id);
     expect(await ended(id)).toMatchObject({ status: 'succeeded', redrive_of: failed.id });
     expect(await ended(failed.id)).toMatchObject({ status: 'failed' });
+    const timeline = await request(`/v1/jobs/${failed.id}/timeline`);
+    expect(await timeline.text()).toContain(`"job_id":"${id}"`);
     await until('both webhooks', 30_000, () => receiver.at('/again').length === 2);
     expect(receiver.at('/again').map(({ jobId }) => jobId)).toEqual([failed.id, id]);
   });

@@ -103,12 +103,14 @@ export async function until<T>(
   }
 }
 
+const retry = { retries: 30, maxRetryTime: 2_000 };
+
 /** A client of another system: it knows the topics and nothing else. */
 export const upstream = new Kafka({
   clientId: 'e2e-upstream',
   brokers: [stack.kafka],
   logLevel: logLevel.NOTHING,
-  retry: { retries: 30, maxRetryTime: 2_000 },
+  retry,
 });
 
 /** Publishes records to a topic and waits for the acknowledgement. */
@@ -133,9 +135,12 @@ export async function consume(
   topic: string,
 ): Promise<{ records: ConsumedRecord[]; stop: () => Promise<void> }> {
   const records: ConsumedRecord[] = [];
+  let isStopped = false;
   const consumer = upstream.consumer({
     groupId: `e2e-${topic}-${crypto.randomUUID()}`,
     allowAutoTopicCreation: false,
+    // One that crashed while a story stopped Kafka would be started again for ever.
+    retry: { ...retry, restartOnFailure: () => Promise.resolve(!isStopped) },
   });
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
@@ -152,7 +157,11 @@ export async function consume(
       });
     },
   });
-  return { records, stop: () => consumer.disconnect() };
+  const stop = (): Promise<void> => {
+    isStopped = true;
+    return consumer.disconnect();
+  };
+  return { records, stop };
 }
 
 /** Waits until every replica of every service says that it serves. */

@@ -11,6 +11,9 @@ const step = (key: string) => new RegExp(`@(?:Raw)?Step\\(\\s*topics\\.${key}\\b
 /** An event's options name its topic so; a tail's do too. */
 const event = (key: string) => new RegExp(`\\btopic: topics\\.${key}\\b`);
 
+/** What a redrive publishes again is in one list, and nothing else is published by it. */
+const redrive = (key: string) => new RegExp(`\\bredrivable[^=]*= \\[[^\\]]*\\btopics\\.${key}\\b`);
+
 function textsOf(service: ServiceName): string[] {
   return (sources.get(service) ?? []).map(({ text }) => text);
 }
@@ -20,7 +23,9 @@ function consumes(service: ServiceName, key: string): boolean {
 }
 
 function produces(service: ServiceName, key: string): boolean {
-  return textsOf(service).some((text) => event(key).test(text.replaceAll(tail(key), '')));
+  return textsOf(service).some(
+    (text) => event(key).test(text.replaceAll(tail(key), '')) || redrive(key).test(text),
+  );
 }
 
 const rows: [string, Topic][] = Object.entries(topics);

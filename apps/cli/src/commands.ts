@@ -4,7 +4,11 @@ import { listDeadLetters } from './commands/list-dead-letters.ts';
 import { cancelJob } from './commands/cancel-job.ts';
 import { getJob } from './commands/get-job.ts';
 import { listJobs } from './commands/list-jobs.ts';
+import { getRedelivery } from './commands/get-redelivery.ts';
+import { listRedeliveries } from './commands/list-redeliveries.ts';
+import { redeliver } from './commands/redeliver.ts';
 import { redriveDeadLetter } from './commands/redrive-dead-letter.ts';
+import { redriveDeadLetters } from './commands/redrive-dead-letters.ts';
 import { createKey } from './commands/create-key.ts';
 import { listKeys } from './commands/list-keys.ts';
 import { revokeKey } from './commands/revoke-key.ts';
@@ -19,9 +23,13 @@ export const commands: readonly Command[] = [
   listJobs,
   getJob,
   cancelJob,
+  redeliver,
+  listRedeliveries,
+  getRedelivery,
   listDeadLetters,
   getDeadLetter,
   redriveDeadLetter,
+  redriveDeadLetters,
   listKeys,
   createKey,
   revokeKey,

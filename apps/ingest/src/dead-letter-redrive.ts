@@ -1,5 +1,6 @@
 import {
   assertNever,
+  jobDayOf,
   jobIdSchema,
   PayloadCodec,
   type JobId,
@@ -13,6 +14,7 @@ import { Injectable } from '@nestjs/common';
 import type { Context } from '@opentelemetry/api';
 
 import { announcementOf } from './announcement.ts';
+import type { LetterOwner } from './core/dead-letter.ts';
 import { redriveJobId } from './core/job-ids.ts';
 import { ProblemError } from './core/problem.ts';
 import {
@@ -24,15 +26,35 @@ import {
 } from './core/redrive.ts';
 import { JobPreparation } from './job-preparation.ts';
 import { traceparentOf } from './job-trace.ts';
-import { Announcements, Clock, DeadLetters, Jobs, LargeBodies } from './ports.ts';
+import {
+  Announcements,
+  Clock,
+  DeadLetters,
+  Jobs,
+  JobTimelines,
+  LargeBodies,
+  type JobName,
+} from './ports.ts';
+
+/**
+ * Bytes of records on their way to Kafka right after their commit: sixteen of the largest. What
+ * comes above is left to the outbox's sweep, which reads them again.
+ */
+const bytesInFlightMax = 16 * 1024 * 1024;
 
 export interface RedriveRequest {
-  readonly tenant: TenantId;
+  readonly owner: LetterOwner;
   readonly id: string;
   /** The count that the caller has seen. */
   readonly after: number;
   /** Of the request's span. */
   readonly context: Context;
+}
+
+/** A job that is to be done again, and whose it is. */
+interface Repetition {
+  readonly tenant: TenantId;
+  readonly request: JobRequest;
 }
 
 /** `replayed`: it was done before this request. */
@@ -43,15 +65,18 @@ export interface Redriven {
 
 /**
  * Tries again what was given up, once for each count of its letter:
- * - a record is published by the statement that counts: of two requests one wins, one publishes;
- * - a job is inserted first, under an id that letter and count give, and counted then: a crash
- *   between the two leaves a job that the repeated request finds.
+ * - a record goes into the outbox with the count: of two requests one wins, one publishes;
+ * - a job is inserted first, under an id that letter and count give, then told in the timeline of
+ *   the failed one, and counted last: after a crash in between the repeated request finds both.
  */
 @Injectable()
 export class DeadLetterRedrive {
+  private bytesInFlight = 0;
+
   constructor(
     private readonly letters: DeadLetters,
     private readonly jobs: Jobs,
+    private readonly timelines: JobTimelines,
     private readonly bodies: LargeBodies,
     private readonly preparation: JobPreparation,
     private readonly announcements: Announcements,
@@ -61,17 +86,20 @@ export class DeadLetterRedrive {
   ) {}
 
   /**
-   * Null when the tenant has no such letter.
+   * Null when the owner has no such letter.
    * @throws ProblemError when it cannot be redriven, or was redriven since the caller looked.
    */
   async redrive(request: RedriveRequest): Promise<Redriven | null> {
-    const letter = await this.letters.findStored(request.tenant, request.id);
+    const letter = await this.letters.findStored(request.owner, request.id);
     if (letter === null) return null;
     if (letter.redriveCount !== request.after) return replayedOf(letter, request.after);
     const { jobId, message } = await this.prepare(letter, request.context);
     const marked = await this.letters.markRedriven(letter, { jobId, message });
-    if (marked !== null) this.describe(letter, request.context);
-    const now = marked ?? (await this.letters.findStored(request.tenant, request.id)) ?? letter;
+    if (marked !== null) {
+      if (message !== null) this.publish(message);
+      this.describe(letter, request.context);
+    }
+    const now = marked ?? (await this.letters.findStored(request.owner, request.id)) ?? letter;
     return { ...replayedOf(now, request.after), replayed: marked === null };
   }
 
@@ -84,7 +112,7 @@ export class DeadLetterRedrive {
       case 'publish':
         return { jobId: null, message: plan.message };
       case 'do_again':
-        return { jobId: await this.makeJob(letter, plan.request, context), message: null };
+        return { jobId: await this.doAgain(letter, plan, context), message: null };
       case 'refused':
         throw new ProblemError('invalid_request', plan.detail);
       default:
@@ -92,13 +120,32 @@ export class DeadLetterRedrive {
     }
   }
 
+  private async doAgain(
+    letter: StoredLetter,
+    { request, tenant }: Repetition,
+    context: Context,
+  ): Promise<JobId> {
+    const made = await this.makeJob(letter, { request, tenant }, context);
+    await this.tellIn({ tenant, id: request.call_id }, made);
+    return made;
+  }
+
+  /** The first redrive to this job stays: one that is repeated is the same event. */
+  private async tellIn(failed: JobName, made: JobId): Promise<void> {
+    const job = await this.jobs.find(failed);
+    // A letter may outlive its job, and then nobody can ask what happened to it.
+    if (job === null) return;
+    const event = { kind: 'redriven', at: this.clock.now().toISOString(), job_id: made } as const;
+    await this.timelines.keep([{ ...failed, day: jobDayOf(job.created_at), event }]);
+  }
+
   private async makeJob(
     letter: StoredLetter,
-    request: JobRequest,
+    { request, tenant }: Repetition,
     context: Context,
   ): Promise<JobId> {
     const arrival = {
-      tenant: letter.tenant,
+      tenant,
       source: 'http',
       idempotencyKey: null,
       traceparent: traceparentOf(context),
@@ -127,6 +174,14 @@ export class DeadLetterRedrive {
     const params = readJson(body);
     if (params !== null) return params;
     throw new ProblemError('not_found', 'the parameters of this job are kept no longer');
+  }
+
+  private publish(message: OutgoingMessage): void {
+    const bytes = message.value?.length ?? 0;
+    if (this.bytesInFlight + bytes > bytesInFlightMax) return;
+    this.bytesInFlight += bytes;
+    const onSettled = () => void (this.bytesInFlight -= bytes);
+    this.announcements.publish([{ ...message, onSettled }]);
   }
 
   private describe(letter: StoredLetter, context: Context): void {

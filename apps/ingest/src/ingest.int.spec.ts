@@ -716,6 +716,9 @@ describe('jobs.submitted.v1', () => {
       await deadLetters.waitFor(() => own().length === 2);
       expect(own()[1]).toMatchObject({ key: Buffer.from('k') });
       expect(own()[1]!.headers).toMatchObject({ 'x-upstream': 'mine' });
+      const left = async () =>
+        (await admin.query(`SELECT FROM ingest.outbox WHERE id LIKE 'redrive/%'`)).rows.length;
+      await until(async () => (await left()) === 0);
       await submitRecord('no json after the redrive');
       await letterWith('malformed_json', 'no json after the redrive');
       expect(own()).toHaveLength(2);
@@ -781,6 +784,8 @@ describe('jobs.submitted.v1', () => {
       expect(again.job_id).not.toBe(id);
       await requested.waitFor(() => requestsOf(again.job_id).length > 0);
       expect(requestsOf(id)).toHaveLength(1);
+      // A job that is kept no longer has no timeline, and is done again all the same.
+      expect((await call('GET', '/v1/jobs/gave-up/timeline')).status).toBe(404);
       const { body: list } = await call('GET', '/v1/jobs?limit=100');
       const jobs: { id: string; redrive_of?: string }[] = list.data;
       expect(jobs.find((each) => each.id === id)?.redrive_of).toBe('gave-up');
@@ -790,8 +795,13 @@ describe('jobs.submitted.v1', () => {
       const { body: turn } = await post({ prompt: 'One.', session_id: 'redriven-session' });
       const request = { session_id: 'redriven-session', session_seq: 1 };
       const letter = await letterOf('claude.requested.v1', failedRequest(turn.id, request));
-      const { body } = await redrive(letter.id);
+      const [{ body }] = await Promise.all([redrive(letter.id), redrive(letter.id)]);
       await requested.waitFor(() => requestsOf(body.job_id).length > 0);
+      const { body: timeline } = await call('GET', `/v1/jobs/${turn.id}/timeline`);
+      const events: { kind: string }[] = timeline.events;
+      expect(events.filter(({ kind }) => kind === 'redriven')).toEqual([
+        { kind: 'redriven', at: expect.any(String), job_id: body.job_id },
+      ]);
       const again: Json = JSON.parse(requestsOf(body.job_id)[0]!.value!.toString());
       expect(again).toMatchObject({ session_id: 'redriven-session', session_seq: 2 });
     });

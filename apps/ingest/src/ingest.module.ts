@@ -36,6 +36,7 @@ import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
 import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
 import { PostgresDocuments } from './adapters/postgres-documents.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
+import { PostgresRedeliveries } from './adapters/postgres-redeliveries.ts';
 import { PostgresReleases } from './adapters/postgres-releases.ts';
 import { PostgresSilentJobs } from './adapters/postgres-silent-jobs.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
@@ -89,6 +90,7 @@ import {
   Jobs,
   LargeBodies,
   LiveFeed,
+  Redeliveries,
   Releases,
   SilentJobs,
   Tenants,
@@ -97,6 +99,10 @@ import {
 } from './ports.ts';
 import { ProblemFilter } from './problem-filter.ts';
 import { ProgressedJobsConsumer } from './progressed-jobs.consumer.ts';
+import { RedeliveriesController } from './redeliveries.controller.ts';
+import { RedeliveryPass } from './redelivery-pass.ts';
+import { RedriveBatchController } from './redrive-batch.controller.ts';
+import { RedriveBatches } from './redrive-batches.ts';
 import { RequestFacts } from './request-facts.ts';
 import { HttpLimits, RequestsInFlight } from './requests-in-flight.ts';
 import { SilentRequests } from './silent-requests.ts';
@@ -151,6 +157,7 @@ export class IngestModule
     private readonly days: DayKeeper,
     private readonly releases: JobReleases,
     private readonly silent: SilentRequests,
+    private readonly redelivering: RedeliveryPass,
     private readonly closing: PoolClosing,
     private readonly log: Logger,
   ) {}
@@ -177,8 +184,10 @@ export class IngestModule
         KafkaIntakeConsumer,
         FinishedJobsConsumer,
         ProgressedJobsConsumer,
+        RedriveBatchController,
         DeadLettersController,
         DeadLettersConsumer,
+        RedeliveriesController,
         TenantsController,
         DocumentUploadsController,
         ApiKeysController,
@@ -202,6 +211,7 @@ export class IngestModule
     this.tenantTopics.start();
     this.releases.start();
     this.silent.start();
+    this.redelivering.start();
     this.backlog.start().catch((error: unknown) => {
       this.log.error({ error }, 'nothing is refused for what waits at the workers');
     });
@@ -213,7 +223,8 @@ export class IngestModule
   async onModuleDestroy(): Promise<void> {
     this.purge.stop();
     await this.tenantTopics.stop();
-    await Promise.all([this.days.stop(), this.releases.stop(), this.silent.stop()]);
+    const timed = [this.days, this.releases, this.silent, this.redelivering];
+    await Promise.all(timed.map((work) => work.stop()));
     await Promise.all([this.tails.stop(), this.backlog.stop()]);
   }
 
@@ -247,6 +258,8 @@ const shells: Provider[] = [
   LiveJobs,
   OwnLoad,
   PlatformLoad,
+  RedeliveryPass,
+  RedriveBatches,
   RequestFacts,
   RequestsInFlight,
   SseConnections,
@@ -285,6 +298,12 @@ const jobAdapters: Provider[] = [
     inject: [ingestPool, TenantDatabase, PayloadCodec],
     useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
       new PostgresDeadLetters({ pool, own, codec }),
+  },
+  {
+    provide: Redeliveries,
+    inject: [ingestPool, TenantDatabase, PayloadCodec],
+    useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
+      new PostgresRedeliveries({ pool, own, codec }),
   },
 ];
 

@@ -11,6 +11,7 @@ import type {
   JobType,
   JobView,
   OutgoingMessage,
+  RedeliveryView,
   SessionId,
   TenantId,
   TerminalStatus,
@@ -20,16 +21,18 @@ import type {
 import type { Context } from '@opentelemetry/api';
 
 import type { KeptApiKey } from './core/api-key.ts';
-import type { DeadLetterQuery } from './core/dead-letter-query.ts';
-import type { IndexedLetter } from './core/dead-letter.ts';
+import type { DeadLetterQuery, RedriveSearch } from './core/dead-letter-query.ts';
+import type { IndexedLetter, LetterOwner } from './core/dead-letter.ts';
 import type { DocumentQuery } from './core/document-upload.ts';
 import type { StoredLetter } from './core/redrive.ts';
 import type { IntakeRules } from './core/judge-submission.ts';
 import type { ListQuery } from './core/list-cursor.ts';
 import type { NewJob } from './core/new-job.ts';
+import type { RedeliveryOrder, RedeliveryQuery } from './core/redelivery.ts';
 import type { TenantQuery } from './core/tenant-query.ts';
 import type { Tenant, TenantChange } from './core/tenant.ts';
 import type { JobHistory } from './core/timeline.ts';
+import type { EndedJob } from './core/told-end.ts';
 
 /** A job's name: ids are unique per tenant. */
 export interface JobName {
@@ -251,14 +254,25 @@ export abstract class DeliveryLog {
   abstract deliveriesOf(job: JobPlace, context: Context): Promise<readonly JobDelivery[] | null>;
 }
 
+/** A letter that a bulk redrive has found. */
+export interface FoundLetter {
+  readonly id: string;
+  readonly at: Date;
+  /** Orders those of one moment as their records lay. */
+  readonly place: string;
+  readonly redriveCount: number;
+}
+
 /** What lies in the dead letter topics. */
 export abstract class DeadLetters {
   /** Idempotent by id. */
   abstract index(letters: readonly IndexedLetter[]): Promise<void>;
   /** A page and one more, which says that there is a next page. */
-  abstract list(tenant: TenantId, query: DeadLetterQuery): Promise<DeadLetterSummary[]>;
-  abstract find(tenant: TenantId, id: string): Promise<DeadLetterView | null>;
-  abstract findStored(tenant: TenantId, id: string): Promise<StoredLetter | null>;
+  abstract list(owner: LetterOwner, query: DeadLetterQuery): Promise<DeadLetterSummary[]>;
+  /** Up to so many as the search says, and one more if there are more. */
+  abstract search(owner: LetterOwner, search: RedriveSearch): Promise<FoundLetter[]>;
+  abstract find(owner: LetterOwner, id: string): Promise<DeadLetterView | null>;
+  abstract findStored(owner: LetterOwner, id: string): Promise<StoredLetter | null>;
   /**
    * Counts one redrive more and puts its message into the outbox, together.
    * @returns the letter as it now is; null when it was redriven since it was read.
@@ -288,6 +302,56 @@ export abstract class Documents {
   abstract remove(tenant: TenantId, id: string): Promise<boolean>;
   /** Deletes the rows of what has expired, everybody's. */
   abstract purge(): Promise<void>;
+}
+
+/** A redelivery that is asked for. */
+export interface NewRedelivery {
+  readonly tenant: TenantId;
+  readonly id: string;
+  readonly order: RedeliveryOrder;
+  readonly createdAt: Date;
+}
+
+export type RedeliveryStart =
+  | { readonly kind: 'started'; readonly view: RedeliveryView }
+  /** The same was asked for before: by its id, or it runs. */
+  | { readonly kind: 'standing'; readonly view: RedeliveryView }
+  /** Its id is that of another one. */
+  | { readonly kind: 'conflict' }
+  /** Another one of the tenant runs. */
+  | { readonly kind: 'busy'; readonly id: string }
+  | { readonly kind: 'limit' };
+
+/** An ended job with the trace that it belongs to. */
+export interface EndedJobRow extends EndedJob {
+  readonly traceparent: string;
+}
+
+/** What one step of one redelivery has told. Its messages are in the outbox. */
+export interface RedeliveryStep {
+  readonly tenant: TenantId;
+  readonly view: RedeliveryView;
+  readonly messages: readonly OutgoingMessage[];
+  /** Jobs whose rows do not tell an end that could be published. */
+  readonly untold: readonly string[];
+}
+
+/** Wishes to be told again how jobs ended. What is due is told by the database's clock. */
+export abstract class Redeliveries {
+  abstract start(redelivery: NewRedelivery): Promise<RedeliveryStart>;
+  abstract find(tenant: TenantId, id: string): Promise<RedeliveryView | null>;
+  /** A page and one more, which says that there is a next page. */
+  abstract list(tenant: TenantId, query: RedeliveryQuery): Promise<RedeliveryView[]>;
+  /** Whether any of them runs, of whichever tenant. */
+  abstract isAnyRunning(): Promise<boolean>;
+  /**
+   * Goes one step on with the redelivery that has waited for the longest.
+   * @param tell makes the event of an end; null when that cannot be.
+   * @returns null when it is not time, or another process is at it.
+   */
+  abstract step(tell: (job: EndedJobRow) => OutgoingMessage | null): Promise<RedeliveryStep | null>;
+  /** Deletes those that ended long ago, everybody's. */
+  abstract forgetOld(): Promise<void>;
 }
 
 /** Bodies too large for an event. */

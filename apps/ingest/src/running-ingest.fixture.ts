@@ -73,6 +73,11 @@ export class RunningIngest {
     return `http://127.0.0.1:${address.port}`;
   }
 
+  /** Of a role, for what is to be another replica. */
+  databaseUrl(role: Parameters<TestDatabase['url']>[0]): string {
+    return this.database.url(role);
+  }
+
   async call(method: string, path: string, o: CallOptions = {}): Promise<Answer> {
     const body = o.body === undefined ? undefined : JSON.stringify(o.body);
     const response = await fetch(this.url + path, {
@@ -96,7 +101,14 @@ export class RunningIngest {
   /** Publishes one event, as often as told. */
   async publish(
     topic: Topic,
-    event: { type: string; id: string; key: string; data: unknown; times?: number },
+    event: {
+      readonly type: string;
+      readonly id: string;
+      readonly key: string;
+      readonly data: unknown;
+      readonly times?: number;
+      readonly tenant?: string;
+    },
   ): Promise<void> {
     const message = {
       key: event.key,
@@ -106,7 +118,7 @@ export class RunningIngest {
         ce_source: '/millrace/spec',
         ce_type: event.type,
         ce_specversion: '1.0',
-        ce_tenant: 'default',
+        ce_tenant: event.tenant ?? 'default',
       },
     };
     const messages = Array.from({ length: event.times ?? 1 }, () => message);

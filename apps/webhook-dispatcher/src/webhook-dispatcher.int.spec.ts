@@ -237,6 +237,20 @@ describe('webhook-dispatcher', () => {
     expect(await arrived('/forgotten')).toHaveLength(1);
   });
 
+  it('sends only what was never sent when ends are told again', async () => {
+    const told = finished('job-7', '/told');
+    const lost = finished('job-8', '/lost');
+    await publisher.publish([told]);
+    await arrived('/told');
+    // One partition for all: what comes last was seen last.
+    const again = [told, lost, told, lost, finished('job-9', '/after-all')];
+    await publisher.publish(again.map((event) => ({ ...event, key: 'one' })));
+    await arrived('/after-all');
+    await arrived('/lost');
+    expect(received.get('/told')).toHaveLength(1);
+    expect(received.get('/lost')).toHaveLength(1);
+  });
+
   it('puts a record that cannot be read aside, and goes on', async () => {
     const { headers } = finished('job-4', '/unused');
     const broken: OutgoingMessage = {

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 
+import { errorCodeSchema, fieldErrorSchema } from './errors.ts';
 import { jobIdSchema } from './ids.ts';
+import { momentSchema } from './jobs.ts';
+import { redriveBatchMax } from './limits.ts';
 
 /** A record that nobody could use, as a list shows it. */
 export const deadLetterSummarySchema = z
@@ -63,3 +66,76 @@ export const redriveViewSchema = z
   })
   .meta({ id: 'Redrive' });
 export type RedriveView = z.infer<typeof redriveViewSchema>;
+
+/** Characters of a topic's name: Kafka's own limit. */
+const topicLengthMax = 249;
+
+/** Which dead letters are meant: those that fit everything that is said. */
+export const deadLetterFilterSchema = z.strictObject({
+  topic: z.string().min(1).max(topicLengthMax).optional(),
+  code: z.string().min(1).max(64).optional(),
+  /** The one that gave up. */
+  service: z.string().min(1).max(64).optional(),
+  /** Given up at this time or later. */
+  from: momentSchema.optional(),
+  /** Given up before. */
+  to: momentSchema.optional(),
+});
+export type DeadLetterFilter = z.infer<typeof deadLetterFilterSchema>;
+
+/** `POST /v1/dead-letters:redrive` by what the letters are, oldest first. */
+const filteredRedriveSchema = deadLetterFilterSchema.extend({
+  /** Those that were redriven, last before this time; without it those that never were. */
+  redriven_before: momentSchema.optional(),
+  /** `next_cursor` of the answer before. */
+  cursor: z.string().max(512).optional(),
+  limit: z.int().min(1).max(redriveBatchMax).default(redriveBatchMax),
+});
+
+/** The same by name: letters that never were redriven, or just by the same request. */
+const namedRedriveSchema = z.strictObject({
+  ids: z.array(z.string().min(1).max(64)).min(1).max(redriveBatchMax),
+});
+
+export const redriveBatchSchema = z
+  .union([namedRedriveSchema, filteredRedriveSchema])
+  .meta({ id: 'RedriveBatch' });
+export type RedriveBatch = z.infer<typeof redriveBatchSchema>;
+
+/** What became of one letter. */
+export const redriveBatchResultSchema = z
+  .union([
+    z.object({
+      id: z.string(),
+      status: z.literal(202),
+      redrive: redriveViewSchema,
+      /** It was redriven before this request, by the same one. */
+      replayed: z.literal(true).optional(),
+    }),
+    z.object({
+      id: z.string(),
+      /** What `POST /v1/dead-letters/{id}/redrive` would have answered. */
+      status: z.int().min(400).max(599),
+      error: z.object({
+        code: errorCodeSchema,
+        detail: z.string(),
+        errors: z.array(fieldErrorSchema).optional(),
+      }),
+    }),
+  ])
+  .meta({ id: 'RedriveBatchResult' });
+export type RedriveBatchResult = z.infer<typeof redriveBatchResultSchema>;
+
+/** A result for each letter that was come to, in order. */
+export const redriveBatchAnswerSchema = z
+  .object({
+    results: z.array(redriveBatchResultSchema),
+    /** There are letters that this request did not come to: ask again for the rest. */
+    more: z.boolean(),
+    /** Where the rest begins, when they were not named. */
+    next_cursor: z.string().nullable(),
+    /** Letters of this time and later are left alone: say it as `to` when you ask for the rest. */
+    to: z.iso.datetime(),
+  })
+  .meta({ id: 'RedriveBatchAnswer' });
+export type RedriveBatchAnswer = z.infer<typeof redriveBatchAnswerSchema>;

@@ -16,6 +16,7 @@ export * from './limits.ts';
 export * from './openapi.ts';
 export * from './outgoing-message.ts';
 export * from './payload-codec.ts';
+export * from './redeliveries.ts';
 export * from './tenants.ts';
 export * from './timeline.ts';
 export * from './tools.ts';

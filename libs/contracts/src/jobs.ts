@@ -80,7 +80,7 @@ const submissionFields = {
 };
 
 /** A moment as callers write it: RFC 3339, with any offset. */
-const momentSchema = z.iso.datetime({ offset: true });
+export const momentSchema = z.iso.datetime({ offset: true });
 
 /** What a system hands over: exactly one of `params` and `prompt`. */
 export const jobSubmissionSchema = z

@@ -38,6 +38,8 @@ export const jsonDepthMax = 64;
 export const jsonValuesMax = 250_000;
 /** Jobs of one batch: a few MiB of submissions, and an answer within a second. */
 export const jobBatchMax = 1_000;
+/** Dead letters of one bulk redrive: they are done one after another, within the answer. */
+export const redriveBatchMax = 1_000;
 /** Events that are kept of one job beside those that its row tells: a call may be cut off often. */
 export const jobEventsKeptMax = 100;
 /** Events of a timeline, the latest ones: the steps of a run, and 200 more than those. */
@@ -100,3 +102,10 @@ export const documentChunkTokensMax = 100_000;
 export const documentChunkTokensDefault = 8_000;
 /** Documents of a tenant that are kept: with 32 MB each this is a disk's worth. */
 export const documentsPerTenantMax = 1_000;
+/**
+ * How long ago `since` of a redelivery may lie: a day less than the 30 for which webhook-dispatcher
+ * knows what it has sent. What it has forgotten it would send a second time.
+ */
+export const redeliveryAgoMsMax = 29 * 86_400_000;
+/** Redeliveries of a tenant that are kept, for 30 days: one in three quarters of an hour. */
+export const redeliveriesPerTenantMax = 1_000;

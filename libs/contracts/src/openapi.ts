@@ -5,6 +5,8 @@ import { budgetRaiseSchema } from './budgets.ts';
 import {
   deadLetterListSchema,
   deadLetterViewSchema,
+  redriveBatchAnswerSchema,
+  redriveBatchSchema,
   redriveSubmissionSchema,
   redriveViewSchema,
 } from './dead-letters.ts';
@@ -30,7 +32,13 @@ import {
   jobIdLengthMax,
   jobListLimitDefault,
   jobListLimitMax,
+  redriveBatchMax,
 } from './limits.ts';
+import {
+  redeliveryListSchema,
+  redeliverySubmissionSchema,
+  redeliveryViewSchema,
+} from './redeliveries.ts';
 import { httpComponents, schemaRef, type JsonObject } from './schema-components.ts';
 import {
   apiKeyListSchema,
@@ -63,6 +71,7 @@ export function openApiDocument(): JsonObject {
       { name: 'jobs' },
       { name: 'agents' },
       { name: 'documents' },
+      { name: 'redeliveries' },
       { name: 'dead letters' },
       { name: 'tenants' },
       { name: 'operations' },
@@ -72,6 +81,7 @@ export function openApiDocument(): JsonObject {
       ...runPaths(),
       ...toolPaths(),
       ...documentPaths(),
+      ...redeliveryPaths(),
       ...deadLetterPaths(),
       ...tenantPaths(),
       ...apiKeyPaths(),
@@ -114,7 +124,7 @@ const resumeParameters: JsonObject[] = [
 const idempotencyKeyParameter: JsonObject = {
   name: httpHeaders.idempotencyKey,
   in: 'header',
-  description: 'The same key and body give the same job, another body is a conflict.',
+  description: 'The same key and body give the same answer, another body is a conflict.',
   schema: { type: 'string', minLength: 1, maxLength: idempotencyKeyLengthMax },
 };
 
@@ -137,6 +147,10 @@ const problemTitles = {
     [errorCodes.job_ended, errorCodes.not_begun, errorCodes.changed_meanwhile]
       .map(({ title }) => title)
       .join('; or: '),
+  ],
+  RedeliveryRefused: [
+    409,
+    `${errorCodes.limit_reached.title}; or: ${errorCodes.idempotency_conflict.title}`,
   ],
   Refused: [409, `${errorCodes.already_exists.title}; or: ${errorCodes.limit_reached.title}`],
   Gone: [410, errorCodes.gone.title],
@@ -566,29 +580,51 @@ function redriveDeadLetter(): JsonObject {
   };
 }
 
+function redriveDeadLetters(): JsonObject {
+  return {
+    operationId: 'redriveDeadLetters',
+    tags: ['dead letters'],
+    summary: `Try up to ${redriveBatchMax} dead letters again, each alone good or bad`,
+    description:
+      'Oldest first and one after another, for some seconds at most. Repeated after a crash it ' +
+      'goes on: what was redriven is not redriven again.',
+    requestBody: { required: true, content: jsonContent(redriveBatchSchema) },
+    responses: {
+      200: {
+        description: 'A result for each letter that was come to, and whether there are more.',
+        content: jsonContent(redriveBatchAnswerSchema),
+      },
+      ...problems('BadRequest', 'Unauthorized', 'Internal', 'Unavailable'),
+    },
+  };
+}
+
+const deadLetterQuery: JsonObject[] = [
+  ['topic', { type: 'string' }],
+  ['code', { type: 'string', description: 'The reason.' }],
+  ['service', { type: 'string', description: 'The one that gave up.' }],
+  ['from', { type: 'string', format: 'date-time' }],
+  ['to', { type: 'string', format: 'date-time' }],
+  ['redriven', { type: 'string', enum: ['true', 'false'] }],
+].map(([name = '', schema = '']): JsonObject => ({ name, in: 'query', schema }));
+
 function deadLetterPaths(): JsonObject {
-  const query = (name: string, schema: JsonObject): JsonObject => ({ name, in: 'query', schema });
   const tags = ['dead letters'];
-  const limit = { minimum: 1, maximum: jobListLimitMax, default: jobListLimitDefault };
   return {
     '/v1/dead-letters': {
       get: {
         operationId: 'listDeadLetters',
         tags,
         summary: 'Records of this tenant that nobody could use, newest first',
-        parameters: [
-          query('topic', { type: 'string' }),
-          query('code', { type: 'string', description: 'The reason.' }),
-          query('redriven', { type: 'string', enum: ['true', 'false'] }),
-          query('cursor', { type: 'string', description: '`next_cursor` of the page before.' }),
-          query('limit', { type: 'integer', ...limit }),
-        ],
+        description: 'The operator’s key shows those that belong to no tenant, here and below.',
+        parameters: [...deadLetterQuery, ...pageParameters],
         responses: {
           200: { description: 'A page of them.', content: jsonContent(deadLetterListSchema) },
-          ...problems('BadRequest', 'Unauthorized', 'Forbidden', 'Internal'),
+          ...problems('BadRequest', 'Unauthorized', 'Internal'),
         },
       },
     },
+    '/v1/dead-letters:redrive': { post: redriveDeadLetters() },
     '/v1/dead-letters/{id}': {
       parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }],
       get: {
@@ -607,6 +643,65 @@ function deadLetterPaths(): JsonObject {
     },
   };
 }
+
+function redeliveryPaths(): JsonObject {
+  const tags = ['redeliveries'];
+  return {
+    '/v1/redeliveries': {
+      post: {
+        operationId: 'redeliver',
+        tags,
+        summary: 'Tell again how jobs ended that ended since a time, 29 days ago at most',
+        description:
+          'In the background: each terminal event is published to `jobs.finished.v1` again, with ' +
+          'the `ce_id` that it had. A webhook that was made before is not sent again, one that ' +
+          'was never made is. One redelivery of a tenant runs at a time: the same request again ' +
+          'is answered with the one that runs.',
+        parameters: [idempotencyKeyParameter],
+        requestBody: { required: true, content: jsonContent(redeliverySubmissionSchema) },
+        responses: {
+          202: {
+            description: 'It runs.',
+            headers: {
+              Location: { description: 'Where it is read.', schema: { type: 'string' } },
+              [httpHeaders.idempotentReplayed]: replayedHeader,
+            },
+            content: jsonContent(redeliveryViewSchema),
+          },
+          ...changeProblems,
+          ...problems('RedeliveryRefused'),
+        },
+      },
+      get: {
+        operationId: 'listRedeliveries',
+        tags,
+        summary: 'Redeliveries of this tenant, newest first, for 30 days',
+        parameters: pageParameters,
+        responses: {
+          200: { description: 'A page of them.', content: jsonContent(redeliveryListSchema) },
+          ...problems('BadRequest', 'Unauthorized', 'Forbidden', 'Internal'),
+        },
+      },
+    },
+    '/v1/redeliveries/{id}': {
+      parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }],
+      get: {
+        operationId: 'getRedelivery',
+        tags,
+        summary: 'How far a redelivery is',
+        responses: {
+          200: { description: 'The redelivery.', content: jsonContent(redeliveryViewSchema) },
+          ...readProblems,
+        },
+      },
+    },
+  };
+}
+
+const replayedHeader: JsonObject = {
+  description: '`true` when the same request was accepted before.',
+  schema: { type: 'string', enum: ['true'] },
+};
 
 const pageParameters: JsonObject[] = [
   {

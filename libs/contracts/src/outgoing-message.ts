@@ -7,11 +7,13 @@ export interface OutgoingMessage {
   readonly key: string | null;
   readonly headers: Readonly<Record<string, string>>;
   readonly value: Buffer | null;
+  /** Its name in an outbox, where topic and `ce_id` are those of a record that it repeats. */
+  readonly outboxId?: string;
   /** Called once by the publisher that sent it: ends the `send` span. */
   readonly onSettled?: (error?: Error) => void;
 }
 
-/** The name under which an outbox holds a message: its topic and `ce_id`. */
+/** The name under which an outbox holds a message: its topic and `ce_id`, unless it has its own. */
 export function outgoingMessageId(message: OutgoingMessage): string {
-  return `${message.topic}/${message.headers['ce_id'] ?? message.key ?? ''}`;
+  return message.outboxId ?? `${message.topic}/${message.headers['ce_id'] ?? message.key ?? ''}`;
 }

@@ -17,6 +17,9 @@ import {
   deadLetterSummarySchema,
   deadLetterViewSchema,
   redriveSubmissionSchema,
+  redriveBatchAnswerSchema,
+  redriveBatchResultSchema,
+  redriveBatchSchema,
   redriveViewSchema,
 } from './dead-letters.ts';
 import { deliveryAttemptSchema } from './deliveries.ts';
@@ -55,6 +58,11 @@ import {
   streamRequestSchema,
   usageSchema,
 } from './jobs.ts';
+import {
+  redeliveryListSchema,
+  redeliverySubmissionSchema,
+  redeliveryViewSchema,
+} from './redeliveries.ts';
 import {
   apiKeyListSchema,
   apiKeySubmissionSchema,
@@ -141,6 +149,12 @@ const httpSchemas = [
   deadLetterListSchema,
   redriveSubmissionSchema,
   redriveViewSchema,
+  redriveBatchSchema,
+  redriveBatchResultSchema,
+  redriveBatchAnswerSchema,
+  redeliverySubmissionSchema,
+  redeliveryViewSchema,
+  redeliveryListSchema,
   tenantSubmissionSchema,
   tenantViewSchema,
   tenantWithSecretSchema,

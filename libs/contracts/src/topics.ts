@@ -70,7 +70,8 @@ export const topics = {
     direction: 'public-in',
     key: 'session id or job id',
     types: { 'millrace.job.submitted.v1': jobSubmissionSchema },
-    producers: ['upstream'],
+    // ingest: a record that is redriven goes back to where it lay.
+    producers: ['upstream', 'ingest'],
     consumers: ['ingest'],
     partitions: partitionsDefault,
     retentionMs: 7 * dayMs,
@@ -83,7 +84,8 @@ export const topics = {
     direction: 'public-in',
     key: 'session id or job id',
     types: { 'millrace.job.submitted.v1': jobSubmissionSchema },
-    producers: ['upstream'],
+    // ingest: as above.
+    producers: ['upstream', 'ingest'],
     consumers: ['ingest'],
     partitions: partitionsDefault,
     retentionMs: 7 * dayMs,

@@ -1,4 +1,4 @@
-export type { Pool, PoolClient } from 'pg';
+export type { Pool, PoolClient, QueryConfig, QueryResultRow } from 'pg';
 export { arrayQuery, type ArrayQuery } from './array-query.ts';
 export * from './bad-row-error.ts';
 export * from './blobs.ts';

@@ -141,6 +141,24 @@ describe('Outbox', () => {
     expect(await ids()).toEqual([]);
   });
 
+  it('publishes a row that has a name of its own once, by whoever finds it', async () => {
+    const named = { ...message('1'), outboxId: 'again/1' };
+    await commit([message('1'), named]);
+    expect(await ids()).toEqual(['again/1', 'spec.v1/1']);
+    const { outbox, published } = box();
+    outbox.publish([message('1')]);
+    await outbox.flush();
+    expect(await ids()).toEqual(['again/1']);
+    outbox.start();
+    await until(async () => (await ids()).length === 0);
+    await commit([named]);
+    outbox.publish([named]);
+    await outbox.flush();
+    expect(await ids()).toEqual([]);
+    await outbox.stop();
+    expect(published).toEqual([message('1'), message('1'), named]);
+  });
+
   it('takes the same message twice into one row', async () => {
     await commit([message('1'), message('1')]);
     await commit([message('1')]);

@@ -25,6 +25,11 @@ export interface OutboxOptions {
   readonly sweepAfterMs?: number;
 }
 
+/** A row goes by the id that it has, and not by one that its message would give. */
+interface OutboxRow extends OutgoingMessage {
+  readonly id: string;
+}
+
 /**
  * Messages that were committed with the state they tell of (`outboxInsertSql`), on their way to
  * Kafka.
@@ -144,26 +149,26 @@ export class Outbox {
     const { pool, schema, publish } = this.#options;
     const { limit } = this.#plan;
     return inTransaction(pool, async (client) => {
-      const messages = await this.#lockRows(client, limit);
-      if (messages.length === 0) return false;
-      const ids = messages.map(outgoingMessageId);
+      const rows = await this.#lockRows(client, limit);
+      if (rows.length === 0) return false;
+      const ids = rows.map(({ id }) => id);
       try {
-        await publish(messages);
+        await publish(rows.map(({ id: _, ...message }) => message));
       } catch (error) {
         this.#plan.failed(ids, performance.now());
         throw error;
       }
       this.#plan.succeeded(ids);
       await deleteRows(client, schema, ids);
-      return messages.length === limit;
+      return rows.length === limit;
     });
   }
 
-  async #lockRows(client: PoolClient, limit: number): Promise<OutgoingMessage[]> {
+  async #lockRows(client: PoolClient, limit: number): Promise<OutboxRow[]> {
     const skipped = [...this.#inFlight, ...this.#plan.aside(performance.now())];
     // Not a named statement: as a constant of the plan the array of ids is hashed.
-    const { rows } = await client.query<OutgoingMessage>(
-      `SELECT topic, key, headers, value FROM ${this.#options.schema}.outbox
+    const { rows } = await client.query<OutboxRow>(
+      `SELECT id, topic, key, headers, value FROM ${this.#options.schema}.outbox
        WHERE created_at < clock_timestamp() - $1::int * interval '1 ms'
          AND id <> ALL($2::text[])
        ORDER BY created_at

@@ -177,6 +177,8 @@ export const names = {
     jobAccepted: 'job.accepted',
     intakeWaits: 'intake.waits',
     deadLetterRedriven: 'dead_letter.redriven',
+    redeliveryStarted: 'redelivery.started',
+    redeliveryDone: 'redelivery.done',
     jobFinished: 'job.finished',
     callSettled: 'call.settled',
     workflowFinished: 'workflow.finished',

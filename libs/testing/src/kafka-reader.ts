@@ -17,6 +17,7 @@ export class KafkaReader {
   readonly messages: ReadMessage[] = [];
   private readonly changed: (() => void)[] = [];
   private readonly consumer: Consumer;
+  private isStopped = false;
 
   constructor(
     private readonly topic: string,
@@ -24,7 +25,9 @@ export class KafkaReader {
   ) {
     const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING });
     const groupId = `reader.${ulid()}`;
-    const options = { groupId, maxWaitTimeInMs: 100, allowAutoTopicCreation: false };
+    // One that crashed before its stop would be started again for ever.
+    const retry = { restartOnFailure: () => Promise.resolve(!this.isStopped) };
+    const options = { groupId, maxWaitTimeInMs: 100, allowAutoTopicCreation: false, retry };
     this.consumer = kafka.consumer(options);
   }
 
@@ -55,6 +58,7 @@ export class KafkaReader {
   }
 
   async stop(): Promise<void> {
+    this.isStopped = true;
     await this.consumer.disconnect();
   }
 }

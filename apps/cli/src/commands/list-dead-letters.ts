@@ -3,6 +3,12 @@ import { z } from 'zod';
 
 import { defineCommand, valueOption } from '../command.ts';
 import { table } from '../core/table.ts';
+import {
+  letterFilter,
+  letterFilterOptions,
+  letterHolder,
+  letterOwnerOption,
+} from './letter-options.ts';
 import { nextPage, pageOptions } from './list-options.ts';
 
 export const listDeadLetters = defineCommand({
@@ -11,16 +17,18 @@ export const listDeadLetters = defineCommand({
   example: 'millrace dead-letters list --code malformed_json',
   operands: [],
   options: z.object({
-    code: valueOption('CODE', 'only those with this reason', z.string().min(1)),
-    topic: valueOption('NAME', 'only those of this topic', z.string().min(1)),
+    ...letterFilterOptions,
     redriven: valueOption('BOOL', 'only those that were, or were not', z.enum(['true', 'false'])),
+    ...letterOwnerOption,
     ...pageOptions,
   }),
-  run: async ({ api }, { values }) => {
+  run: async ({ api, now }, { values }) => {
+    const { cursor, limit, redriven } = values;
     const page = await api.ask({
       method: 'GET',
       path: '/v1/dead-letters',
-      query: values,
+      query: { ...letterFilter(values, now), redriven, cursor, limit },
+      as: letterHolder(values),
       answer: deadLetterListSchema,
     });
     const rows = table(page.data, {

@@ -16,7 +16,7 @@ export function nextStep(code: ErrorCode): string {
     case 'already_exists':
       return 'choose another name, or go on with what is there';
     case 'limit_reached':
-      return 'remove or revoke what is not needed any more, then repeat the command';
+      return 'wait until what runs has ended, or revoke what is not needed; then repeat it';
     case 'too_many_requests':
       return 'wait a few seconds and repeat the command';
     case 'not_durable':

@@ -1,18 +1,25 @@
 import {
   findTopic,
   jobIdSchema,
+  outgoingMessageId,
+  type DeadLetterFilter,
   type DeadLetterSummary,
   type DeadLetterView,
   type PayloadCodec,
-  type TenantId,
 } from '@millrace/contracts';
-import type { Pool, TenantDatabase } from '@millrace/postgres';
+import type { Pool, QueryConfig, QueryResultRow, TenantDatabase } from '@millrace/postgres';
 import { z } from 'zod';
 
-import type { DeadLetterQuery } from '../core/dead-letter-query.ts';
-import { bytesView, originalHeaders, type IndexedLetter } from '../core/dead-letter.ts';
+import type { DeadLetterQuery, RedriveSearch } from '../core/dead-letter-query.ts';
+import {
+  bytesView,
+  originalHeaders,
+  type IndexedLetter,
+  type LetterOwner,
+} from '../core/dead-letter.ts';
+import type { ListCursor } from '../core/list-cursor.ts';
 import type { StoredLetter } from '../core/redrive.ts';
-import { DeadLetters, type Redrive } from '../ports.ts';
+import { DeadLetters, type FoundLetter, type Redrive } from '../ports.ts';
 
 interface RedriveRow {
   readonly redrive_count: number;
@@ -29,6 +36,10 @@ interface SummaryRow extends RedriveRow {
   readonly detail: string;
   readonly service: string;
   readonly at: Date;
+}
+
+interface FoundRow extends Pick<SummaryRow, 'id' | 'at' | 'redrive_count'> {
+  readonly place: string;
 }
 
 interface LetterRow extends SummaryRow {
@@ -52,22 +63,40 @@ ON CONFLICT (tenant, id) DO NOTHING`;
 /** What came of it later: the index knows nothing of that. */
 const redriveColumns = 'redrive_count, redriven_at, redrive_job_id';
 
+/** What `filterValues` says. */
+const filterSql = `tenant = $1
+  AND ($2::text IS NULL OR topic = $2)
+  AND ($3::text IS NULL OR code = $3)
+  AND ($4::text IS NULL OR service = $4)
+  AND ($5::timestamptz IS NULL OR at >= $5)
+  AND ($6::timestamptz IS NULL OR at < $6)`;
+
 const listText = `
 SELECT ${summaryColumns}, ${redriveColumns}
 FROM ingest.dead_letters
-WHERE tenant = $1
-  AND ($2::text IS NULL OR topic = $2)
-  AND ($3::text IS NULL OR code = $3)
-  AND ($4::timestamptz IS NULL OR (at, id) < ($4, $5))
-  AND ($7::boolean IS NULL OR (redrive_count > 0) = $7)
+WHERE ${filterSql}
+  AND ($7::timestamptz IS NULL OR (at, id) < ($7, $8))
+  AND ($10::boolean IS NULL OR (redrive_count > 0) = $10)
 ORDER BY at DESC, id DESC
-LIMIT $6`;
+LIMIT $9`;
+
+/** Many letters are given up in one moment: those of a partition stay in their order. */
+const searchText = `
+SELECT id, at, place, redrive_count
+FROM ingest.dead_letters, LATERAL (
+  SELECT concat_ws('/', lpad(record_partition::text, 10, '0'), lpad(record_offset, 20, '0'), id)
+    COLLATE "C" AS place
+) AS placed
+WHERE ${filterSql}
+  AND ($7::timestamptz IS NULL OR (at, place) > ($7, $8))
+  AND CASE WHEN $10::timestamptz IS NULL THEN redrive_count = 0 ELSE redriven_at < $10 END
+ORDER BY at, place
+LIMIT $9`;
 
 const findText = `
 SELECT ${summaryColumns}, ${redriveColumns}, headers, record_key, value
 FROM ingest.dead_letters WHERE tenant = $1 AND id = $2`;
 
-/** The outbox's id is the redrive's: a record may have no id, and no key, of its own. */
 const redriveText = `
 WITH marked AS (
   UPDATE ingest.dead_letters
@@ -76,8 +105,7 @@ WITH marked AS (
   RETURNING redrive_count, redriven_at, redrive_job_id
 ), announced AS (
   INSERT INTO ingest.outbox (id, topic, key, headers, value)
-  SELECT 'redrive/' || $1 || '/' || $2 || '/' || redrive_count, $5, $6, $7::jsonb, $8
-  FROM marked WHERE $5::text IS NOT NULL
+  SELECT $9, $5, $6, $7::jsonb, $8 FROM marked WHERE $5::text IS NOT NULL
 )
 SELECT * FROM marked`;
 
@@ -112,22 +140,31 @@ export class PostgresDeadLetters extends DeadLetters {
     ]);
   }
 
-  async list(tenant: TenantId, query: DeadLetterQuery): Promise<DeadLetterSummary[]> {
-    const { cursor } = query;
+  async list(owner: LetterOwner, query: DeadLetterQuery): Promise<DeadLetterSummary[]> {
+    const { cursor, limit, redriven } = query;
     const values = [
-      tenant,
-      query.topic ?? null,
-      query.code ?? null,
-      cursor === undefined ? null : new Date(cursor.createdAtMs).toISOString(),
-      cursor?.id ?? null,
-      query.limit + 1,
-      query.redriven === undefined ? null : query.redriven === 'true',
+      ...filterValues(owner, query),
+      ...placeValues(cursor ?? null),
+      limit + 1,
+      redriven === undefined ? null : redriven === 'true',
     ];
-    const { rows } = await this.#own.query<SummaryRow>(tenant, { text: listText, values });
+    const { rows } = await this.#query<SummaryRow>(owner, { text: listText, values });
     return rows.map(summary);
   }
 
-  async find(tenant: TenantId, id: string): Promise<DeadLetterView | null> {
+  async search(owner: LetterOwner, search: RedriveSearch): Promise<FoundLetter[]> {
+    const { after, filter, limit, redrivenBefore } = search;
+    const values = [
+      ...filterValues(owner, filter),
+      ...placeValues(after),
+      limit + 1,
+      redrivenBefore,
+    ];
+    const { rows } = await this.#query<FoundRow>(owner, { text: searchText, values });
+    return rows.map(({ redrive_count: redriveCount, ...row }) => ({ ...row, redriveCount }));
+  }
+
+  async find(tenant: LetterOwner, id: string): Promise<DeadLetterView | null> {
     const row = await this.#read(tenant, id);
     if (row === null) return null;
     const { headers, key, content } = this.#stored(tenant, row);
@@ -139,7 +176,7 @@ export class PostgresDeadLetters extends DeadLetters {
     };
   }
 
-  async findStored(tenant: TenantId, id: string): Promise<StoredLetter | null> {
+  async findStored(tenant: LetterOwner, id: string): Promise<StoredLetter | null> {
     const row = await this.#read(tenant, id);
     return row === null ? null : this.#stored(tenant, row);
   }
@@ -155,18 +192,24 @@ export class PostgresDeadLetters extends DeadLetters {
       message?.key ?? null,
       message === null ? null : JSON.stringify(message.headers),
       message?.value ?? null,
+      message === null ? null : outgoingMessageId(message),
     ]);
     const [row] = rows;
     return row === undefined ? null : { ...letter, ...redriveOf(row) };
   }
 
-  async #read(tenant: TenantId, id: string): Promise<LetterRow | null> {
+  async #read(tenant: LetterOwner, id: string): Promise<LetterRow | null> {
     const query = { text: findText, values: [tenant, id] };
-    const { rows } = await this.#own.query<LetterRow>(tenant, query);
+    const { rows } = await this.#query<LetterRow>(tenant, query);
     return rows[0] ?? null;
   }
 
-  #stored(tenant: TenantId, row: LetterRow): StoredLetter {
+  /** Row level security shows nobody what is nobody's: only the operator comes here for it. */
+  #query<R extends QueryResultRow>(owner: LetterOwner, query: QueryConfig) {
+    return owner === '' ? this.#pool.query<R>(query) : this.#own.query<R>(owner, query);
+  }
+
+  #stored(tenant: LetterOwner, row: LetterRow): StoredLetter {
     const decode = (body: Buffer) => this.#codec.decode(body, { tenant, medium: 'table' });
     const value = row.value === null ? null : decode(row.value);
     return {
@@ -189,7 +232,7 @@ export class PostgresDeadLetters extends DeadLetters {
   }
 
   /** The record is kept untouched; what is internal was written through the codec. */
-  #readable(tenant: TenantId, topic: string, value: Buffer): Buffer {
+  #readable(tenant: LetterOwner, topic: string, value: Buffer): Buffer {
     if (findTopic(topic)?.direction !== 'internal') return value;
     try {
       return this.#codec.decode(value, { tenant, medium: 'kafka' });
@@ -198,6 +241,17 @@ export class PostgresDeadLetters extends DeadLetters {
       return value;
     }
   }
+}
+
+function filterValues(owner: LetterOwner, filter: DeadLetterFilter): (string | null)[] {
+  const { code, from, service, to, topic } = filter;
+  return [owner, topic ?? null, code ?? null, service ?? null, from ?? null, to ?? null];
+}
+
+/** Where a page goes on: after this letter. */
+function placeValues(place: ListCursor | null): (string | null)[] {
+  if (place === null) return [null, null];
+  return [new Date(place.createdAtMs).toISOString(), place.id];
 }
 
 function summary(row: SummaryRow): DeadLetterSummary {

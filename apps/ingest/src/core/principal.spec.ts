@@ -1,7 +1,13 @@
 import { tenantIdSchema } from '@millrace/contracts';
 import { describe, expect, it } from '@jest/globals';
 
-import { managedTenant, ownTenant, requireOperator, type Principal } from './principal.ts';
+import {
+  letterOwner,
+  managedTenant,
+  ownTenant,
+  requireOperator,
+  type Principal,
+} from './principal.ts';
 
 const acme = tenantIdSchema.parse('acme');
 const globex = tenantIdSchema.parse('globex');
@@ -13,6 +19,8 @@ const forbidden = expect.objectContaining({ code: 'forbidden' });
 describe('a tenant’s key', () => {
   it('speaks for its tenant', () => expect(ownTenant(tenant)).toBe(acme));
 
+  it('reads the dead letters of its tenant', () => expect(letterOwner(tenant)).toBe(acme));
+
   it('manages the keys of its own tenant, named or not, and of no other', () => {
     expect(managedTenant(tenant, undefined)).toBe(acme);
     expect(managedTenant(tenant, acme)).toBe(acme);
@@ -23,6 +31,8 @@ describe('a tenant’s key', () => {
 });
 
 describe('the operator’s key', () => {
+  it('reads the dead letters of nobody', () => expect(letterOwner(operator)).toBe(''));
+
   it('speaks for no tenant', () => expect(() => ownTenant(operator)).toThrow(forbidden));
 
   it('manages the keys of whom it names', () => {

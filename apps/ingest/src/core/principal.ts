@@ -1,5 +1,6 @@
 import type { TenantId } from '@millrace/contracts';
 
+import type { LetterOwner } from './dead-letter.ts';
 import { ProblemError } from './problem.ts';
 
 /** Who a request speaks for: a tenant, or the operator, who has no jobs and makes the tenants. */
@@ -20,6 +21,11 @@ export function ownTenant(principal: Principal): TenantId {
 export function requireOperator(principal: Principal): void {
   if (principal.kind === 'operator') return;
   throw new ProblemError('forbidden', 'this needs the operator’s key');
+}
+
+/** Whose dead letters a key shows: a tenant's own, or to the operator those of nobody. */
+export function letterOwner(principal: Principal): LetterOwner {
+  return principal.kind === 'tenant' ? principal.tenant : '';
 }
 
 /**

@@ -4,23 +4,25 @@ import {
   claudeRequestedSchema,
   deadLetterHeaders,
   intakeTenantOf,
+  isTopicOf,
   jobIdSchema,
   jobReplySchema,
   redriveHeader,
   sessionIdSchema,
   topics,
   type OutgoingMessage,
+  type Topic,
   type TenantId,
 } from '@millrace/contracts';
 import type { z } from 'zod';
 
-import type { StoredHeader } from './dead-letter.ts';
+import type { LetterOwner, StoredHeader } from './dead-letter.ts';
 import { isRecord } from './canonical-json.ts';
 import { hashOf, type JobOrder } from './judge-submission.ts';
 
 /** A dead letter with all that trying it again needs. */
 export interface StoredLetter {
-  readonly tenant: TenantId;
+  readonly tenant: LetterOwner;
   readonly id: string;
   /** Where the record lay before it became a dead letter. */
   readonly topic: string;
@@ -36,6 +38,14 @@ export interface StoredLetter {
   readonly redriveJobId: string | null;
 }
 
+/** All whose records a redrive publishes again: the topic table says it of ingest. */
+const redrivable: readonly Topic[] = [
+  topics.jobsSubmitted,
+  topics.tenantSubmitted,
+  topics.jobsFinished,
+  topics.claudeRequested,
+];
+
 /** The request of a message job. A call of a workflow is the workflow's own to make again. */
 const jobRequestSchema = claudeRequestedSchema.extend({
   call_id: jobIdSchema,
@@ -47,23 +57,29 @@ export type JobRequest = z.infer<typeof jobRequestSchema>;
 /** What a redrive does. */
 export type RedrivePlan =
   | { readonly kind: 'publish'; readonly message: OutgoingMessage }
-  | { readonly kind: 'do_again'; readonly request: JobRequest }
+  | {
+      readonly kind: 'do_again';
+      readonly tenant: TenantId;
+      readonly request: JobRequest;
+    }
   | { readonly kind: 'refused'; readonly detail: string };
 
 /**
  * Decides by where the record lay. One of the tenant's own intake never became a job: it goes back
  * as it was. A request that failed for good was a job: it is done again as a new one. A finished
  * job that the dispatcher gave up is told again, with the header that wakes its one delivery.
- * Nothing else is a tenant's to publish.
+ * Nothing else is a tenant's to publish. What is nobody's was read by nobody: the operator sends it
+ * back as it was.
  */
 export function planRedrive(letter: StoredLetter): RedrivePlan {
-  if (intakeTenantOf(letter.topic) === letter.tenant) return publication(letter, {});
-  if (letter.topic === topics.claudeRequested.name) return repetition(letter);
+  const { tenant, topic } = letter;
+  if (tenant === '' || intakeTenantOf(topic) === tenant) return publication(letter, {});
+  if (topic === topics.claudeRequested.name) return repetition(letter, tenant);
   const isWebhook = letter.service === 'webhook-dispatcher';
-  if (letter.topic === topics.jobsFinished.name && isWebhook) {
+  if (topic === topics.jobsFinished.name && isWebhook) {
     return publication(letter, { [redriveHeader]: `${letter.id}:${letter.redriveCount + 1}` });
   }
-  return refused(`records of ${letter.topic} cannot be redriven`);
+  return refused(`records of ${topic} cannot be redriven`);
 }
 
 /** The job that a request asked for, as a new one. `params` are the request's own. */
@@ -89,10 +105,10 @@ export function orderAgain(
   };
 }
 
-function repetition(letter: StoredLetter): RedrivePlan {
+function repetition(letter: StoredLetter, tenant: TenantId): RedrivePlan {
   const request = jobRequestSchema.safeParse(readJson(letter.content));
   return request.success
-    ? { kind: 'do_again', request: request.data }
+    ? { kind: 'do_again', tenant, request: request.data }
     : refused('the record is no request of a job that can be read');
 }
 
@@ -107,14 +123,20 @@ export function readJson(body: Buffer | string | null): Record<string, unknown> 
 }
 
 function publication(letter: StoredLetter, added: Readonly<Record<string, string>>): RedrivePlan {
+  const { id, redriveCount, tenant, topic, value } = letter;
+  if (!redrivable.some((row) => isTopicOf(row, topic))) {
+    return refused(`records of ${topic} cannot be redriven`);
+  }
   const headers = textHeaders(letter.headers);
   const key = letter.key === null ? null : textOf(letter.key);
   if (headers === null || key === undefined) {
     // The outbox keeps text. To send something else than what came would be no redrive.
     return refused('its key or a header is not text, or a header comes twice: publish it yourself');
   }
-  const { topic, value } = letter;
-  return { kind: 'publish', message: { topic, key, value, headers: { ...headers, ...added } } };
+  // The record may have no id, and no key, of its own; and the first one may still be on its way.
+  const outboxId = `redrive/${tenant}/${id}/${redriveCount + 1}`;
+  const message = { topic, key, value, headers: { ...headers, ...added }, outboxId };
+  return { kind: 'publish', message };
 }
 
 const ours: ReadonlySet<string> = new Set([...Object.values(deadLetterHeaders), redriveHeader]);
