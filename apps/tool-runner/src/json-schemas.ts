@@ -45,7 +45,8 @@ function foreignReference(value: unknown): string | null {
 /** A pattern that is none, or that no matcher takes which is linear in the text's length. */
 function badPattern(value: unknown): string | null {
   if (typeof value !== 'object' || value === null) return null;
-  for (const [key, member] of Object.entries(value)) {
+  const members: [string, unknown][] = Object.entries(value);
+  for (const [key, member] of members) {
     const patterns =
       key === 'pattern' && typeof member === 'string'
         ? [member]

@@ -41,7 +41,7 @@ async function startProcess(): Promise<ChildProcess> {
     runner.kafka.prefix,
   ];
   const port = await freePort();
-  const env = { ...process.env, ...runner.environment(), HTTP_PORT: String(port) };
+  const env = { ...runner.environment(), HTTP_PORT: String(port) };
   const child = spawn(process.execPath, args, { env, stdio: 'ignore' });
   processes.push(child);
   return child;
