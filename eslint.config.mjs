@@ -40,6 +40,7 @@ function dependencyDirection({ specs }) {
     allow('lib:postgres', 'contracts', 'runtime'),
     allow('lib:work', 'contracts', 'runtime', 'postgres'),
     allow('lib:egress', 'contracts'),
+    allow('lib:sdk', 'contracts'),
     allow('lib:testing', 'contracts', 'runtime', 'kafka', 'postgres'),
   ];
 }

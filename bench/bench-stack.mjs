@@ -25,6 +25,8 @@ export async function openBench(cpuProf) {
       ingest: profiled(cpuProf),
       'claude-worker': { ...profiled(cpuProf), MAX_IN_FLIGHT: '1000' },
       'webhook-dispatcher': profiled(cpuProf),
+      'agent-orchestrator': profiled(cpuProf),
+      'tool-runner': profiled(cpuProf),
     },
   });
   const kafka = new kafkajs.Kafka({
@@ -38,7 +40,10 @@ export async function openBench(cpuProf) {
     stack,
     receiver,
     model,
+    home,
+    kafka,
     producer,
+    startHelper,
     setModelMs: (ms) => fetch(`http://127.0.0.1:${model.port}/bench/model-ms/${ms}`),
     async close() {
       await producer.disconnect();

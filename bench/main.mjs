@@ -4,10 +4,11 @@
  */
 import { parseArgs } from 'node:util';
 
+import { benchAgents } from './agents.mjs';
 import { printFigures, writeFigures } from './figures.mjs';
 import { benchPipeline } from './pipeline.mjs';
 
-const benches = { pipeline: benchPipeline };
+const benches = { pipeline: benchPipeline, agents: benchAgents };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

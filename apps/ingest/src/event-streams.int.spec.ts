@@ -126,11 +126,11 @@ function ask(at: Replica, job: string, { from, apiKey = key, signal }: Asked = {
   return fetch(url(at, `/v1/jobs/${job}/events`), init);
 }
 
-async function submit(at: Replica, job: string): Promise<void> {
+async function submit(at: Replica, job: string, type = 'message'): Promise<void> {
   const response = await fetch(url(at, '/v1/jobs'), {
     method: 'POST',
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ job_id: job, prompt: 'p' }),
+    body: JSON.stringify({ job_id: job, prompt: 'p', type }),
   });
   expect(response.status).toBe(202);
 }
@@ -150,13 +150,26 @@ async function publish(
   await producer.send({ topic: testTopics.prefix + topic.name, messages });
 }
 
-const delta = (id: string, start: number, text: string, attempt = 1) =>
+const delta = (id: string, start: number, text: string, attempt = 1, turn = 1) =>
   publish(topics.claudeDeltas, {
     type: 'millrace.claude.delta.v1',
-    id: `default:${id}:${attempt}:${start}`,
+    id: `default:${id}:${turn}:${attempt}:${start}`,
     key: `default/${id}`,
-    data: { tenant: 'default', job_id: id, turn: 1, attempt, start, text },
+    data: { tenant: 'default', job_id: id, turn, attempt, start, text },
   });
+
+/** A step of an agent's run, which is told twice. */
+async function step(id: string, version: number, told: object): Promise<void> {
+  const data = { tenant: 'default', job_id: id, workflow_id: id, version, index: 0, step: told };
+  for (const _ of [1, 2]) {
+    await publish(topics.claudeDeltas, {
+      type: 'millrace.job.step.v1',
+      id: `default:${id}:step:${version}`,
+      key: `default/${id}`,
+      data: { ...data, at: new Date().toISOString() },
+    });
+  }
+}
 
 /** The end of a job whose text is told by its deltas alone. */
 const fail = (id: string) =>
@@ -265,7 +278,7 @@ class Reader {
     const id = field('id');
     const text: string | undefined = JSON.parse(data).text;
     this.frames.push({ event, id, text });
-    if (event === 'stream.restarted') this.text = '';
+    if (event === 'stream.restarted' || event === 'turn.started') this.text = '';
     if (event === 'snapshot') {
       // For those who come without a place alone.
       expect(this.lastId).toBeUndefined();
@@ -273,7 +286,7 @@ class Reader {
     }
     if (event === 'delta') this.text += String(text);
     if (event === 'delta' || event === 'snapshot') {
-      expect(id?.endsWith(`.${this.text.length}`)).toBe(true);
+      expect(id?.split('~')[0]?.endsWith(`.${this.text.length}`)).toBe(true);
     }
     this.lastId = id ?? this.lastId;
   }
@@ -314,6 +327,42 @@ describe('a job that is followed on two replicas', () => {
     const texts = reader.frames.flatMap(({ text }) => (text === undefined ? [] : [text]));
     expect(texts).toEqual(['one ', 'two ', 'three', '.']);
     expect((await ask(other, 'cut-1', { from: 'cut-1:end' })).status).toBe(204);
+  });
+
+  it('tells the turns and steps of an agent, each once, wherever it is followed', async () => {
+    await submit(one, 'agent-1', 'agent');
+    const reader = new Reader('agent-1');
+    await reader.connect(one);
+    await step('agent-1', 1, { kind: 'model_call', turn: 1 });
+    await delta('agent-1', 0, 'I look.');
+    await reader.until('I look.');
+    await reader.cut();
+    await step('agent-1', 2, { kind: 'signal', name: 'go' });
+    await delta('agent-1', 0, 'Found ', 1, 2);
+    await reader.connect(other);
+    await reader.until('Found ');
+    await reader.cut();
+    await delta('agent-1', 6, 'it.', 1, 2);
+    await step('agent-1', 3, { kind: 'signal', name: 'done' });
+    await reader.connect(one);
+    await until(() => reader.frames.filter(({ event }) => event === 'step').length === 3);
+    await finish('agent-1', 'a result that no turn says');
+    await reader.over();
+    const told = reader.frames.map(({ event, text }) => (text === undefined ? event : text));
+    expect(told.filter((each) => !/^(stream.opened|job.running)$/.test(each))).toEqual([
+      'step',
+      'I look.',
+      'step',
+      'turn.started',
+      'Found ',
+      'it.',
+      'step',
+      'job.succeeded',
+    ]);
+    const late = new Reader('agent-1');
+    await late.connect(other);
+    await late.over();
+    expect(late.frames.at(-1)?.event).toBe('job.succeeded');
   });
 
   it('begins again when another attempt took over while nobody listened', async () => {

@@ -9,6 +9,7 @@ import {
   openedFrames,
   runningFrame,
   snapshotFrame,
+  statusFrame,
 } from './core/job-event-frames.ts';
 import { ProblemError } from './core/problem.ts';
 import { parseResumePoint } from './core/resume-point.ts';
@@ -82,9 +83,10 @@ export class JobEvents {
 
 function stageOn(connection: SseConnection, view: JobView): JobStage {
   return {
-    snapshot: (live) => connection.write(snapshotFrame(view.id, live)),
-    changed: (change) => connection.write(changeFrame(view.id, change)),
+    snapshot: (live, at) => connection.write(snapshotFrame(view, live, at)),
+    changed: (change, at) => connection.write(changeFrame(view, change, at)),
     running: () => connection.write(runningFrame(view)),
+    status: (status) => connection.write(statusFrame(view, status)),
     ended: (ended) => {
       connection.write(endFrame(ended));
       connection.end('finished');

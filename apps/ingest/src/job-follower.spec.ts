@@ -16,11 +16,12 @@ import fc from 'fast-check';
 
 import { eventId } from './core/job-event-frames.ts';
 import { finishedView } from './core/job-view.ts';
-import type { LiveChange, LiveText } from './core/live-text.ts';
+import type { RunChange, StreamPlace } from './core/live-run.ts';
+import type { LiveText } from './core/live-text.ts';
 import { parseResumePoint } from './core/resume-point.ts';
 import { JobFollower, type JobStage } from './job-follower.ts';
 import { LiveJobs } from './live-jobs.ts';
-import { Jobs } from './ports.ts';
+import { Jobs, type LiveFeed } from './ports.ts';
 import { streamSettings } from './stream-settings.ts';
 
 // Two hundred stories take two seconds, and ten times that beside a whole test run.
@@ -89,6 +90,9 @@ class Row {
   });
 }
 
+/** Everything that was told is known. */
+const feed: LiveFeed = { caughtUp: () => Promise.resolve() };
+
 /** One process: its own place in the topics, which have their own speeds. */
 class Replica {
   private live = new LiveJobs(settings);
@@ -119,7 +123,7 @@ class Replica {
   }
 
   follow(client: Client): () => void {
-    const follower = new JobFollower(this.row.jobs, this.live, new SilentLogger());
+    const follower = new JobFollower(this.row.jobs, this.live, feed, new SilentLogger());
     const from = parseResumePoint(name.id, client.lastId);
     const after = from.kind === 'after' ? from.place : undefined;
     return follower.follow({ name, view: this.row.view, after }, client);
@@ -133,29 +137,31 @@ class Client implements JobStage {
   hasEnded = false;
   private attempt = 0;
 
-  snapshot(live: LiveText): void {
+  snapshot(live: LiveText, at: StreamPlace): void {
     expect(this.lastId).toBeUndefined();
     this.text = live.text;
     this.attempt = live.attempt;
-    this.lastId = eventId(name.id, { ...live, end: live.text.length });
+    this.lastId = eventId(name.id, at);
   }
 
-  changed(change: LiveChange): void {
-    if (change.kind === 'restarted') {
+  changed(change: RunChange, at: StreamPlace): void {
+    if (change.kind === 'turn' || change.kind === 'step') throw new TypeError('of a message');
+    if (change.kind !== 'added') {
       expect(change.attempt).toBeGreaterThan(this.attempt);
       this.text = '';
-      this.lastId = eventId(name.id, { ...change, end: 0 });
     } else {
       if (this.lastId !== undefined) expect(change.attempt).toBe(this.attempt);
       expect(change.end - change.text.length).toBe(this.text.length);
       expect(change.text).not.toBe('');
       this.text += change.text;
-      this.lastId = eventId(name.id, change);
     }
+    this.lastId = eventId(name.id, at);
     this.attempt = change.attempt;
   }
 
   running(): void {}
+
+  status(): void {}
 
   ended(view: JobView): void {
     expect(this.hasEnded).toBe(false);
@@ -243,7 +249,7 @@ describe('an answer that travels by reference', () => {
     const row = new Row();
     const live = new LiveJobs(settings);
     const client = new Client();
-    const follower = new JobFollower(row.jobs, live, new SilentLogger());
+    const follower = new JobFollower(row.jobs, live, feed, new SilentLogger());
     const stop = follower.follow({ name, view: running }, client);
     live.addDelta(told.deltas[0]!);
     const { result: _result, ...end } = told.end;

@@ -1,21 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { isTerminal, type JobFinished, type JobView } from '@millrace/contracts';
+import {
+  isTerminal,
+  type JobFinished,
+  type JobStatusChanged,
+  type JobView,
+} from '@millrace/contracts';
 import { Logger } from '@millrace/runtime';
 import { Injectable } from '@nestjs/common';
 
 import { finishedView } from './core/job-view.ts';
 import {
-  showChange,
-  showResult,
-  wholeText,
-  type LiveChange,
-  type LiveText,
-  type ShownStep,
-  type TextPlace,
-} from './core/live-text.ts';
+  entriesOf,
+  placeAfter,
+  showRunChange,
+  type RunChange,
+  type StreamPlace,
+} from './core/live-run.ts';
+import { showResult, wholeText, type LiveText, type ShownStep } from './core/live-text.ts';
 import { LiveJobs, type JobWatch, type JobWatcher } from './live-jobs.ts';
-import { Jobs, type JobName } from './ports.ts';
+import { Jobs, LiveFeed, type JobName } from './ports.ts';
 
 /** A row follows its terminal event within milliseconds; Postgres may be away for a while. */
 const rowFollowsMsMax = 30_000;
@@ -23,19 +27,22 @@ const rowLookEveryMs = 50;
 /** How often a row is looked at in case its event was missed. */
 const lookEveryMs = 60_000;
 
-/** What is followed, and from where: a job's row as it was read, and the text that is known. */
+/** What is followed, and from where: a job's row as it was read, and what is known of it. */
 export interface Followed {
   readonly name: JobName;
   readonly view: JobView;
-  readonly after?: TextPlace | undefined;
+  readonly after?: StreamPlace | undefined;
 }
 
 /** Where a followed job is shown. Nothing is called after `ended`. */
 export interface JobStage {
-  /** The text so far, for one who comes late. Before any change, and at most once. */
-  snapshot(live: LiveText): void;
-  changed(change: LiveChange): void;
+  /** The text of a turn so far, for one who comes late. Before any other of that turn. */
+  snapshot(live: LiveText, at: StreamPlace): void;
+  /** @param at the place after it. */
+  changed(change: RunChange, at: StreamPlace): void;
   running(): void;
+  /** What the job waits for, or that it goes on. */
+  status(status: JobStatusChanged['status']): void;
   /** The job has ended, and all of its text was shown. */
   ended(view: JobView): void;
 }
@@ -49,12 +56,14 @@ export class JobFollower {
   constructor(
     private readonly jobs: Jobs,
     private readonly live: LiveJobs,
+    private readonly feed: LiveFeed,
     private readonly log: Logger,
   ) {}
 
   /** @returns how to stop following. */
   follow({ name, view, after }: Followed, stage: JobStage): () => void {
-    const following = new Following(view, stage, after);
+    const feed = this.feed;
+    const following = new Following({ view, stage, feed, after });
     if (isTerminal(view.status)) {
       following.replay(view);
       return () => undefined;
@@ -94,36 +103,65 @@ class Following implements JobWatcher {
   private wake: () => void = () => undefined;
   private watch: JobWatch | undefined;
   private isRunning: boolean;
+  private isEnding = false;
+  /** Of the run's status that was shown last. */
+  private version = 0;
+  private place: StreamPlace;
+  private readonly view: JobView;
+  private readonly stage: JobStage;
 
   constructor(
-    private readonly view: JobView,
-    private readonly stage: JobStage,
-    private place: TextPlace | undefined,
+    private readonly options: {
+      readonly view: JobView;
+      readonly stage: JobStage;
+      readonly feed: LiveFeed;
+      readonly after: StreamPlace | undefined;
+    },
   ) {
+    const { after, stage, view } = options;
+    this.view = view;
+    this.stage = stage;
     this.isRunning = view.status !== 'queued';
+    this.place = after ?? { text: undefined, step: undefined };
   }
 
   begin(watch: JobWatch): void {
     this.watch = watch;
     if (watch.hasEnded) this.lookSoon();
-    if (watch.live === undefined) return;
-    const { turn, attempt, text } = watch.live;
-    if (this.place !== undefined) this.show(showChange(this.place, wholeText(watch.live)));
-    else if (text !== '') this.late({ turn, attempt, text });
+    for (const entry of watch.run === undefined ? [] : entriesOf(watch.run)) {
+      if (entry.kind === 'step') this.show(entry);
+      else if (this.options.after !== undefined) this.show(wholeText(entry.live));
+      else if (entry.live.text !== '') this.late(entry.live);
+    }
   }
 
-  /** A job that had ended before: what of its text is missing, and its end. */
+  /**
+   * A job that had ended before: what of its text is missing, and its end. What a run has come to
+   * is not its text: the end tells of it.
+   */
   replay(view: JobView): void {
     const text = view.result ?? '';
-    if (this.place !== undefined) this.show(showResult(this.place, view));
-    else if (text !== '') this.late({ turn: 1, attempt: view.attempts?.at(-1)?.number ?? 1, text });
+    if (view.type === 'message') {
+      if (this.place.text !== undefined) this.showText(showResult(this.place.text, view));
+      else if (text !== '') {
+        this.late({ turn: 1, attempt: view.attempts?.at(-1)?.number ?? 1, text });
+      }
+    }
     this.stage.ended(view);
   }
 
-  changed(changes: readonly LiveChange[]): void {
+  changed(changes: readonly RunChange[]): void {
     if (this.stopped.signal.aborted) return;
     this.running();
-    for (const change of changes) this.show(showChange(this.place, change));
+    for (const change of changes) this.show(change);
+  }
+
+  status({ status, version }: JobStatusChanged): void {
+    if (this.stopped.signal.aborted || version <= this.version) return;
+    this.version = version;
+    if (status === 'running' && !this.isRunning) return this.running();
+    this.isRunning = true;
+    this.stage.status(status);
   }
 
   running(): void {
@@ -140,9 +178,20 @@ class Following implements JobWatcher {
 
   end(view: JobView): void {
     if (this.stopped.signal.aborted) return;
-    const step = showResult(this.place, view);
+    if (view.type !== 'message') return void this.endRun(view);
+    const step = showResult(this.place.text, view);
     if (step.changes.length > 0) this.running();
-    this.show(step);
+    this.showText(step);
+    this.stop();
+    this.stage.ended(view);
+  }
+
+  /** A run's text is in no result: what was told of it before its end is to be here first. */
+  private async endRun(view: JobView): Promise<void> {
+    if (this.isEnding) return;
+    this.isEnding = true;
+    await this.options.feed.caughtUp();
+    if (this.stopped.signal.aborted) return;
     this.stop();
     this.stage.ended(view);
   }
@@ -171,12 +220,26 @@ class Following implements JobWatcher {
   }
 
   private late(live: LiveText): void {
-    this.place = { ...live, end: live.text.length };
-    this.stage.snapshot(live);
+    const { attempt, text, turn } = live;
+    this.place = { ...this.place, text: { turn, attempt, end: text.length } };
+    this.stage.snapshot(live, this.place);
   }
 
-  private show({ place, changes }: ShownStep): void {
+  private show(change: RunChange): void {
+    const { changes, place } = showRunChange(this.place, change);
+    this.tell(changes, place);
+  }
+
+  private showText({ changes, place: text }: ShownStep): void {
+    this.tell(changes, { ...this.place, text });
+  }
+
+  private tell(changes: readonly RunChange[], place: StreamPlace): void {
+    const { step } = place;
+    for (const change of changes) {
+      const at = change.kind === 'step' ? place : { step, text: placeAfter(change) };
+      this.stage.changed(change, at);
+    }
     this.place = place;
-    for (const change of changes) this.stage.changed(change);
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { claudeDeltaSchema, jobIdSchema, tenantIdSchema } from '@millrace/contracts';
 
-import type { LiveChange } from './core/live-text.ts';
+import type { RunChange } from './core/live-run.ts';
 import { LiveJobs, type JobWatch, type JobWatcher } from './live-jobs.ts';
 import { streamSettings } from './stream-settings.ts';
 
@@ -10,10 +10,11 @@ const tenant = tenantIdSchema.parse('default');
 class Watcher implements JobWatcher {
   readonly told: string[] = [];
 
-  changed(changes: readonly LiveChange[]): void {
+  changed(changes: readonly RunChange[]): void {
     this.told.push(...changes.map((each) => (each.kind === 'added' ? each.text : each.kind)));
   }
   running(): void {}
+  status(): void {}
   finished(): void {}
 }
 
@@ -40,8 +41,8 @@ describe('the text of jobs that are watched', () => {
     tell('b', 3, 'uvw');
     tell('b', 6, '!');
     expect(second.watcher.told).toEqual(['xyz', 'uvw', '!']);
-    expect(watch('b').live?.text).toBe('');
-    expect(watch('a').live?.text).toBe('abcde');
+    expect(watch('b').run?.text?.text).toBe('');
+    expect(watch('a').run?.text?.text).toBe('abcde');
     first.stop();
   });
 
@@ -52,9 +53,9 @@ describe('the text of jobs that are watched', () => {
     first.stop();
     const second = watch('b');
     tell('b', 0, 'xyz');
-    expect(watch('b').live?.text).toBe('xyz');
+    expect(watch('b').run?.text?.text).toBe('xyz');
     second.stop();
-    expect(watch('a').live?.text).toBe('abcdefgh');
+    expect(watch('a').run?.text?.text).toBe('abcdefgh');
   });
 });
 
@@ -63,7 +64,7 @@ it('a job that was told of before anyone watched gives its text to who comes lat
   tell('a', 0, 'abc');
   const late = watch('a');
   tell('a', 3, 'd');
-  expect([late.live?.text, late.watcher.told]).toEqual(['abc', ['d']]);
+  expect([late.run?.text?.text, late.watcher.told]).toEqual(['abc', ['d']]);
 });
 
 it('a job of which the beginning is missing here is told on, and shows no text', () => {
@@ -71,5 +72,5 @@ it('a job of which the beginning is missing here is told on, and shows no text',
   tell('a', 3, 'd');
   const late = watch('a');
   tell('a', 4, 'e');
-  expect([late.live?.text, late.watcher.told]).toEqual(['', ['e']]);
+  expect([late.run?.text?.text, late.watcher.told]).toEqual(['', ['e']]);
 });

@@ -1,8 +1,19 @@
-import type { ClaudeDelta, JobFinished } from '@millrace/contracts';
+import type {
+  ClaudeDelta,
+  JobFinished,
+  JobStatusChanged,
+  JobStep,
+} from '@millrace/contracts';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 
-import { addDelta, type LiveChange, type LiveText } from './core/live-text.ts';
+import {
+  addPiece,
+  addStep,
+  forgotten,
+  type LiveRun,
+  type RunChange,
+} from './core/live-run.ts';
 import type { JobName } from './ports.ts';
 import { StreamSettings } from './stream-settings.ts';
 
@@ -16,37 +27,38 @@ const recentEndsMs = 60_000;
 
 /** Told of what happens to one job. Must not throw. */
 export interface JobWatcher {
-  changed(changes: readonly LiveChange[]): void;
+  changed(changes: readonly RunChange[]): void;
   running(): void;
+  status(told: JobStatusChanged): void;
   finished(end: JobFinished): void;
 }
 
 export interface JobWatch {
-  /** The text so far; what comes after it is told to the watcher. */
-  readonly live: LiveText | undefined;
+  /** What was told so far; what comes after it is told to the watcher. */
+  readonly run: LiveRun | undefined;
   /** The job has ended a moment ago: its row says so, or will within milliseconds. */
   readonly hasEnded: boolean;
   stop(): void;
 }
 
 interface Watched {
-  live: LiveText | undefined;
+  run: LiveRun | undefined;
   readonly watchers: Set<JobWatcher>;
 }
 
 /**
  * What is known of jobs that run now, from the topics that tell it; nothing here is durable.
  *
- * L1 The text of a watched job is kept as long as it is watched, that of others while there is
+ * L1 What was told of a watched job is kept as long as it is watched, that of others while there is
  *    room. Both have bounds: a text that would go beyond is forgotten, and its pieces are told on.
  * L2 Watching and reading the text so far is one step: no delta falls between the two.
  */
 @Injectable()
 export class LiveJobs {
   private readonly watched = new Map<string, Watched>();
-  private readonly unwatched = new LRUCache<string, LiveText>({
+  private readonly unwatched = new LRUCache<string, LiveRun>({
     maxSize: unwatchedBytesMax,
-    sizeCalculation: (live) => 256 + live.text.length * 2,
+    sizeCalculation: ({ length }) => 256 + length * 2,
     ttl: unwatchedMs,
   });
   private readonly recentEnds = new LRUCache<string, true>({
@@ -61,15 +73,15 @@ export class LiveJobs {
   watch(name: JobName, watcher: JobWatcher): JobWatch {
     const key = keyOf(name.tenant, name.id);
     const entry = this.watched.get(key) ?? {
-      live: this.unwatched.get(key),
+      run: this.unwatched.get(key),
       watchers: new Set<JobWatcher>(),
     };
-    if (!this.watched.has(key)) this.watchedLength += lengthOf(entry.live);
+    if (!this.watched.has(key)) this.watchedLength += lengthOf(entry.run);
     this.watched.set(key, entry);
     this.unwatched.delete(key);
     entry.watchers.add(watcher);
     return {
-      live: entry.live,
+      run: entry.run,
       hasEnded: this.recentEnds.has(key),
       stop: () => this.unwatch(key, watcher),
     };
@@ -78,15 +90,15 @@ export class LiveJobs {
   addDelta(delta: ClaudeDelta): void {
     const key = keyOf(delta.tenant, delta.job_id);
     const entry = this.watched.get(key);
-    const { live, changes } = addDelta(entry?.live ?? this.unwatched.get(key), delta);
-    if (entry === undefined) {
-      // A job that ended before its last pieces arrived is not kept: its row holds the result.
-      if (!this.recentEnds.has(key)) this.unwatched.set(key, live);
-      return;
-    }
-    this.keep(entry, live);
-    if (changes.length === 0) return;
-    for (const watcher of [...entry.watchers]) watcher.changed(changes);
+    this.take(key, entry, addPiece(entry?.run ?? this.unwatched.get(key), delta));
+  }
+
+  /** @param offset where the record lies in its partition, which is the job's. */
+  addStep(step: JobStep, offset: number): void {
+    const key = keyOf(step.tenant, step.job_id);
+    const entry = this.watched.get(key);
+    const told = { kind: 'step', offset, step } as const;
+    this.take(key, entry, addStep(entry?.run ?? this.unwatched.get(key), told));
   }
 
   /** Whether anyone watches the job: only then its events are worth parsing. */
@@ -97,6 +109,11 @@ export class LiveJobs {
   running(name: JobName): void {
     const entry = this.watched.get(keyOf(name.tenant, name.id));
     for (const watcher of [...(entry?.watchers ?? [])]) watcher.running();
+  }
+
+  status(told: JobStatusChanged): void {
+    const entry = this.watched.get(keyOf(told.tenant, told.job_id));
+    for (const watcher of [...(entry?.watchers ?? [])]) watcher.status(told);
   }
 
   /** Notes an end that nobody watches; cheap, as most are. */
@@ -112,11 +129,26 @@ export class LiveJobs {
     for (const watcher of [...(entry?.watchers ?? [])]) watcher.finished(end);
   }
 
-  private keep(entry: Watched, live: LiveText): void {
-    const before = lengthOf(entry.live);
-    const after = this.watchedLength - before + live.text.length;
-    entry.live = after <= this.settings.watchedLengthMax ? live : { ...live, text: '' };
-    this.watchedLength += entry.live.text.length - before;
+  private take(
+    key: string,
+    entry: Watched | undefined,
+    { changes, run }: { readonly run: LiveRun; readonly changes: readonly RunChange[] },
+  ): void {
+    if (entry === undefined) {
+      // A job that ended before its last pieces arrived is not kept: its row holds the result.
+      if (!this.recentEnds.has(key)) this.unwatched.set(key, run);
+      return;
+    }
+    this.keep(entry, run);
+    if (changes.length === 0) return;
+    for (const watcher of [...entry.watchers]) watcher.changed(changes);
+  }
+
+  private keep(entry: Watched, run: LiveRun): void {
+    const before = lengthOf(entry.run);
+    const after = this.watchedLength - before + run.length;
+    entry.run = after <= this.settings.watchedLengthMax ? run : forgotten(run);
+    this.watchedLength += entry.run.length - before;
   }
 
   private unwatch(key: string, watcher: JobWatcher): void {
@@ -124,9 +156,9 @@ export class LiveJobs {
     if (entry === undefined || !entry.watchers.delete(watcher)) return;
     if (entry.watchers.size > 0) return;
     this.watched.delete(key);
-    this.watchedLength -= lengthOf(entry.live);
-    if (entry.live === undefined || this.recentEnds.has(key)) return;
-    this.unwatched.set(key, entry.live);
+    this.watchedLength -= lengthOf(entry.run);
+    if (entry.run === undefined || this.recentEnds.has(key)) return;
+    this.unwatched.set(key, entry.run);
   }
 }
 
@@ -134,6 +166,6 @@ function keyOf(tenant: string, job: string): string {
   return `${tenant}/${job}`;
 }
 
-function lengthOf(live: LiveText | undefined): number {
-  return live?.text.length ?? 0;
+function lengthOf(run: LiveRun | undefined): number {
+  return run?.length ?? 0;
 }

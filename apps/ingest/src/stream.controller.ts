@@ -66,6 +66,7 @@ export class StreamController {
       snapshot: (live) => connection.write(tokenFrame(live.text)),
       changed: (change) => connection.write(tokenChangeFrame(change)),
       running: () => undefined,
+      status: () => undefined,
       ended: (ended) => {
         connection.write(tokenEndFrames(ended));
         connection.end('finished');

@@ -14,6 +14,8 @@ const changeMsMax = 5_000;
 
 const intake = topics.tenantSubmitted;
 const deadLetters = deadLettersOf(intake);
+/** What the stack makes for `default` it makes for nobody else. */
+const created = [intake, deadLetters, topics.tenantToolsRequested];
 
 /**
  * Sees to it that each tenant's topics exist and that this replica consumes those of tenants that
@@ -73,7 +75,7 @@ export class TenantTopics {
     if (unseen.length > 0) {
       await this.creation.create(
         unseen.flatMap(({ tenant }) =>
-          [intake, deadLetters].map((row) => topicOfTenant(row, tenant)),
+          created.map((row) => topicOfTenant(row, tenant)),
         ),
       );
       for (const { tenant } of unseen) this.created.add(tenant);

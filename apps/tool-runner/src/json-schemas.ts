@@ -1,5 +1,6 @@
 import { Ajv } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import { RE2JS } from 're2js';
 
 /** Dialects that tools are written in; what names none is taken for the newest. */
 const draft7 = /^https?:\/\/json-schema\.org\/draft-07\/schema#?$/;
@@ -20,6 +21,8 @@ export function schemaError(schema: Readonly<Record<string, unknown>>): string |
   if (!isOld && !isNew) return 'must be of draft 2020-12 or draft-07, as its $schema says';
   const reference = foreignReference(schema);
   if (reference !== null) return `refers to ${reference.slice(0, 100)}, which is outside of it`;
+  const pattern = badPattern(schema);
+  if (pattern !== null) return `has a pattern that cannot be used: ${pattern.slice(0, 100)}`;
   const ajv = isOld ? ajv7 : ajv2020;
   const { $schema: _, ...rest } = schema;
   if (ajv.validateSchema(rest) === true) return null;
@@ -37,4 +40,30 @@ function foreignReference(value: unknown): string | null {
     if (inner !== null) return inner;
   }
   return null;
+}
+
+/** A pattern that is none, or that no matcher takes which is linear in the text's length. */
+function badPattern(value: unknown): string | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const members: [string, unknown][] = Object.entries(value);
+  for (const [key, member] of members) {
+    const patterns =
+      key === 'pattern' && typeof member === 'string'
+        ? [member]
+        : key === 'patternProperties' && typeof member === 'object' && member !== null
+          ? Object.keys(member)
+          : [];
+    const bad = patterns.find((pattern) => !isPattern(pattern)) ?? badPattern(member);
+    if (bad !== null) return bad;
+  }
+  return null;
+}
+
+function isPattern(text: string): boolean {
+  try {
+    RE2JS.compile(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

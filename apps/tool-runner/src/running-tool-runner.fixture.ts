@@ -62,7 +62,10 @@ export class RunningToolRunner {
     private app: NestFastifyApplication | null,
   ) {}
 
-  static async start(env: Record<string, string> = {}): Promise<RunningToolRunner> {
+  static async start(
+    env: Record<string, string> = {},
+    options: { readonly consumes?: boolean } = {},
+  ): Promise<RunningToolRunner> {
     const [database, kafka] = await Promise.all([createTestDatabase(), createTestTopics()]);
     const client = createKafka({ ...kafka, clientId: 'spec', log });
     const publisher = new Publisher({ kafka: client, name: 'spec', log, metrics: new Metrics() });
@@ -70,7 +73,7 @@ export class RunningToolRunner {
     const reader = new KafkaReader(kafka.prefix + topics.toolsCompleted.name);
     const completions = await reader.start();
     const runner = new RunningToolRunner(database, kafka, publisher, completions, null);
-    runner.app = await runner.#boot(env);
+    runner.app = await runner.#boot(env, options.consumes ?? true);
     await runner.tellTenant('default');
     return runner;
   }
@@ -236,7 +239,7 @@ export class RunningToolRunner {
     });
   }
 
-  async #boot(env: Record<string, string>): Promise<NestFastifyApplication> {
+  async #boot(env: Record<string, string>, consumes: boolean): Promise<NestFastifyApplication> {
     const config = parseConfig(configSchema, { ...this.environment(), ...env });
     const module = await Test.createTestingModule({
       imports: [
@@ -247,9 +250,9 @@ export class RunningToolRunner {
     const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter(), {
       logger: false,
     });
-    app.connectMicroservice({ strategy: app.get(ServiceTransport) });
+    if (consumes) app.connectMicroservice({ strategy: app.get(ServiceTransport) });
     await app.init();
-    await app.startAllMicroservices();
+    if (consumes) await app.startAllMicroservices();
     return app;
   }
 }

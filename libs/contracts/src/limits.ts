@@ -47,7 +47,7 @@ export const timelineEventsMax = 1_200;
 /** Jobs on one page of the list: a page with full results stays within a few MiB. */
 export const jobListLimitMax = 100;
 export const jobListLimitDefault = 20;
-/** Tenants of one stack: each has two topics, whose partitions the broker holds open. */
+/** Tenants of one stack: each has three topics, whose partitions the broker holds open. */
 export const tenantsMax = 500;
 /** Keys of a tenant that are not revoked: one for each system of theirs, and one to change to. */
 export const apiKeysPerTenantMax = 50;

@@ -90,6 +90,24 @@ describe('an answer', () => {
     expect(run.end()?.error?.code).toBe('answer_truncated');
   });
 
+  it('whose arguments were cut off is not asked for again with more than a state holds', () => {
+    const large = [{ role: 'user', content: 'x'.repeat(600_000) }];
+    const run = begun({ messages: large });
+    expect(JSON.stringify(run.workflow.state).length).toBeLessThan(10_000);
+    run.answer(1, { ...asks(['search', {}]), stop_reason: 'max_tokens' }, { kept: false });
+    expect(run.end()?.error?.code).toBe('answer_truncated');
+  });
+
+  it('may hold only so many bytes of arguments', () => {
+    const run = searching();
+    const long = { q: 'x'.repeat(100_000) };
+    const commands = run.answer(1, asks(['search', long], ['search', long]));
+    expect(of('run_tool', commands)).toHaveLength(1);
+    expect(sent(run.toolResult(1, { output: 'x' }))).toMatchObject([
+      { content: [{}, { content: expect.stringMatching(/^invalid_arguments: .*131072 bytes/) }] },
+    ]);
+  });
+
   it('with an unknown tool or bad arguments goes back without any run', () => {
     const run = searching();
     const commands = run.answer(1, asks(['serch', {}], ['search', { q: 7 }], ['search', 'x']));

@@ -192,3 +192,31 @@ export const bugs: Readonly<Record<string, () => Reducer<AgentState>>> = {
         : [command],
     ),
 };
+
+/** What each of them breaks: being caught for another reason would prove nothing. */
+export const broken: Readonly<Record<string, RegExp>> = {
+  'the model is asked while a tool is still under way': /^I1: no model call while/,
+  'a tool is run twice': /^I2: |^attempts are counted/,
+  'results come in the order of their arrival': /^I1: every tool_use has its result/,
+  'the result of one tool is left out': /^I1: every tool_use has its result/,
+  'what a tool says is not framed': /is framed$/,
+  'an end tells twice': /^nothing follows the end/,
+  'events after the end are taken': /^I4: nothing happens after the end/,
+  'a tool has no timer': /^I5: each tool call has a timer/,
+  'an approval never expires': /^I5: each approval has a timer/,
+  'a run has no deadline': /^I5: a run has a deadline/,
+  'a timer is left behind': /^no timer is left behind/,
+  'a cancel forgets the tools': /^what is under way at the end is called back/,
+  'a cancel forgets the sub-agents': /^what is under way at the end is called back/,
+  'the hash of an approval is not compared': /^I4: not waited for, and taken: approval_decided/,
+  'an approval counts twice': /^I5: each approval|^I2: |^I4: /,
+  'taint is forgotten': /^a person agrees before/,
+  'a signal counts twice': /signalled$|^a signal counts once|^I4: /,
+  'a call reserves nothing': /^I3: reserved = settled/,
+  'the limit of iterations is off by one': /^the budget holds \(iterations\)/,
+  'what sub-agents spend is not counted': /^I3: /,
+  'a fork pays again': /^a fork changes nothing outside/,
+  'a number is used twice': /^I2: |^attempts are counted/,
+  'what was not kept is not sent again': /^only a paused turn|^I1: /,
+  'the call of a retry is not the call of the first attempt': /^attempts are counted|^I5: /,
+};

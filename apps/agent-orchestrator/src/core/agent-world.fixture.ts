@@ -7,7 +7,7 @@ import {
 } from '@millrace/contracts';
 import type { ToolDefinition, Usage } from '@millrace/contracts';
 
-import { spending } from './agent-budget.ts';
+import { openLedger, raise, spending } from './agent-budget.ts';
 import { agentReducer } from './agent-reducer.ts';
 import { AgentDriver, prices, requestOf, startedAt, toolNamed } from './agent-run.fixture.ts';
 import type { Happening } from './agent-run.fixture.ts';
@@ -82,6 +82,8 @@ export class AgentWorld {
   #spentMicros = 0;
   #behaves = false;
   #uses = 0;
+  /** What the run may spend, whatever it believes itself. */
+  #limits = openLedger().limits;
   #signals = 0;
   readonly #signalled: boolean;
   readonly #structured: boolean;
@@ -143,6 +145,15 @@ export class AgentWorld {
       required: ['answer'],
     };
     const small = this.#chance(0.5);
+    const budget = {
+      ...(this.#chance(0.5) ? { usd: small ? 0.08 : 2 } : {}),
+      tokens: small ? 20_000 : 400_000,
+      iterations: small ? 4 : 30,
+      tool_calls: small ? 5 : 60,
+      seconds: 3_600 * (1 + this.#upTo(300)),
+      on_reached: this.#chance(0.5) ? ('park' as const) : ('fail' as const),
+    };
+    this.#limits = openLedger(budget).limits;
     return requestOf({
       params: {
         tools: ['look', 'fetch', 'shop'],
@@ -151,14 +162,7 @@ export class AgentWorld {
         ...(this.#structured ? { output_schema } : {}),
         ...(this.#tainted ? { untrusted: true } : {}),
       },
-      budget: {
-        ...(this.#chance(0.5) ? { usd: small ? 0.08 : 2 } : {}),
-        tokens: small ? 20_000 : 400_000,
-        iterations: small ? 4 : 30,
-        tool_calls: small ? 5 : 60,
-        seconds: 3_600 * (1 + this.#upTo(300)),
-        on_reached: this.#chance(0.5) ? 'park' : 'fail',
-      },
+      budget,
       request: this.#chance(0.2)
         ? { complete_by: new Date(startedAt + 86_400_000 * 3).toISOString() }
         : {},
@@ -285,8 +289,7 @@ export class AgentWorld {
   }
 
   #raise(): void {
-    const { ledger } = this.run.workflow.state;
-    const { limits } = ledger;
+    const limits = this.#limits;
     const budget = {
       ...(limits.micros === null ? {} : { usd: limits.micros / 1_000_000 + 1 }),
       tokens: limits.tokens + 100_000,
@@ -297,6 +300,7 @@ export class AgentWorld {
         limits.seconds + Math.ceil((this.run.now - startedAt) / 1_000) + 86_400,
       ),
     };
+    this.#limits = raise({ ...openLedger(), limits }, budget).limits;
     this.#hand(
       JSON.parse(JSON.stringify({ type: 'budget_raised', data: { budget, raise_id: 'r' } })),
     );
@@ -603,7 +607,7 @@ export class AgentWorld {
   }
 
   #checkLedger(state: AgentState): void {
-    const { reserved, settled, released, limits } = state.ledger;
+    const { reserved, settled, released } = state.ledger;
     const held = state.stage === 'ended' ? [] : heldBy(state);
     for (const key of ['micros', 'tokens', 'iterations', 'toolCalls'] as const) {
       const open = held.reduce((sum, amount) => sum + amount[key], 0);
@@ -611,7 +615,7 @@ export class AgentWorld {
         reserved[key] === settled[key] + released[key] + open,
         `I3: reserved = settled + released + open (${key})`,
       );
-      const limit = limits[key];
+      const limit = this.#limits[key];
       must(limit === null || settled[key] + open <= limit, `the budget holds (${key})`);
     }
     if (state.stage === 'ended') return;
@@ -629,7 +633,8 @@ export class AgentWorld {
     const { usd, tool_calls } = spending(ledger);
     const runs = this.#runs.size;
     must(tool_calls >= runs, 'each tool call is counted');
-    must(ledger.limits.micros === null || usd * 1_000_000 <= ledger.limits.micros, 'money holds');
+    const { micros } = this.#limits;
+    must(micros === null || Math.round(usd * 1_000_000) <= micros, 'money holds');
     for (const event of this.#delivered.slice(-10)) this.#hand(event, 'ignored');
   }
 }

@@ -78,6 +78,13 @@ describe('a fork', () => {
     ]);
   });
 
+  it('whose source is not kept any longer fails', () => {
+    const run = new AgentDriver('job-2');
+    const from = { workflow_id: 'job-1', created_at: '2026-11-24T11:59:59.000Z', from_step: 4 };
+    run.request({ request: { fork: { ...from, allow_side_effects: false } } });
+    expect(run.end()?.error).toEqual({ code: 'gone', detail: 'the run to be forked is not kept' });
+  });
+
   it('really looks', () => {
     const run = fork();
     expect(of('run_tool', run.answer(1, asks(['look', {}])))).toHaveLength(1);

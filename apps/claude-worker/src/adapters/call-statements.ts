@@ -306,18 +306,21 @@ WITH unsettled AS (
 )
 SELECT tenant, call_id FROM unsettled WHERE before`;
 
-/** The conversation before a turn, unless it is too long to be sent, and its last turn. */
+/** The conversations before some turns, unless too long to be sent, and how far they are. */
 export const sessionTurns = `
-WITH size AS (
-  SELECT coalesce(sum(octet_length(messages)), 0)::float8 AS bytes
-  FROM worker.session_turns WHERE tenant = $1::text AND session_id = $2::text AND seq < $3::int
-)
-SELECT size.bytes, t.messages, coalesce((SELECT s.last_seq FROM worker.sessions s
-  WHERE s.tenant = $1::text AND s.session_id = $2::text), 0) AS last_seq
-FROM size LEFT JOIN worker.session_turns t
-  ON size.bytes <= $4::float8
-  AND t.tenant = $1::text AND t.session_id = $2::text AND t.seq < $3::int
-ORDER BY t.seq`;
+SELECT i.n::int, size.bytes, coalesce(s.last_seq, 0) AS last_seq, t.messages
+FROM unnest($1::text[], $2::text[], $3::int[])
+    WITH ORDINALITY AS i (tenant, session_id, seq, n)
+  LEFT JOIN worker.sessions s USING (tenant, session_id)
+  CROSS JOIN LATERAL (
+    SELECT coalesce(sum(octet_length(t.messages)), 0)::float8 AS bytes
+    FROM worker.session_turns t
+    WHERE t.tenant = i.tenant AND t.session_id = i.session_id AND t.seq < i.seq) size
+  LEFT JOIN LATERAL (
+    SELECT t.seq, t.messages FROM worker.session_turns t
+    WHERE size.bytes <= $4::float8
+      AND t.tenant = i.tenant AND t.session_id = i.session_id AND t.seq < i.seq) t ON true
+ORDER BY i.n, t.seq`;
 
 export const countWaiting = `
 SELECT count(*)::int AS waiting FROM worker.calls WHERE state = 'QUEUED'`;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { IdentityPayloadCodec } from '@millrace/contracts';
+import { conversationIdSchema, IdentityPayloadCodec } from '@millrace/contracts';
 import { createPool, type Pool } from '@millrace/postgres';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
@@ -7,6 +7,7 @@ import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { CallCompletions } from '../call-completions.ts';
 import { type Call, firstAttempt } from '../core/call.ts';
 import { sampleCallRequest } from '../core/sample-call.ts';
+import { sessionBytesMax } from '../core/session-history.ts';
 import type { LedgerEntry } from '../ports.ts';
 import { PostgresCallLedger } from './postgres-call-ledger.ts';
 
@@ -80,5 +81,51 @@ describe('the ledger', () => {
     await aged(50);
     expect(await ledger.releaseUnheld({ owner, held: () => [id], ageMs: 45_000 })).toBe(0);
     expect(await ledger.releaseUnheld({ owner, held: () => [], ageMs: 45_000 })).toBe(1);
+  });
+});
+
+describe('conversations that are read together', () => {
+  const said = (text: string) => [{ role: 'user', content: text }];
+  const history = (session: string, seq: number) =>
+    ledger.history('default', { sessionId: conversationIdSchema.parse(session), seq });
+
+  it('are each its own: as it was before the turn, too long, or with a gap', async () => {
+    const turns = [
+      ['short/s', 1, said('one')],
+      ['short/s', 2, said('two')],
+      ['short/s', 3, said('three')],
+      ['long/s', 1, said('x'.repeat(sessionBytesMax))],
+    ] as const;
+    for (const [session, seq, messages] of turns) {
+      await pool.query(`INSERT INTO worker.session_turns VALUES ('default', $1, $2, $3)`, [
+        session,
+        seq,
+        Buffer.from(JSON.stringify(messages)),
+      ]);
+    }
+    await pool.query(`INSERT INTO worker.sessions VALUES
+      ('default', 'short/s', 3), ('default', 'long/s', 1), ('default', 'failed/s', 2)`);
+    const read = await Promise.all([
+      history('short/s', 1),
+      history('short/s', 3),
+      history('long/s', 2),
+      history('failed/s', 3),
+      history('failed/s', 4),
+      history('new/s', 2),
+      history('short/s', 3),
+      // More than one statement takes.
+      ...Array.from({ length: 10 }, (_, i) => history(`new-${i}/s`, 2)),
+    ]);
+    const whole = { kind: 'messages', messages: [...said('one'), ...said('two')] };
+    expect(read.slice(0, 7)).toEqual([
+      { kind: 'messages', messages: [] },
+      whole,
+      { kind: 'too_long', bytes: expect.any(Number) },
+      { kind: 'messages', messages: [] },
+      { kind: 'gap' },
+      { kind: 'gap' },
+      whole,
+    ]);
+    expect(new Set(read.slice(7).map(({ kind }) => kind))).toEqual(new Set(['gap']));
   });
 });

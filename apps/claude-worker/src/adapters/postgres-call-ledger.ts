@@ -41,12 +41,22 @@ interface OwnedCall extends NewCall {
   readonly owner: string;
 }
 
-/** The ledger in Postgres. Inserts and settlements of all callers share statements. */
+interface TenantTurn extends SessionTurn {
+  readonly tenant: string;
+}
+
+/** Conversations that one statement reads: each may have 8 MiB, and all are held at once. */
+const historiesTogetherMax = 8;
+/** Statements that read them side by side. */
+const historiesConcurrency = 2;
+
+/** The ledger in Postgres. Inserts, settlements and reads of all callers share statements. */
 export class PostgresCallLedger extends CallLedger {
   readonly #pool: Pool;
   readonly #codec: PayloadCodec;
   readonly #inserts: GroupCommit<OwnedCall, Inserted>;
   readonly #settlements: GroupCommit<LedgerEntry, 'settled' | 'lost'>;
+  readonly #histories: GroupCommit<TenantTurn, History>;
 
   constructor(options: { pool: Pool; codec: PayloadCodec }) {
     super();
@@ -66,6 +76,14 @@ export class PostgresCallLedger extends CallLedger {
       keyOf: ({ call }) => call.id,
       bytesOf: ({ next }) => (next.kind === 'ended' ? (next.finished.value?.length ?? 0) : 0),
       commit: (client, entries) => this.#settle(client, entries),
+    });
+    this.#histories = new GroupCommit({
+      name: 'worker histories',
+      pool,
+      keyOf: ({ sessionId, seq, tenant }) => `${tenant}/${sessionId}/${seq}`,
+      rowsMax: historiesTogetherMax,
+      concurrency: historiesConcurrency,
+      commit: (client, turns) => this.#readHistories(client, turns),
     });
   }
 
@@ -164,21 +182,10 @@ export class PostgresCallLedger extends CallLedger {
     return rowCount ?? 0;
   }
 
-  async history(tenant: string, turn: SessionTurn): Promise<History> {
+  history(tenant: string, turn: SessionTurn): Promise<History> {
     // There is nothing to read before the first turn.
-    if (turn.seq === 1) return { kind: 'messages', messages: [] };
-    const { rows } = await this.#pool.query<TurnRow>({
-      name: 'worker_session_turns',
-      text: sql.sessionTurns,
-      values: [tenant, turn.sessionId, turn.seq, sessionBytesMax],
-    });
-    const { bytes, last_seq: lastSeq } = rows[0] ?? { bytes: 0, last_seq: 0 };
-    if (lastSeq + 1 < turn.seq) return { kind: 'gap' };
-    if (bytes > sessionBytesMax) return { kind: 'too_long', bytes };
-    const messages = rows.map((row) =>
-      row.messages === null ? [] : turnSchema.parse(decodeBody(this.#codec, tenant, row.messages)),
-    );
-    return { kind: 'messages', messages: messages.flat() };
+    if (turn.seq === 1) return Promise.resolve({ kind: 'messages', messages: [] });
+    return this.#histories.submit({ tenant, ...turn });
   }
 
   async countWaiting(): Promise<number> {
@@ -187,7 +194,38 @@ export class PostgresCallLedger extends CallLedger {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#inserts.close(), this.#settlements.close()]);
+    await Promise.all([
+      this.#inserts.close(),
+      this.#settlements.close(),
+      this.#histories.close(),
+    ]);
+  }
+
+  async #readHistories(client: PoolClient, turns: readonly TenantTurn[]): Promise<History[]> {
+    const { rows } = await client.query<TurnRow>(
+      arrayQuery({
+        name: 'worker_session_turns',
+        text: sql.sessionTurns,
+        values: [
+          turns.map(({ tenant }) => tenant),
+          turns.map(({ sessionId }) => sessionId),
+          turns.map(({ seq }) => seq),
+          sessionBytesMax,
+        ],
+      }),
+    );
+    const rowsOf = Map.groupBy(rows, ({ n }) => n);
+    return turns.map((turn, i) => this.#history(turn, rowsOf.get(i + 1) ?? []));
+  }
+
+  #history({ seq, tenant }: TenantTurn, rows: readonly TurnRow[]): History {
+    const { bytes, last_seq: lastSeq } = rows[0] ?? { bytes: 0, last_seq: 0 };
+    if (lastSeq + 1 < seq) return { kind: 'gap' };
+    if (bytes > sessionBytesMax) return { kind: 'too_long', bytes };
+    const messages = rows.map((row) =>
+      row.messages === null ? [] : turnSchema.parse(decodeBody(this.#codec, tenant, row.messages)),
+    );
+    return { kind: 'messages', messages: messages.flat() };
   }
 
   async #insert(client: PoolClient, calls: readonly OwnedCall[]): Promise<Inserted[]> {
@@ -328,6 +366,8 @@ export class PostgresCallLedger extends CallLedger {
 const turnSchema = z.array(z.unknown());
 
 interface TurnRow {
+  /** Place of the turn that was asked for, from 1. */
+  readonly n: number;
   readonly bytes: number;
   readonly messages: Buffer | null;
   readonly last_seq: number;

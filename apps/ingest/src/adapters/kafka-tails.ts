@@ -6,6 +6,7 @@ import {
   type ClaudeDelta,
   type JobFinished,
   type JobProgressed,
+  type JobStep,
 } from '@millrace/contracts';
 import { KafkaClient, TopicTail, type TailedRecord } from '@millrace/kafka';
 import { Logger } from '@millrace/runtime';
@@ -24,7 +25,7 @@ const clockSkewMs = 10_000;
 /** Brings what happens to jobs, in any process, to the streams that are open in this one. */
 @Injectable()
 export class KafkaTails implements LiveFeed {
-  private readonly deltas: TopicTail<ClaudeDelta>;
+  private readonly deltas: TopicTail<ClaudeDelta | JobStep>;
   private readonly ends: TopicTail<JobFinished>;
   private readonly progress: TopicTail<JobProgressed>;
 
@@ -43,7 +44,10 @@ export class KafkaTails implements LiveFeed {
       topic: topics.claudeDeltas,
       fromMs: nowMs - totalDeadlineMsMax,
       onRecords: (records) => {
-        for (const { data } of records) live.addDelta(data);
+        for (const { data, offset } of records) {
+          if ('step' in data) live.addStep(data, Number(offset));
+          else live.addDelta(data);
+        }
       },
     });
     this.ends = new TopicTail({
@@ -61,8 +65,8 @@ export class KafkaTails implements LiveFeed {
       fromMs: nowMs - clockSkewMs,
       onRecords: (records) => {
         for (const { data } of records) {
-          const runs = saysRunning(data) || (saysStatus(data) && data.status === 'running');
-          if (runs) live.running({ tenant: data.tenant, id: data.job_id });
+          if (saysRunning(data)) live.running({ tenant: data.tenant, id: data.job_id });
+          if (saysStatus(data)) live.status(data);
         }
       },
     });

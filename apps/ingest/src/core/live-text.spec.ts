@@ -86,6 +86,34 @@ describe('the text of an attempt', () => {
   });
 });
 
+describe('the text of turns', () => {
+  const of = (turn: number, text: string, attempt = 1) => ({ ...piece(0, text, attempt), turn });
+
+  it('stands after that of the turn before, which stays', () => {
+    const { changes } = play([of(1, 'ab'), of(2, 'cd'), of(2, 'x', 2), of(1, 'abc'), of(4, 'e')]);
+    expect(changes.map(({ kind, turn, attempt }) => [kind, turn, attempt])).toEqual([
+      ['added', 1, 1],
+      ['turn', 2, 1],
+      ['added', 2, 1],
+      ['restarted', 2, 2],
+      ['added', 2, 2],
+      ['turn', 4, 1],
+      ['added', 4, 1],
+    ]);
+  });
+
+  it.each([
+    ['nothing', undefined, ['turn', 'added']],
+    ['a part of the turn before', { turn: 1, attempt: 1, end: 1 }, ['turn', 'added']],
+    ['another attempt of the turn', { turn: 2, attempt: 1, end: 1 }, ['restarted', 'added']],
+    ['half of it', { turn: 2, attempt: 2, end: 1 }, ['added']],
+    ['a later turn', { turn: 3, attempt: 1, end: 1 }, []],
+  ])('is told to who has %s', (_what, place, kinds) => {
+    const { changes } = showChange(place, wholeText({ turn: 2, attempt: 2, text: 'cd' }));
+    expect(changes.map(({ kind }) => kind)).toEqual(kinds);
+  });
+});
+
 describe('the end of a job', () => {
   it.each([
     ['nothing was shown', undefined, ['ab']],
@@ -116,7 +144,8 @@ class Reader {
 
   take(changes: readonly LiveChange[]): void {
     for (const change of changes) {
-      if (change.kind === 'restarted') {
+      if (change.kind !== 'added') {
+        expect(change.kind).toBe('restarted');
         expect(change.attempt).toBeGreaterThan(this.place?.attempt ?? 0);
         this.text = '';
       } else {

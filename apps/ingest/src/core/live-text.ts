@@ -17,9 +17,12 @@ export interface LiveText {
   readonly text: string;
 }
 
-/** What a listener is told. `end` is the offset after the text, within the attempt's text. */
+/**
+ * What a listener is told. `end` is the offset after the text, within the attempt's text. With a
+ * new attempt the turn's text begins again; with a new turn the text before it stays.
+ */
 export type LiveChange =
-  | { readonly kind: 'restarted'; readonly turn: number; readonly attempt: number }
+  | { readonly kind: 'restarted' | 'turn'; readonly turn: number; readonly attempt: number }
   | {
       readonly kind: 'added';
       readonly turn: number;
@@ -33,7 +36,7 @@ export interface LiveStep {
   readonly changes: readonly LiveChange[];
 }
 
-/** A place in a job's text: `end` is the offset within that attempt's text. */
+/** A place in a job's text: `end` is the offset within the text of that turn's attempt. */
 export interface TextPlace {
   readonly turn: number;
   readonly attempt: number;
@@ -54,8 +57,11 @@ export function showChange(place: TextPlace | undefined, change: LiveChange): Sh
   const order = place === undefined ? 0 : turn - place.turn || attempt - place.attempt;
   if (order < 0) return { place, changes: [] };
   const isNew = place === undefined || order > 0;
-  if (change.kind === 'restarted') {
-    return isNew ? { place: { turn, attempt, end: 0 }, changes: [change] } : { place, changes: [] };
+  const opening = openingOf(place, { turn, attempt });
+  if (change.kind !== 'added') {
+    if (!isNew) return { place, changes: [] };
+    const changes = opening.length > 0 ? opening : [change];
+    return { place: { turn, attempt, end: 0 }, changes };
   }
   const known = isNew ? 0 : place.end;
   const start = change.end - change.text.length;
@@ -65,10 +71,20 @@ export function showChange(place: TextPlace | undefined, change: LiveChange): Sh
   return {
     place: { turn, attempt, end },
     changes: [
-      ...(order > 0 ? [{ kind: 'restarted', turn, attempt } as const] : []),
+      ...opening,
       ...(text === '' ? [] : [{ kind: 'added', turn, attempt, text, end } as const]),
     ],
   };
+}
+
+/** What is told before the text of another attempt, or of another turn. The first has nothing. */
+function openingOf(
+  place: TextPlace | undefined,
+  { attempt, turn }: { readonly turn: number; readonly attempt: number },
+): LiveChange[] {
+  if (turn > (place?.turn ?? 1)) return [{ kind: 'turn', turn, attempt }];
+  const isRestarted = place !== undefined && turn === place.turn && attempt > place.attempt;
+  return isRestarted ? [{ kind: 'restarted', turn, attempt }] : [];
 }
 
 /** A whole text as one change, for a listener who may have a part of it. */
@@ -85,7 +101,7 @@ export function addDelta(live: LiveText | undefined, delta: TextPiece): LiveStep
   const order = turn - live.turn || attempt - live.attempt;
   if (order < 0) return { live, changes: [] };
   if (order === 0) return append(live, { delta, changes: [] });
-  const changes = [{ kind: 'restarted', turn, attempt }] as const;
+  const changes = [{ kind: turn > live.turn ? 'turn' : 'restarted', turn, attempt }] as const;
   return append({ turn, attempt, text: '' }, { delta, changes });
 }
 

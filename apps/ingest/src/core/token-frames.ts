@@ -1,6 +1,6 @@
 import { assertNever, type JobView } from '@millrace/contracts';
 
-import type { LiveChange } from './live-text.ts';
+import type { RunChange } from './live-run.ts';
 import { sseDone, sseFrame } from './sse-frame.ts';
 
 /** Frames of `POST /v1/stream`: the article's pattern. */
@@ -9,12 +9,16 @@ export function tokenFrame(text: string): string {
 }
 
 /** A new attempt is a named event: the text begins again after it. */
-export function tokenChangeFrame(change: LiveChange): string {
+export function tokenChangeFrame(change: RunChange): string {
   switch (change.kind) {
     case 'restarted':
       return sseFrame({ event: 'stream.restarted', data: { attempt: change.attempt } });
     case 'added':
       return tokenFrame(change.text);
+    // Of messages, and so here, nobody tells these; the text of turns would be one stream.
+    case 'turn':
+    case 'step':
+      return '';
     default:
       return assertNever(change);
   }

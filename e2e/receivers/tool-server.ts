@@ -1,0 +1,65 @@
+import { createServer, type Server } from 'node:http';
+
+/** One call of a tool, as it arrived. */
+export interface ReceivedCall {
+  readonly path: string;
+  readonly callId: string;
+  readonly jobId: string;
+  readonly arguments: unknown;
+  readonly idempotencyKey: string;
+}
+
+interface Body {
+  readonly call_id: string;
+  readonly job_id: string;
+  readonly arguments: unknown;
+}
+
+/** A tenant's server of tools (labelled fake: the far edge). Says what it was asked. */
+export class ToolServer {
+  readonly calls: ReceivedCall[] = [];
+  private readonly server: Server;
+
+  private constructor() {
+    this.server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        const body: Body = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+        const path = request.url ?? '/';
+        this.calls.push({
+          path,
+          callId: body.call_id,
+          jobId: body.job_id,
+          arguments: body.arguments,
+          idempotencyKey: String(request.headers['idempotency-key']),
+        });
+        // One that is never answered: whoever waits is cut off by the close.
+        if (path === '/hangs') return;
+        response.setHeader('content-type', 'application/json');
+        response.end(JSON.stringify({ path, saw: body.arguments }));
+      });
+    });
+  }
+
+  static async listen(): Promise<ToolServer> {
+    const server = new ToolServer();
+    await new Promise<void>((resolve) => server.server.listen(0, '127.0.0.1', resolve));
+    return server;
+  }
+
+  url(path: string): string {
+    const address = this.server.address();
+    if (address === null || typeof address === 'string') throw new Error('not listening');
+    return `http://127.0.0.1:${address.port}${path}`;
+  }
+
+  of(jobId: string): ReceivedCall[] {
+    return this.calls.filter((call) => call.jobId === jobId);
+  }
+
+  async close(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+}
