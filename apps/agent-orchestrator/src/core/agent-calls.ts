@@ -49,13 +49,14 @@ function paramsOf(run: AgentRun, call: Required<DueCall>): Readonly<Record<strin
 
 function promptTokensOf(run: AgentRun, messages: readonly unknown[]): number {
   const added = promptTokensAtMost(messages);
-  if (run.conversationTokens > 0) return run.conversationTokens + added;
+  if (run.conversationTokens > 0) return run.conversationTokens + turnTokens + added;
   const { params } = run.agent;
   return frameTokens + added + promptTokensAtMost([params, offeredTools(run.agent)]);
 }
 
-/** What the API itself adds to a prompt, to explain tools to the model. */
+/** What the API itself adds to a prompt, to explain tools to the model, and around a turn. */
 const frameTokens = 1_000;
+const turnTokens = 100;
 
 function costAtMost(
   { agent }: AgentRun,

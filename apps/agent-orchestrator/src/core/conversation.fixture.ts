@@ -37,7 +37,9 @@ export class Conversation {
     this.must(Array.isArray(messages), 'a call has messages');
     const carried: Message[] = JSON.parse(JSON.stringify(messages));
     this.#carried = carried;
-    this.#addedTokens = Math.ceil(JSON.stringify(carried).length / 4) + 300;
+    // What the API adds by itself: for the tools at first, and around every turn.
+    const frame = this.#messages.length === 0 ? 300 : 60;
+    this.#addedTokens = Math.ceil(JSON.stringify(carried).length / 4) + frame;
     if (carried.length === 0) {
       this.must(this.#paused, 'only a paused turn goes on without a message');
       return;
