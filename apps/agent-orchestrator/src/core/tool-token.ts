@@ -38,7 +38,8 @@ export class ToolTokens {
     if (match === null) return null;
     const [, tenant = '', day = '', attempt = '', seal = ''] = match;
     const owner = { tenant, day, attempt: Number(attempt) };
-    const expected = this.#seal({ ...owner, ...call });
+    const { callId, workflowId } = call;
+    const expected = this.#seal({ ...owner, callId, workflowId });
     return timingSafeEqual(expected, Buffer.from(seal, 'base64url')) ? owner : null;
   }
 
