@@ -66,6 +66,8 @@ import { JobCancel } from './job-cancel.ts';
 import { JobCancelController } from './job-cancel.controller.ts';
 import { JobEvents } from './job-events.ts';
 import { JobFollower } from './job-follower.ts';
+import { JobForksController } from './job-forks.controller.ts';
+import { JobForks } from './job-forks.ts';
 import { JobIntake } from './job-intake.ts';
 import { JobPreparation } from './job-preparation.ts';
 import { JobReleases } from './job-releases.ts';
@@ -178,6 +180,7 @@ export class IngestModule
         JobsBatchController,
         JobCancelController,
         JobRunsController,
+        JobForksController,
         JobTimelineController,
         StreamController,
         DocumentsController,
@@ -251,6 +254,7 @@ const shells: Provider[] = [
   JobCancel,
   JobEvents,
   JobFollower,
+  JobForks,
   JobIntake,
   JobPreparation,
   JobReleases,

@@ -4,6 +4,7 @@ import {
   jobIdSchema,
   type JobId,
   type JobSubmission,
+  type JobType,
   type JobView,
   type TenantId,
 } from '@millrace/contracts';
@@ -44,6 +45,17 @@ export interface HttpSubmission {
   readonly context: Context;
 }
 
+/** Who hands an order over, and under which names. */
+export interface Handover {
+  readonly tenant: TenantId;
+  readonly jobId: JobId | undefined;
+  readonly idempotencyKey: string | null;
+  /** The job whose first steps it takes over. */
+  readonly forkOf?: JobId;
+  /** Of the request's span. */
+  readonly context: Context;
+}
+
 /** A job that is durable. `replayed`: it was before this request, too. */
 export interface TakenJob {
   readonly view: JobView;
@@ -71,11 +83,14 @@ export class JobIntake {
   ) {}
 
   /** @throws ProblemError when the submission is refused, conflicts or cannot be made durable. */
-  async take(given: HttpSubmission): Promise<TakenJob> {
-    const { submission } = given;
+  async take({ submission, ...given }: HttpSubmission): Promise<TakenJob> {
     const judged = judgeSubmission(submission, this.policy.rules);
-    if (!judged.ok) throw this.refused(submission, judged.refusal);
-    const { order } = judged;
+    if (!judged.ok) throw this.refused(submission.type, judged.refusal);
+    return this.takeOrder({ ...given, jobId: submission.job_id }, judged.order);
+  }
+
+  /** The same for a job that has been judged. */
+  async takeOrder(given: Handover, order: JobOrder): Promise<TakenJob> {
     const untimely = untimelinessOf(order.times, this.clock.now());
     if (untimely !== null) return this.replayOrRefuse(given, order, untimely);
     const { lane } = order;
@@ -90,15 +105,22 @@ export class JobIntake {
     return { view: viewOf(job), replayed: false };
   }
 
-  private prepare(given: HttpSubmission, order: JobOrder): Promise<NewJob> {
+  /** What is told of a submission that may not become a job. */
+  refused(type: JobType, refusal: Refusal): ProblemError {
+    this.counter.count({ type, via: 'http', outcome: 'refused' });
+    return new ProblemError(refusal.code, refusal.detail, refusal.errors);
+  }
+
+  private prepare(given: Handover, order: JobOrder): Promise<NewJob> {
     const arrival = {
       tenant: given.tenant,
       source: 'http',
       idempotencyKey: given.idempotencyKey,
       traceparent: traceparentOf(given.context),
       createdAt: this.clock.now(),
+      ...(given.forkOf === undefined ? {} : { forkOf: given.forkOf }),
     } as const;
-    const id = given.submission.job_id ?? newJobId();
+    const id = given.jobId ?? newJobId();
     return this.preparation.prepare(arrival, { id, order }).catch((error: unknown) => {
       throw intakeProblem(error, 'the job could not be stored now, nothing was accepted');
     });
@@ -124,17 +146,12 @@ export class JobIntake {
     }
   }
 
-  private refused({ type }: JobSubmission, refusal: Refusal): ProblemError {
-    this.counter.count({ type, via: 'http', outcome: 'refused' });
-    return new ProblemError(refusal.code, refusal.detail, refusal.errors);
-  }
-
   /**
    * A job that was accepted before is answered as ever, for one read by key costs less than its
    * sender's next tries. Not while this process itself has too much on its hands.
    */
   private async turnAway(
-    given: HttpSubmission,
+    given: Handover,
     order: JobOrder,
     refusal: Refused,
   ): Promise<TakenJob> {
@@ -146,25 +163,25 @@ export class JobIntake {
 
   /** A job that was accepted in time is told of, also to one who asks again when time is up. */
   private async replayOrRefuse(
-    given: HttpSubmission,
+    given: Handover,
     order: JobOrder,
     refusal: Refusal,
   ): Promise<TakenJob> {
     const row = await this.findRepeated(given);
-    if (row === null) throw this.refused(given.submission, refusal);
+    if (row === null) throw this.refused(order.type, refusal);
     return this.replay(given, order, row);
   }
 
-  private async findRepeated(given: HttpSubmission): Promise<StandingJobRow | null> {
-    const { idempotencyKey, submission, tenant } = given;
-    const names = { tenant, id: submission.job_id ?? null, idempotencyKey };
+  private async findRepeated(given: Handover): Promise<StandingJobRow | null> {
+    const { idempotencyKey, jobId, tenant } = given;
+    const names = { tenant, id: jobId ?? null, idempotencyKey };
     const isNamed = names.id !== null || names.idempotencyKey !== null;
     return isNamed ? this.jobs.findRepeated(names) : null;
   }
 
-  private replay(given: HttpSubmission, order: JobOrder, row: StandingJobRow): TakenJob {
+  private replay(given: Handover, order: JobOrder, row: StandingJobRow): TakenJob {
     const { requestHash, type } = order;
-    const outcome = decideReplay(row, { jobId: given.submission.job_id, requestHash });
+    const outcome = decideReplay(row, { jobId: given.jobId, requestHash });
     if (outcome === 'conflict') {
       this.counter.count({ type, via: 'http', outcome: 'refused' });
       const detail = `job ${row.id} was made from another body with the same key`;
@@ -199,6 +216,7 @@ function viewOf(job: NewJob): JobView {
     created_at: job.createdAt.toISOString(),
     run_at: job.runAt?.toISOString(),
     complete_by: job.completeBy?.toISOString(),
+    fork_of: job.forkOf,
     trace_id: traceIdOf(job.traceparent),
   };
 }

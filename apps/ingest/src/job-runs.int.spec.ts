@@ -43,6 +43,7 @@ const approval: ApprovalView = {
   expires_at: '2026-12-01T10:00:00.000Z',
   status: 'pending',
 };
+const messages = [{ role: 'user', content: 'plan' }];
 const spent = { usd: 0, tokens: 0, iterations: 0, tool_calls: 0 };
 
 function run(
@@ -51,8 +52,8 @@ function run(
   more: object = {},
 ): Told {
   const view = { approvals, spent, signals: [], tainted: false };
-  const answer = { kind: 'agent', status, version: 3, view, steps: [], truncated: false, ...more };
-  return { body: workflowAnswerSchema.parse(answer) };
+  const answer = { kind: 'agent', status, version: 3, view, approval_workflows: {}, steps: [] };
+  return { body: workflowAnswerSchema.parse({ ...answer, truncated: false, ...more }) };
 }
 
 const unknown: Told = { status: 404, body: { code: 'not_found', detail: 'no such workflow' } };
@@ -122,6 +123,16 @@ describe('the approvals of a run', () => {
       },
     });
     expect(second.id).toBe(first.id);
+  });
+
+  it('are decided on the key of the sub-agent that asked', async () => {
+    const job = await submit();
+    const child = `${job.id}/c1`;
+    const approval_workflows = { [approval.id]: child };
+    orchestrator.answers(() => run('running', [approval], { approval_workflows }));
+    await post(job, `approvals/${approval.id}`, { body: { decision: 'approve' } });
+    const [told] = await toldTo(job, 1);
+    expect([told.key, told.data.workflow_id]).toEqual([`default/${child}`, child]);
   });
 
   it.each([
@@ -240,6 +251,69 @@ describe('a larger budget', () => {
   });
 });
 
+describe('a fork', () => {
+  const fork = (job: Json, body: object, o: CallOptions = {}) => post(job, 'fork', { body, ...o });
+
+  it('is a new job that is asked for as its source was, with the steps that it takes', async () => {
+    const source = await submit({ params: { messages, tools: ['look'] }, prompt: undefined });
+    const headers = { 'idempotency-key': `fork-${source.id}` };
+    const made = await fork(source, { from_step: 2, model: 'other' }, { headers });
+    expect([made.status, made.body.fork_of, made.body.model]).toEqual([202, source.id, 'other']);
+    const again = await fork(source, { from_step: 2, model: 'other' }, { headers });
+    expect([again.status, again.body.id]).toEqual([202, made.body.id]);
+    expect(again.headers.get('idempotent-replayed')).toBe('true');
+    const conflict = await fork(source, { from_step: 1 }, { headers });
+    expect([conflict.status, conflict.body.code]).toEqual([409, 'idempotency_conflict']);
+    const shown = await ingest.call('GET', `/v1/jobs/${made.body.id}`);
+    expect(shown.body.fork_of).toBe(source.id);
+    const isFork = ({ headers: h }: { headers: Readonly<Record<string, string>> }) =>
+      h['ce_subject'] === made.body.id;
+    const all = await requests.waitFor((found) => found.some(isFork));
+    expect(JSON.parse(String(all.find(isFork)?.value))).toMatchObject({
+      job_id: made.body.id,
+      params: { messages, tools: ['look'], model: 'other' },
+      fork: { workflow_id: source.id, created_at: source.created_at, from_step: 2 },
+    });
+  });
+
+  it.each([
+    ['a step that is not there', run(), { from_step: 4 }, 400, 'invalid_request'],
+    ['another prompt in the middle', run(), { from_step: 1, prompt: 'x' }, 400, 'invalid_request'],
+    ['no step', run(), {}, 400, 'invalid_request'],
+    ['a source that has not begun', unknown, { from_step: 0 }, 409, 'not_begun'],
+    ['a source that cannot be asked', { silent: true }, { from_step: 0 }, 503, 'unavailable'],
+  ])('is refused with %s', async (_what, told, body, status, code) => {
+    const job = await submit();
+    orchestrator.answers(() => told);
+    const answer = await fork(job, body);
+    expect([answer.status, answer.body.code]).toEqual([status, code]);
+  });
+
+  it('is of an agent of this tenant', async () => {
+    expect((await fork(await submit({ type: 'message' }), { from_step: 0 })).status).toBe(400);
+    const asOther = await fork(await submit(), { from_step: 0 }, { asOther: true });
+    expect([asOther.status, asOther.body.code]).toEqual([404, 'not_found']);
+  });
+
+  it('is compared with its source', async () => {
+    const source = await submit();
+    const { body: made } = await fork(source, { from_step: 0 });
+    const step = { kind: 'model_call', step: 2, at: source.created_at };
+    orchestrator.answers(({ url }) => {
+      const id = url.pathname.split('/').at(-1);
+      const cost_usd = id === source.id ? 3 : 1;
+      const steps = [{ ...step, workflow_id: id, id: `${id}/m1`, cost_usd }];
+      return run('running', [], { steps });
+    });
+    const { status, body } = await ingest.call('GET', `/v1/jobs/${made.id}/fork`);
+    expect([status, body.from_step, body.source.job_id]).toEqual([200, 0, source.id]);
+    expect(body.difference).toEqual({ usd: -2, turns: 0, tool_calls: 0 });
+    expect((await ingest.call('GET', `/v1/jobs/${source.id}/fork`)).status).toBe(404);
+    orchestrator.answers(() => ({ status: 500 }));
+    expect((await ingest.call('GET', `/v1/jobs/${made.id}/fork`)).status).toBe(503);
+  });
+});
+
 describe.each([
   ['a decision', `approvals/${approval.id}`, { decision: 'approve' }],
   ['a signal', 'signals/paid', {}],
@@ -249,7 +323,7 @@ describe.each([
     const job = await submit();
     const answer = await post(job, path, { body, asOther: true });
     expect([answer.status, answer.body.code]).toEqual([404, 'not_found']);
-    expect(orchestrator.asked).toEqual([]);
+    expect(orchestrator.asked.filter(({ url }) => url.pathname.endsWith(job.id))).toEqual([]);
   });
 
   it('is for jobs that have a run', async () => {

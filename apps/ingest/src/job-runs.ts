@@ -58,9 +58,11 @@ export class JobRuns {
     o: { readonly approvalId: string; readonly decision: ApprovalDecision },
     context: Context,
   ): Promise<JobView> {
-    return this.tell(name, context, (job, workflow) =>
-      decisionMessage(job, decidable(workflow, o.approvalId, o.decision), o.decision),
-    );
+    return this.tell(name, context, (job, workflow) => {
+      const approval = decidable(workflow, o.approvalId, o.decision);
+      const workflowId = workflow.approval_workflows[approval.id] ?? job.id;
+      return decisionMessage(job, { approval, workflowId }, o.decision);
+    });
   }
 
   /** @returns the job as it stands. */

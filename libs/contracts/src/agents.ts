@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { budgetSchema } from './budgets.ts';
-import { jobIdSchema } from './ids.ts';
+import { callIdSchema, jobIdSchema } from './ids.ts';
 import {
   agentChildrenMax,
   agentSignalsMax,
@@ -10,7 +10,7 @@ import {
   documentChunkTokensMax,
   documentChunkTokensMin,
 } from './limits.ts';
-import { messageParamsSchema } from './jobs.ts';
+import { jobStatusSchema, messageParamsSchema } from './jobs.ts';
 import { toolNameSchema } from './tools.ts';
 
 const agentFields = {
@@ -142,3 +142,40 @@ export const forkSubmissionSchema = z
   })
   .meta({ id: 'ForkSubmission' });
 export type ForkSubmission = z.infer<typeof forkSubmissionSchema>;
+
+/** One of the two runs that a fork is compared of, from the step on at which they part. */
+export const forkSideSchema = z
+  .object({
+    job_id: jobIdSchema,
+    status: jobStatusSchema,
+    model: z.string().optional(),
+    result: z.string().optional(),
+    usd: z.number().nonnegative(),
+    turns: z.int().nonnegative(),
+    tool_calls: z.array(
+      z.object({
+        id: callIdSchema,
+        tool: z.string(),
+        input: z.unknown().optional(),
+        is_error: z.boolean().optional(),
+      }),
+    ),
+  })
+  .meta({ id: 'ForkSide' });
+export type ForkSide = z.infer<typeof forkSideSchema>;
+
+/** `GET /v1/jobs/{id}/fork`: what a fork did otherwise than its source. */
+export const forkComparisonSchema = z
+  .object({
+    from_step: z.int().nonnegative(),
+    source: forkSideSchema,
+    fork: forkSideSchema,
+    /** The fork's less its source's. */
+    difference: z.object({ usd: z.number(), turns: z.int(), tool_calls: z.int() }),
+    /** Absent until both have ended. */
+    same_answer: z.boolean().optional(),
+    /** One of them has more steps than are looked at. */
+    truncated: z.boolean(),
+  })
+  .meta({ id: 'ForkComparison' });
+export type ForkComparison = z.infer<typeof forkComparisonSchema>;

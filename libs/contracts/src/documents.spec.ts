@@ -66,6 +66,7 @@ describe('the OpenAPI document', () => {
       '/v1/jobs/{id}/budget',
       '/v1/jobs/{id}/cancel',
       '/v1/jobs/{id}/events',
+      '/v1/jobs/{id}/fork',
       '/v1/jobs/{id}/signals/{name}',
       '/v1/jobs/{id}/timeline',
       '/v1/jobs:batch',

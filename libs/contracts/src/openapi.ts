@@ -1,6 +1,12 @@
 import type { z } from 'zod';
 
-import { approvalDecisionSchema, approvalListSchema, signalSubmissionSchema } from './agents.ts';
+import {
+  approvalDecisionSchema,
+  approvalListSchema,
+  forkComparisonSchema,
+  forkSubmissionSchema,
+  signalSubmissionSchema,
+} from './agents.ts';
 import { budgetRaiseSchema } from './budgets.ts';
 import {
   deadLetterListSchema,
@@ -341,6 +347,7 @@ function runPaths(): JsonObject {
         responses: toldJob,
       },
     },
+    '/v1/jobs/{id}/fork': { parameters: [job], post: forkJob(), get: compareFork() },
     '/v1/jobs/{id}/budget': {
       parameters: [job],
       post: {
@@ -351,6 +358,35 @@ function runPaths(): JsonObject {
         requestBody: { required: true, content: jsonContent(budgetRaiseSchema) },
         responses: toldJob,
       },
+    },
+  };
+}
+
+function forkJob(): JsonObject {
+  return {
+    operationId: 'forkJob',
+    tags: ['agents'],
+    summary: 'Run an agent again from one of its steps on, in another way, as a new job',
+    description: 'Without `allow_side_effects` its tools of effect `write` are not called.',
+    parameters: [idempotencyKeyParameter, traceparentParameter],
+    requestBody: { required: true, content: jsonContent(forkSubmissionSchema) },
+    responses: {
+      202: { description: 'The new job.', content: jsonContent(jobViewSchema) },
+      ...submissionProblems,
+      ...problems('NotFound', 'Gone'),
+    },
+  };
+}
+
+function compareFork(): JsonObject {
+  return {
+    operationId: 'compareFork',
+    tags: ['agents'],
+    summary: 'What a fork did otherwise than its source: cost, turns, tool calls and answer',
+    responses: {
+      200: { description: 'Both, and the difference.', content: jsonContent(forkComparisonSchema) },
+      ...readProblems,
+      ...problems('Unavailable'),
     },
   };
 }

@@ -7,6 +7,7 @@ import type {
   JobType,
   Lane,
   SessionId,
+  WorkflowRequested,
 } from '@millrace/contracts';
 
 import { canonicalJson } from './canonical-json.ts';
@@ -39,6 +40,8 @@ export interface JobOrder {
   /** Of a message there is none. */
   readonly budget: Budget | undefined;
   readonly times: JobTimes;
+  /** The first steps of another run, which this one takes over. */
+  readonly fork?: WorkflowRequested['fork'];
   readonly requestHash: Buffer;
 }
 

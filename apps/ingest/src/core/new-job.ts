@@ -167,7 +167,7 @@ function requestOf(
   const asked = { tenant, lane, session_id, stream, ...body, complete_by, reply };
   if (type === 'message') return { call_id: job.id, ...asked };
   const tainted = order.tainted ? true : undefined;
-  return { job_id: job.id, type, ...asked, budget, tainted };
+  return { job_id: job.id, type, ...asked, budget, tainted, fork: order.fork };
 }
 
 function replyOf(arrival: Arrival, order: JobOrder): JobReply {

@@ -7,6 +7,7 @@ import {
   type TenantId,
   type WorkflowApprovalDecided,
   type WorkflowBudgetRaised,
+  type WorkflowId,
   type WorkflowSignalled,
 } from '@millrace/contracts';
 
@@ -25,17 +26,22 @@ export interface WorkflowMessage {
   readonly data: WorkflowApprovalDecided | WorkflowBudgetRaised | WorkflowSignalled;
 }
 
-/** The decision holds for the call that the approval shows, whatever the caller named of it. */
+/**
+ * The decision holds for the call that the approval shows, whatever the caller named of it, and
+ * goes to who asked for it: the job's run, or a sub-agent of it.
+ */
 export function decisionMessage(
   job: ToldJob,
-  approval: ApprovalView,
+  { approval, workflowId }: { readonly approval: ApprovalView; readonly workflowId: WorkflowId },
   { decision, reason }: ApprovalDecision,
 ): WorkflowMessage {
   const { hash, id: approval_id } = approval;
+  // Both decisions have one id: whichever comes first is the one that counts.
+  const route = routeOf(job, 'approval-decided', approval_id);
+  const fields = { ...fieldsOf(job), workflow_id: workflowId };
   return {
-    // Both decisions have one id: whichever comes first is the one that counts.
-    route: routeOf(job, 'approval-decided', approval_id),
-    data: { ...fieldsOf(job), approval_id, decision, reason, hash },
+    route: { ...route, key: `${job.tenant}/${workflowId}` },
+    data: { ...fields, approval_id, decision, reason, hash },
   };
 }
 
