@@ -9,6 +9,16 @@ import { listRedeliveries } from './commands/list-redeliveries.ts';
 import { redeliver } from './commands/redeliver.ts';
 import { redriveDeadLetter } from './commands/redrive-dead-letter.ts';
 import { redriveDeadLetters } from './commands/redrive-dead-letters.ts';
+import { listApprovals } from './commands/list-approvals.ts';
+import { approve, reject } from './commands/decide-approval.ts';
+import { signalJob } from './commands/signal-job.ts';
+import { raiseBudget } from './commands/raise-budget.ts';
+import { forkJob } from './commands/fork-job.ts';
+import { compareFork } from './commands/compare-fork.ts';
+import { listTools } from './commands/list-tools.ts';
+import { getTool } from './commands/get-tool.ts';
+import { putTool } from './commands/put-tool.ts';
+import { deleteTool } from './commands/delete-tool.ts';
 import { createKey } from './commands/create-key.ts';
 import { listKeys } from './commands/list-keys.ts';
 import { revokeKey } from './commands/revoke-key.ts';
@@ -23,6 +33,17 @@ export const commands: readonly Command[] = [
   listJobs,
   getJob,
   cancelJob,
+  listApprovals,
+  approve,
+  reject,
+  signalJob,
+  raiseBudget,
+  forkJob,
+  compareFork,
+  listTools,
+  getTool,
+  putTool,
+  deleteTool,
   redeliver,
   listRedeliveries,
   getRedelivery,

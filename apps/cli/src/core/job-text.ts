@@ -4,7 +4,7 @@ import { fields, printable, table } from './table.ts';
 
 /** A job as a person reads it. */
 export function jobText(job: JobView): string {
-  const { usage } = job;
+  const { spent, usage } = job;
   const parts = [
     fields({
       id: job.id,
@@ -17,7 +17,11 @@ export function jobText(job: JobView): string {
       finished: job.finished_at,
       error: job.error === undefined ? undefined : `${job.error.code}: ${job.error.detail}`,
       tokens: usage && `${usage.input_tokens} in, ${usage.output_tokens} out`,
+      spent:
+        spent &&
+        `$${spent.usd}, ${spent.iterations} model calls, ${spent.tool_calls} tool calls`,
       'again for': job.redrive_of,
+      'fork of': job.fork_of,
       trace: job.trace_id,
     }),
   ];

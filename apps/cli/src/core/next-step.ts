@@ -11,6 +11,10 @@ export function nextStep(code: ErrorCode): string {
       return 'look up the id with the list command of the same name';
     case 'changed_meanwhile':
       return 'look at it with the get command; to do it once more, repeat with --again';
+    case 'job_ended':
+      return 'look at how it ended: millrace jobs get';
+    case 'not_begun':
+      return 'repeat the command once the job runs';
     case 'idempotency_conflict':
       return 'look at what is there already, then ask again under another key';
     case 'already_exists':
