@@ -93,6 +93,16 @@ describe('the approvals of a run', () => {
     expect(asked?.url.searchParams.get('created_at')).toBe(job.created_at);
   });
 
+  it('are shown without their arguments once they were decided', async () => {
+    const { arguments: _given, ...decided } = { ...approval, status: 'approved' as const };
+    orchestrator.answers(() => run('running', [decided]));
+    const { status, body } = await ingest.call(
+      'GET',
+      `/v1/jobs/${(await submit()).id}/approvals`,
+    );
+    expect([status, body]).toEqual([200, { data: [decided] }]);
+  });
+
   it('are none before it begins, and none of a message', async () => {
     orchestrator.answers(() => unknown);
     for (const job of [await submit(), await submit({ type: 'message' })]) {

@@ -96,7 +96,8 @@ export const approvalViewSchema = z
     id: approvalIdSchema,
     tool: z.string(),
     tool_version: z.int().positive(),
-    arguments: z.unknown(),
+    /** Not kept of a call that was decided: the run's steps have them. */
+    arguments: z.unknown().optional(),
     /** SHA-256 of tool, version and arguments. */
     hash: z.string(),
     requested_at: z.iso.datetime(),

@@ -21,7 +21,8 @@ export const listApprovals = defineCommand({
       id: ({ id }) => id,
       status: ({ status }) => status,
       tool: ({ tool }) => tool,
-      arguments: ({ arguments: given }) => JSON.stringify(given),
+      arguments: ({ arguments: given }) =>
+        given === undefined ? undefined : JSON.stringify(given),
       expires: ({ expires_at }) => expires_at,
     });
     return { json: list, text };
