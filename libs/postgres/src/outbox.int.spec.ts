@@ -56,6 +56,7 @@ function box(options: { refused?: Set<string>; held?: Promise<void> } = {}) {
     schema: 'boxed',
     sweepEveryMs: 20,
     sweepAfterMs: 100,
+    isRefusal: () => true,
     onError: (error) => errors.push(error),
     publish: async (messages) => {
       await options.held;

@@ -18,6 +18,8 @@ export interface OutboxOptions {
   readonly schema: string;
   /** Resolves when Kafka has acknowledged all of them. */
   readonly publish: (messages: readonly OutgoingMessage[]) => Promise<void>;
+  /** Whether a failed `publish` said of its messages that they never can be. */
+  readonly isRefusal: (error: unknown) => boolean;
   /** Told of every failure; nothing is lost by one, the sweep tries again. */
   readonly onError: (error: unknown) => void;
   readonly sweepEveryMs?: number;
@@ -146,7 +148,7 @@ export class Outbox {
 
   /** @returns whether there may be more to sweep right now. */
   #sweepOnce(): Promise<boolean> {
-    const { pool, schema, publish } = this.#options;
+    const { isRefusal, pool, schema, publish } = this.#options;
     const { limit } = this.#plan;
     return inTransaction(pool, async (client) => {
       const rows = await this.#lockRows(client, limit);
@@ -155,7 +157,7 @@ export class Outbox {
       try {
         await publish(rows.map(({ id: _, ...message }) => message));
       } catch (error) {
-        this.#plan.failed(ids, performance.now());
+        this.#plan.failed(ids, { nowMs: performance.now(), refused: isRefusal(error) });
         throw error;
       }
       this.#plan.succeeded(ids);
