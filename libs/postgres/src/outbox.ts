@@ -2,7 +2,7 @@ import { outgoingMessageId } from '@millrace/contracts';
 import type { OutgoingMessage } from '@millrace/contracts';
 import type { Pool, PoolClient } from 'pg';
 
-import { SweepPlan } from './core/sweep-plan.ts';
+import { sweepBytesMax, SweepPlan } from './core/sweep-plan.ts';
 import { GroupCommit } from './group-commit.ts';
 import { inTransaction } from './pool.ts';
 
@@ -162,24 +162,38 @@ export class Outbox {
       }
       this.#plan.succeeded(ids);
       await deleteRows(client, schema, ids);
-      return rows.length === limit;
+      return rows.length === limit || bytesOf(rows) >= sweepBytesMax;
     });
   }
 
+  /** The oldest rows, up to `limit` and to the first that fills the bytes; never none for bytes. */
   async #lockRows(client: PoolClient, limit: number): Promise<OutboxRow[]> {
     const skipped = [...this.#inFlight, ...this.#plan.aside(performance.now())];
     // Not a named statement: as a constant of the plan the array of ids is hashed.
     const { rows } = await client.query<OutboxRow>(
-      `SELECT id, topic, key, headers, value FROM ${this.#options.schema}.outbox
-       WHERE created_at < clock_timestamp() - $1::int * interval '1 ms'
-         AND id <> ALL($2::text[])
-       ORDER BY created_at
-       LIMIT $3::int
-       FOR UPDATE SKIP LOCKED`,
-      [this.#options.sweepAfterMs ?? sweepAfterMsDefault, skipped, limit],
+      `WITH oldest AS (
+         SELECT id, topic, key, headers, value, created_at FROM ${this.#options.schema}.outbox
+         WHERE created_at < clock_timestamp() - $1::int * interval '1 ms'
+           AND id <> ALL($2::text[])
+         ORDER BY created_at
+         LIMIT $3::int
+         FOR UPDATE SKIP LOCKED
+       ), counted AS (
+         SELECT *, sum(octet_length(value)) OVER older AS bytes_before FROM oldest
+         WINDOW older AS (
+           ORDER BY created_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+       )
+       SELECT id, topic, key, headers, value FROM counted
+       WHERE coalesce(bytes_before, 0) < $4::int
+       ORDER BY created_at, id`,
+      [this.#options.sweepAfterMs ?? sweepAfterMsDefault, skipped, limit, sweepBytesMax],
     );
     return rows;
   }
+}
+
+function bytesOf(rows: readonly OutboxRow[]): number {
+  return rows.reduce((bytes, { value }) => bytes + (value?.length ?? 0), 0);
 }
 
 async function deleteRows(

@@ -1,5 +1,7 @@
-/** Rows of one sweep: at 256 KiB a body this is 50 MiB at worst. */
+/** Rows of one sweep: what one statement reads, locks and deletes in a few milliseconds. */
 export const sweepRowsMax = 200;
+/** Bodies of one sweep, in memory twice while they are read; 200 could have 200 MiB. */
+export const sweepBytesMax = 16 * 1024 * 1024;
 /** How long a row that failed alone waits at first, doubled each time up to one of the next two. */
 const asideMsFirst = 2_000;
 /** A row that Kafka refused will hardly be taken later. */
