@@ -1,5 +1,5 @@
 import { PayloadCodec } from '@millrace/contracts';
-import { KafkaModule, Publisher } from '@millrace/kafka';
+import { isRefusal, KafkaModule, Publisher } from '@millrace/kafka';
 import { Blobs, createPool, DayKeeper, Outbox, type Pool } from '@millrace/postgres';
 import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
@@ -102,6 +102,7 @@ function stateProviders(config: Config, reducers: Reducers): Provider[] {
           pool,
           schema: 'orchestrator',
           publish: (messages) => publisher.publish(messages),
+          isRefusal,
           onError: (error) => log.warn({ error }, 'what timers caused waits in the outbox'),
         }),
     },

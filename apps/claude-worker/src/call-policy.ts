@@ -257,6 +257,11 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   }
 
   #withoutRun(call: Call, settlement: Settlement, endedAtMs: number): CallOutcome {
+    const { callId, tenant, unreadable } = call;
+    if (unreadable.length > 0) {
+      const line = { job_id: jobIdOf(call), call_id: callId, tenant, unreadable };
+      this.#options.log.error(line, 'the stored bodies of a call cannot be read: it is ended');
+    }
     const context = this.#options.telemetry.parentOf(call);
     return { call, settlement, endedAtMs, context, turn: null, entry: null };
   }

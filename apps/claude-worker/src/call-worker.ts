@@ -1,4 +1,5 @@
 import type { OutgoingMessage, PayloadCodec } from '@millrace/contracts';
+import { isRefusal } from '@millrace/kafka';
 import { DayKeeper, Outbox, type Pool } from '@millrace/postgres';
 import { type Logger, type Metrics, names } from '@millrace/runtime';
 import { WorkQueue } from '@millrace/work';
@@ -72,6 +73,7 @@ export class CallWorker {
       pool,
       schema: 'worker',
       publish: options.publish,
+      isRefusal,
       onError: (error) => log.warn({ error }, 'the outbox keeps messages for the next sweep'),
     });
     this.#days = new DayKeeper({

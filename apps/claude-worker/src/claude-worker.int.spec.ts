@@ -788,18 +788,72 @@ const message = {
   usage: { input_tokens: 3, output_tokens: 1 },
 };
 
-describe('a process that goes away with calls', () => {
-  /** Gives the call to a process that is dead, as after a kill or a lost lease. */
-  async function die(request: ClaudeRequested): Promise<void> {
-    await sql.query(
-      `WITH dead AS (
-         INSERT INTO worker.processes (id, lease_until) VALUES ($2, now() - interval '1 s')
-         RETURNING id)
-       UPDATE worker.calls SET owner = dead.id FROM dead WHERE call_id = $1`,
-      [request.call_id, `dead-${Math.random()}`],
-    );
+describe('a stored row that cannot be read', () => {
+  const failed = { status: 'failed', error: { code: 'internal' } };
+
+  function broken({ call_id: id }: ClaudeRequested, body: 'params' | 'reply'): Promise<unknown> {
+    return sql.query(`UPDATE worker.calls SET ${body} = '{' WHERE call_id = $1`, [id]);
   }
 
+  it('ends its job as failed, while those that are claimed with it run', async () => {
+    await startWorker({ MAX_IN_FLIGHT: '4' });
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    claude.answerWith(() => ({ kind: 'message', after: released }));
+    const first = Array.from({ length: 4 }, () => job());
+    await submit(first);
+    await until(() => claude.inFlight === 4);
+    const [good, torn, bare, last] = [job(), job(), job(), job()];
+    await submit([good, torn, torn, bare, last]);
+    const waiting = `SELECT FROM worker.calls WHERE state = 'QUEUED'`;
+    await until(async () => (await rows(waiting)).length === 4);
+    await Promise.all([broken(torn, 'params'), broken(bare, 'reply')]);
+    release();
+    expect(await Promise.all([good, last].map(end))).toMatchObject([
+      { status: 'succeeded' },
+      { status: 'succeeded' },
+    ]);
+    const [callback, day] = [{ url: 'http://127.0.0.1/hook' }, '2026-11-23T00:00:00.000Z'];
+    expect(await end(torn)).toMatchObject({ ...failed, callback, attempts: [] });
+    expect(await end(bare)).toMatchObject({ ...failed, created_at: day, attempts: [] });
+    expect([...requestsOf(torn), ...requestsOf(bare)]).toEqual([]);
+    expect([torn, bare].map((request) => completionsOf(request).length)).toEqual([1, 1]);
+  });
+
+  it('ends its job also when its process has died, or its time has passed', async () => {
+    await startWorker({ MAX_IN_FLIGHT: '2' });
+    claude.answerWith(() => ({ kind: 'silence', headers: false }));
+    const [lost, beside] = [job(), job()];
+    await submit([lost, beside]);
+    await until(() => claude.inFlight === 2);
+    const late = job({ complete_by: new Date(Date.now() + 60_000).toISOString() });
+    await submit([late]);
+    await until(async () => (await rows('SELECT FROM worker.calls')).length === 3);
+    await Promise.all([broken(lost, 'params'), broken(late, 'params')]);
+    await sql.query('UPDATE worker.calls SET expires_at = now() WHERE call_id = $1', [
+      late.call_id,
+    ]);
+    expect(await end(late)).toMatchObject({ status: 'expired' });
+    claude.answerWith(() => ({ kind: 'message' }));
+    await startWorker();
+    await Promise.all([die(lost), die(beside)]);
+    expect(await end(lost)).toMatchObject({ ...failed, attempts: [{ outcome: 'unknown' }] });
+    expect(await end(beside)).toMatchObject({ status: 'succeeded' });
+  });
+});
+
+/** Gives the call to a process that is dead, as after a kill or a lost lease. */
+async function die(request: ClaudeRequested): Promise<void> {
+  await sql.query(
+    `WITH dead AS (
+       INSERT INTO worker.processes (id, lease_until) VALUES ($2, now() - interval '1 s')
+       RETURNING id)
+     UPDATE worker.calls SET owner = dead.id FROM dead WHERE call_id = $1`,
+    [request.call_id, `dead-${Math.random()}`],
+  );
+}
+
+describe('a process that goes away with calls', () => {
   it('has its call sent once more, labelled unknown, and writes only late usage', async () => {
     await startWorker({ MAX_IN_FLIGHT: '1' });
     answerInTurn([{ kind: 'message', afterMs: 4_000, text: 'too late' }]);

@@ -5,7 +5,7 @@ import {
   workflowStepsBytesMax,
 } from '@millrace/contracts';
 import { checkUrl } from '@millrace/egress';
-import { KafkaModule, Publisher } from '@millrace/kafka';
+import { KafkaModule, Publisher, isRefusal } from '@millrace/kafka';
 import {
   Blobs,
   DayKeeper,
@@ -428,6 +428,7 @@ function kafkaAdapters(): Provider[] {
           pool,
           schema: 'ingest',
           publish: (messages) => publisher.publish(messages),
+          isRefusal,
           onError: (error) => log.warn({ error }, 'the outbox will try again'),
         }),
     },

@@ -72,10 +72,13 @@ export class JobReleases implements ReleaseTeller {
       for (const { finished, message } of batch.ended) {
         this.telemetry.ended(finished, extractTrace(message.headers));
       }
-      const { released } = batch;
+      const { released, unreadable } = batch;
       const expired = batch.ended.length;
       if (released + expired > 0) this.log.info({ released, expired }, 'jobs were released');
-      more = released + expired === releasedMax;
+      for (const { id, tenant } of unreadable) {
+        this.log.error({ job_id: id, tenant }, 'a job that is due cannot be read: it is put off');
+      }
+      more = released + expired + unreadable.length === releasedMax;
     }
     return (await this.releases.nextDueInMs()) ?? lookEveryMsMax;
   }

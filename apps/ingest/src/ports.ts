@@ -144,6 +144,8 @@ export interface ReleaseTeller {
 /** What was released or ended by one commit. Its messages are in the outbox. */
 export interface ReleasedBatch {
   readonly released: number;
+  /** Jobs that cannot be read, which are put off: somebody has to look. */
+  readonly unreadable: readonly { readonly tenant: string; readonly id: string }[];
   readonly ended: readonly ToldEnd[];
   readonly messages: readonly OutgoingMessage[];
 }

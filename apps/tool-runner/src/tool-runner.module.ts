@@ -1,6 +1,6 @@
 import { PayloadCodec } from '@millrace/contracts';
 import { EgressClient } from '@millrace/egress';
-import { KafkaModule, Publisher } from '@millrace/kafka';
+import { isRefusal, KafkaModule, Publisher } from '@millrace/kafka';
 import {
   Blobs,
   createPool,
@@ -93,6 +93,7 @@ function stateProviders(config: Config): Provider[] {
           pool,
           schema: 'tools',
           publish: (messages) => publisher.publish(messages),
+          isRefusal,
           onError: (error) => log.warn({ error }, 'results of tools wait in the outbox'),
         }),
     },

@@ -8,11 +8,11 @@ import {
 } from '@opentelemetry/sdk-trace';
 
 import { AttemptTelemetry } from './attempt-telemetry.ts';
-import type { Delivery } from './core/delivery.ts';
+import type { WholeDelivery } from './core/delivery.ts';
 import type { Attempt, Outcome } from './core/outcome.ts';
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';
-const delivery: Delivery = {
+const delivery: WholeDelivery = {
   id: 'msg_1',
   day: '2026-11-23',
   tenant: 'default',

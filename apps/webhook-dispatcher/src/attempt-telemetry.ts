@@ -4,7 +4,7 @@ import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Attributes, Context, Span } from '@opentelemetry/api';
 import { LRUCache } from 'lru-cache';
 
-import type { Delivery } from './core/delivery.ts';
+import type { Delivery, WholeDelivery } from './core/delivery.ts';
 import type { Outcome } from './core/outcome.ts';
 
 /** One POST as an operator sees it: a span, a log line, two metrics. */
@@ -37,7 +37,7 @@ export class AttemptTelemetry {
     });
   }
 
-  start(delivery: Delivery): AttemptSpan {
+  start(delivery: WholeDelivery): AttemptSpan {
     const parent = extractTrace(delivery.traceHeaders);
     const options = { kind: SpanKind.CLIENT, attributes: attributesOf(delivery) };
     const span = tracer().startSpan(names.span.httpClient('POST'), options, parent);
@@ -70,7 +70,7 @@ export class AttemptTelemetry {
     );
   }
 
-  private record(delivery: Delivery, outcome: Outcome, context: Context): void {
+  private record(delivery: WholeDelivery, outcome: Outcome, context: Context): void {
     const labels = { outcome: outcome.kind };
     this.attempts.inc(labels);
     const attempt = outcome.kind === 'postponed' ? null : outcome.attempt;
@@ -123,7 +123,7 @@ function endSpan(span: Span, outcome: Outcome): void {
   span.end();
 }
 
-function lineOf(delivery: Delivery, outcome: Outcome): Record<string, unknown> {
+function lineOf(delivery: WholeDelivery, outcome: Outcome): Record<string, unknown> {
   const attempt = outcome.kind === 'postponed' ? null : outcome.attempt;
   return {
     delivery: delivery.id,

@@ -3,7 +3,7 @@ import { BadRowError } from '@millrace/postgres';
 import type { Claimed, OriginSlots, ReleaseUnheld, WorkPolicy, WorkQueue } from '@millrace/work';
 
 import { AttemptTelemetry, type AttemptSpan } from './attempt-telemetry.ts';
-import type { Delivery } from './core/delivery.ts';
+import { isWhole, type Delivery, type WholeDelivery } from './core/delivery.ts';
 import { outcomeOf, postponed, type Outcome, type RetryPolicy } from './core/outcome.ts';
 import { requestHeaders } from './core/request-headers.ts';
 import type { Courier, Deliveries, Tenants } from './ports.ts';
@@ -33,6 +33,8 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
   }
 
   async run(delivery: Delivery, signal: AbortSignal): Promise<Outcome> {
+    // It goes to `crashed`, and ends as a dead letter if nobody mends the row.
+    if (!isWhole(delivery)) throw new TypeError('the stored body of a webhook cannot be read');
     const { slots, onRoom } = this.options;
     slots.take(delivery);
     let answered = false;
@@ -70,7 +72,7 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
     return this.options.deliveries.releaseUnheld(options);
   }
 
-  private async attempt(delivery: Delivery, signal: AbortSignal): Promise<Outcome> {
+  private async attempt(delivery: WholeDelivery, signal: AbortSignal): Promise<Outcome> {
     const keys = await this.signingKeysOf(delivery);
     const nowMs = Date.now();
     const { createdAtMs } = delivery;
@@ -86,7 +88,7 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
   }
 
   private async post(
-    delivery: Delivery,
+    delivery: WholeDelivery,
     attempt: { keys: readonly SigningKeys[]; span: AttemptSpan; signal: AbortSignal },
   ): Promise<Outcome> {
     const { courier, retry } = this.options;

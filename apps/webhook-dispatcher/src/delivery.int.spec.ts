@@ -22,7 +22,16 @@ import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { DispatcherSettings } from './settings.ts';
 
 const secret = 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=';
-const codec = new IdentityPayloadCodec();
+
+/** Tells torn bytes, as one that decrypts does. */
+class CheckingCodec extends IdentityPayloadCodec {
+  override decode(body: Buffer): Buffer {
+    if (body.toString() === 'torn') throw new TypeError('these bytes are not whole');
+    return body;
+  }
+}
+
+const codec = new CheckingCodec();
 
 interface Received {
   readonly path: string;
@@ -377,6 +386,29 @@ describe('a delivery', () => {
     expect(await rowOf('job-1')).toMatchObject({ state: 'waiting', attempts: 0 });
     await putSecret(dispatcher, 'default');
     expect(await ended('job-1')).toMatchObject({ state: 'delivered', attempts: 1 });
+  });
+
+  it('that cannot be read from its row delays none that is claimed with it', async () => {
+    const dispatcher = await start({}, false);
+    const names = ['before', 'torn', 'after'];
+    const records = names.map((name) => record(name, receiver.url(`/${name}`)));
+    await dispatcher.consumer.handle(records);
+    await dispatcher.consumer.handle(records);
+    const putOff = (seconds: number) =>
+      pool.query(
+        `SELECT FROM dispatcher.deliveries
+         WHERE state = 'waiting' AND not_before > now() + $1 * interval '1 s'`,
+        [seconds],
+      );
+    await until(() => putOff(0), ({ rowCount }) => rowCount === 3);
+    await pool.query(`UPDATE dispatcher.deliveries SET body = 'torn' WHERE job_id = 'torn'`);
+    await putSecret(dispatcher, 'default');
+    for (const name of ['before', 'after']) {
+      expect(await ended(name)).toMatchObject({ state: 'delivered', attempts: 1 });
+    }
+    await until(() => putOff(30), ({ rowCount }) => rowCount === 1);
+    expect(await rowOf('torn')).toMatchObject({ state: 'waiting', attempts: 0, owner: null });
+    expect(receiver.at('/torn')).toEqual([]);
   });
 
   it('of others goes on while one receiver hangs', async () => {

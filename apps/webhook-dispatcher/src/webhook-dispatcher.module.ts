@@ -1,6 +1,6 @@
 import { PayloadCodec } from '@millrace/contracts';
 import { EgressClient } from '@millrace/egress';
-import { KafkaModule, Publisher } from '@millrace/kafka';
+import { KafkaModule, Publisher, isRefusal } from '@millrace/kafka';
 import { createPool, DayKeeper, Outbox, type Pool } from '@millrace/postgres';
 import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
 import { OriginSlots, WorkQueue } from '@millrace/work';
@@ -80,6 +80,7 @@ function stateProviders(config: Config): Provider[] {
           pool,
           schema: 'dispatcher',
           publish: (messages) => publisher.publish(messages),
+          isRefusal,
           onError: (error) => log.warn({ error }, 'dead letters wait in the outbox'),
         }),
     },

@@ -30,6 +30,11 @@ export class PublishError extends Error {
   }
 }
 
+/** Whether it says that messages never can be published, and not that Kafka is away. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof PublishError && error.reason === 'rejected';
+}
+
 export interface PublisherOptions {
   readonly kafka: KafkaClient;
   readonly name: string;

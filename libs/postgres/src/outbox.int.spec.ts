@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@je
 import type { OutgoingMessage } from '@millrace/contracts';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 
+import { sweepBytesMax } from './core/sweep-plan.ts';
 import { createPool, Outbox, outboxColumns, outboxInsertSql, type Pool } from './index.ts';
 
 jest.setTimeout(30_000);
@@ -34,6 +35,17 @@ async function commit(messages: readonly OutgoingMessage[]): Promise<void> {
   await pool.query(outboxInsertSql('boxed', 1), outboxColumns(messages));
 }
 
+/** Rows with values of these sizes, old enough to be swept. */
+async function commitLarge(sizes: readonly (number | null)[]): Promise<void> {
+  await pool.query(
+    `INSERT INTO boxed.outbox (id, topic, headers, value, created_at)
+     SELECT place, 'spec.v1', '{}', convert_to(repeat('x', bytes), 'UTF8'),
+       now() - interval '1 min' + place * interval '1 s'
+     FROM unnest($1::int[]) WITH ORDINALITY AS sizes (bytes, place)`,
+    [sizes],
+  );
+}
+
 async function ids(): Promise<string[]> {
   const { rows } = await pool.query<{ id: string }>('SELECT id FROM boxed.outbox ORDER BY id');
   return rows.map(({ id }) => id);
@@ -48,14 +60,18 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
 }
 
 /** An outbox over a Kafka that refuses the ids in `refused`, and hangs while `held` is set. */
-function box(options: { refused?: Set<string>; held?: Promise<void> } = {}) {
+function box(
+  options: { refused?: Set<string>; held?: Promise<void>; sweepEveryMs?: number } = {},
+) {
   const published: OutgoingMessage[] = [];
+  const publishes: number[] = [];
   const errors: unknown[] = [];
   const outbox = new Outbox({
     pool,
     schema: 'boxed',
-    sweepEveryMs: 20,
+    sweepEveryMs: options.sweepEveryMs ?? 20,
     sweepAfterMs: 100,
+    isRefusal: () => true,
     onError: (error) => errors.push(error),
     publish: async (messages) => {
       await options.held;
@@ -63,9 +79,10 @@ function box(options: { refused?: Set<string>; held?: Promise<void> } = {}) {
         throw new Error('Kafka refuses');
       }
       published.push(...messages);
+      publishes.push(messages.reduce((bytes, { value }) => bytes + (value?.length ?? 0), 0));
     },
   });
-  return { outbox, published, errors };
+  return { outbox, published, publishes, errors };
 }
 
 describe('Outbox', () => {
@@ -91,6 +108,24 @@ describe('Outbox', () => {
     const published = boxes.flatMap((one) => one.published);
     expect(published).toHaveLength(450);
     expect(published.find(({ headers }) => headers['ce_id'] === '7')).toEqual(message('7'));
+  });
+
+  it('takes no more bytes at once than memory is meant to hold, and goes on at once', async () => {
+    await commitLarge([...Array.from({ length: 18 }, () => 1024 * 1024), null]);
+    const { outbox, publishes } = box({ sweepEveryMs: 60_000 });
+    outbox.start();
+    await until(async () => (await ids()).length === 0);
+    await outbox.stop();
+    expect(publishes).toEqual([16, 2].map((mebibytes) => mebibytes * 1024 * 1024));
+  });
+
+  it('sweeps a row that is larger than that', async () => {
+    await commitLarge([sweepBytesMax + 1, 3]);
+    const { outbox, publishes } = box();
+    outbox.start();
+    await until(async () => (await ids()).length === 0);
+    await outbox.stop();
+    expect(publishes).toEqual([sweepBytesMax + 1, 3]);
   });
 
   it('keeps a row whose publish failed, and delivers it when Kafka is back', async () => {

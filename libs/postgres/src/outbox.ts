@@ -2,7 +2,7 @@ import { outgoingMessageId } from '@millrace/contracts';
 import type { OutgoingMessage } from '@millrace/contracts';
 import type { Pool, PoolClient } from 'pg';
 
-import { SweepPlan } from './core/sweep-plan.ts';
+import { sweepBytesMax, SweepPlan } from './core/sweep-plan.ts';
 import { GroupCommit } from './group-commit.ts';
 import { inTransaction } from './pool.ts';
 
@@ -18,6 +18,8 @@ export interface OutboxOptions {
   readonly schema: string;
   /** Resolves when Kafka has acknowledged all of them. */
   readonly publish: (messages: readonly OutgoingMessage[]) => Promise<void>;
+  /** Whether a failed `publish` said of its messages that they never can be. */
+  readonly isRefusal: (error: unknown) => boolean;
   /** Told of every failure; nothing is lost by one, the sweep tries again. */
   readonly onError: (error: unknown) => void;
   readonly sweepEveryMs?: number;
@@ -146,7 +148,7 @@ export class Outbox {
 
   /** @returns whether there may be more to sweep right now. */
   #sweepOnce(): Promise<boolean> {
-    const { pool, schema, publish } = this.#options;
+    const { isRefusal, pool, schema, publish } = this.#options;
     const { limit } = this.#plan;
     return inTransaction(pool, async (client) => {
       const rows = await this.#lockRows(client, limit);
@@ -155,29 +157,43 @@ export class Outbox {
       try {
         await publish(rows.map(({ id: _, ...message }) => message));
       } catch (error) {
-        this.#plan.failed(ids, performance.now());
+        this.#plan.failed(ids, { nowMs: performance.now(), refused: isRefusal(error) });
         throw error;
       }
       this.#plan.succeeded(ids);
       await deleteRows(client, schema, ids);
-      return rows.length === limit;
+      return rows.length === limit || bytesOf(rows) >= sweepBytesMax;
     });
   }
 
+  /** The oldest rows, up to `limit` and to the first that fills the bytes; never none for bytes. */
   async #lockRows(client: PoolClient, limit: number): Promise<OutboxRow[]> {
     const skipped = [...this.#inFlight, ...this.#plan.aside(performance.now())];
     // Not a named statement: as a constant of the plan the array of ids is hashed.
     const { rows } = await client.query<OutboxRow>(
-      `SELECT id, topic, key, headers, value FROM ${this.#options.schema}.outbox
-       WHERE created_at < clock_timestamp() - $1::int * interval '1 ms'
-         AND id <> ALL($2::text[])
-       ORDER BY created_at
-       LIMIT $3::int
-       FOR UPDATE SKIP LOCKED`,
-      [this.#options.sweepAfterMs ?? sweepAfterMsDefault, skipped, limit],
+      `WITH oldest AS (
+         SELECT id, topic, key, headers, value, created_at FROM ${this.#options.schema}.outbox
+         WHERE created_at < clock_timestamp() - $1::int * interval '1 ms'
+           AND id <> ALL($2::text[])
+         ORDER BY created_at
+         LIMIT $3::int
+         FOR UPDATE SKIP LOCKED
+       ), counted AS (
+         SELECT *, sum(octet_length(value)) OVER older AS bytes_before FROM oldest
+         WINDOW older AS (
+           ORDER BY created_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+       )
+       SELECT id, topic, key, headers, value FROM counted
+       WHERE coalesce(bytes_before, 0) < $4::int
+       ORDER BY created_at, id`,
+      [this.#options.sweepAfterMs ?? sweepAfterMsDefault, skipped, limit, sweepBytesMax],
     );
     return rows;
   }
+}
+
+function bytesOf(rows: readonly OutboxRow[]): number {
+  return rows.reduce((bytes, { value }) => bytes + (value?.length ?? 0), 0);
 }
 
 async function deleteRows(

@@ -65,6 +65,7 @@ function replica(reducers: Reducers = [countingReducer()]) {
       published.push(...sent);
       return Promise.resolve();
     },
+    isRefusal: () => false,
     onError: () => undefined,
   });
   const publish = (sent: readonly OutgoingMessage[]) => outbox.publish(sent);

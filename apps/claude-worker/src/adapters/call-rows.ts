@@ -2,13 +2,16 @@ import {
   type Attempt,
   callIdSchema,
   conversationIdSchema,
+  jobIdSchema,
   type PayloadCodec,
+  type Reply,
   replySchema,
   tenantIdSchema,
+  workflowIdSchema,
 } from '@millrace/contracts';
 import { z } from 'zod';
 
-import { type Call, callKey, laneOfRank } from '../core/call.ts';
+import { type Call, callKey, laneOfRank, type StoredBody } from '../core/call.ts';
 
 /** A row as `callColumns` selects it. */
 const callRowSchema = z.object({
@@ -67,11 +70,24 @@ export function decodeBody(codec: PayloadCodec, tenant: string, bytes: Buffer): 
   return JSON.parse(codec.decode(bytes, { tenant, medium: 'table' }).toString());
 }
 
-/** Reads a claimed row. */
+/**
+ * Reads a claimed row. A body that cannot be read is told by the call: a throw would keep all that
+ * were claimed with it from being run, and again at every claim.
+ */
 export function callOfRow(codec: PayloadCodec, row: unknown): Call {
   const read = callRowSchema.parse(row);
   const { tenant, call_id: callId, session_id: sessionId, session_seq: seq } = read;
-  const body = (bytes: Buffer): unknown => decodeBody(codec, tenant, bytes);
+  const unreadable: StoredBody[] = [];
+  const body = <T>(name: StoredBody, schema: z.ZodType<T>, instead: T): T => {
+    const bytes = read[name];
+    if (bytes === null) return instead;
+    try {
+      return schema.parse(decodeBody(codec, tenant, bytes));
+    } catch {
+      unreadable.push(name);
+      return instead;
+    }
+  };
   return {
     id: callKey(tenant, callId),
     tenant,
@@ -80,11 +96,11 @@ export function callOfRow(codec: PayloadCodec, row: unknown): Call {
     lane: laneOfRank(read.lane),
     session: sessionId === null || seq === null ? null : { sessionId, seq },
     stream: read.stream,
-    params: read.params === null ? null : paramsSchema.parse(body(read.params)),
+    params: body('params', paramsSchema.nullable(), null),
     paramsRef: read.params_ref,
     expiresAtMs: read.expires_at?.getTime() ?? null,
-    reply: replySchema.parse(body(read.reply)),
-    origin: originSchema.parse(body(read.origin)),
+    reply: body('reply', replySchema, replyOf(read.call_id, read.day)),
+    origin: body('origin', originSchema, lostOrigin),
     traceparent: read.traceparent,
     tracestate: read.tracestate,
     owner: read.owner,
@@ -95,8 +111,26 @@ export function callOfRow(codec: PayloadCodec, row: unknown): Call {
     createdAtMs: read.created_at.getTime(),
     dispatchedAtMs: read.dispatched_at.getTime(),
     closedAttempts: (read.closed_attempts ?? []).map(closedAttempt),
+    unreadable,
   };
 }
+
+/**
+ * What is known of the reply when it is lost: the day of the job, which its end has to name, and
+ * of a workflow's call, which is `<workflow>/m<n>`, whose it is.
+ */
+function replyOf(callId: string, day: string): Reply {
+  const created_at = `${day}T00:00:00.000Z`;
+  const [, workflow = '', turn = '1'] = /^(.+)\/m(\d+)$/.exec(callId) ?? [];
+  const workflow_id = workflowIdSchema.safeParse(workflow);
+  const job_id = jobIdSchema.safeParse(workflow.split('/')[0]);
+  if (!workflow_id.success || !job_id.success) return { kind: 'job', created_at };
+  const names = { workflow_id: workflow_id.data, job_id: job_id.data };
+  return { kind: 'workflow', ...names, turn: Number(turn), created_at };
+}
+
+/** Told by dead letters alone, and a call that cannot be read leaves none. */
+const lostOrigin = { topic: '', partition: 0, offset: '', key: null, headers: {} };
 
 function closedAttempt(row: ClosedRow): Attempt {
   return {

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { conversationIdSchema, IdentityPayloadCodec } from '@millrace/contracts';
+import { conversationIdSchema, IdentityPayloadCodec, jobIdSchema } from '@millrace/contracts';
 import { createPool, type Pool } from '@millrace/postgres';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 
 import { CallCompletions } from '../call-completions.ts';
-import { type Call, firstAttempt } from '../core/call.ts';
+import { type Call, callKey, firstAttempt } from '../core/call.ts';
 import { sampleCallRequest } from '../core/sample-call.ts';
 import { sessionBytesMax } from '../core/session-history.ts';
 import type { LedgerEntry } from '../ports.ts';
@@ -81,6 +81,24 @@ describe('the ledger', () => {
     await aged(50);
     expect(await ledger.releaseUnheld({ owner, held: () => [id], ageMs: 45_000 })).toBe(0);
     expect(await ledger.releaseUnheld({ owner, held: () => [], ageMs: 45_000 })).toBe(1);
+  });
+
+  it('tells of broken bodies, and reads the rows beside them whole', async () => {
+    const ids = ['job-1', 'job-2', 'job-3', 'job-4'].map((id) => jobIdSchema.parse(id));
+    const calls = ids.map((callId) => ({ ...request, callId, id: callKey('default', callId) }));
+    await ledger.insert(calls.map((call) => ({ request: call, claim: false })), owner);
+    await pool.query(`UPDATE worker.calls SET params = '{"torn' WHERE call_id = 'job-2'`);
+    await pool.query(`UPDATE worker.calls SET reply = '[]', origin = '' WHERE call_id = 'job-3'`);
+    const told = { 'job-1': [], 'job-2': ['params'], 'job-3': ['reply', 'origin'], 'job-4': [] };
+    const read = (rows: readonly Call[]) =>
+      Object.fromEntries(rows.map(({ callId, unreadable }) => [callId, unreadable]));
+    const claimed = await ledger.claim({ owner, limit: 4 });
+    expect(read(claimed.rows)).toEqual(told);
+    const bare = claimed.rows.find(({ callId }) => callId === 'job-3');
+    expect(bare?.reply).toEqual({ kind: 'job', created_at: `${request.day}T00:00:00.000Z` });
+    expect(read(await ledger.heldBy([owner], 4))).toEqual(told);
+    await pool.query(`UPDATE worker.calls SET state = 'QUEUED', owner = NULL, expires_at = now()`);
+    expect(read(await ledger.takeExpired(owner, 4))).toEqual(told);
   });
 });
 

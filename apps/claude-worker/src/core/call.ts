@@ -57,6 +57,9 @@ export type CallName = Pick<CallRequest, 'id' | 'tenant' | 'callId' | 'day'>;
 export type CallCancel = CallName &
   Pick<CallRequest, 'session' | 'reply' | 'origin' | 'traceparent' | 'tracestate'>;
 
+/** A body of a call's row. */
+export type StoredBody = 'params' | 'reply' | 'origin';
+
 /** A claimed call: one attempt of it is about to be sent, or was. */
 export interface Call extends CallRequest {
   /** The process that this attempt belongs to: with `attempt` the fence of its settlement. */
@@ -70,6 +73,8 @@ export interface Call extends CallRequest {
   readonly dispatchedAtMs: number;
   /** Attempts before this one, oldest first. */
   readonly closedAttempts: readonly Attempt[];
+  /** Bodies of its row that cannot be read: such a call is never sent, it is only to be ended. */
+  readonly unreadable: readonly StoredBody[];
 }
 
 /** The first attempt of a call that went to a process as it came in. */
@@ -84,6 +89,7 @@ export function firstAttempt(request: CallRequest, owner: string, atMs: number):
     createdAtMs: atMs,
     dispatchedAtMs: atMs,
     closedAttempts: [],
+    unreadable: [],
   };
 }
 

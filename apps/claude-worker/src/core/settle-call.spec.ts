@@ -185,6 +185,23 @@ describe('a call that was interrupted', () => {
     expect(settleInterrupted(call, { ...limits, redispatchMax: 0 }).kind).toBe('failed');
   });
 
+  it('fails when what is stored of it cannot be read, unless it was to end anyhow', () => {
+    const broken: Call = { ...call, dispatchedAtMs: 10, unreadable: ['params', 'reply'] };
+    const failed = {
+      kind: 'failed',
+      code: 'internal',
+      detail: 'the stored params, reply cannot be read',
+      deadLetter: false,
+    };
+    expect(settleUnsent(broken)).toMatchObject({ ...failed, attempt: null });
+    const interrupted = { outcome: 'unknown', code: 'interrupted' };
+    expect(settleInterrupted(broken, limits)).toMatchObject({ ...failed, attempt: interrupted });
+    for (const settle of [settleUnsent, (it: Call) => settleInterrupted(it, limits)]) {
+      expect(settle({ ...broken, cancelRequested: true })?.kind).toBe('cancelled');
+      expect(settle({ ...broken, expiresAtMs: 10 })?.kind).toBe('expired');
+    }
+  });
+
   it('may be sent again after any number of stops, while it is young', () => {
     const stop: ClaudeAnswer = { kind: 'interrupted', by: 'stop' };
     const given = { call: { redispatches: 1 } };

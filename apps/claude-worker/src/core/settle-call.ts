@@ -132,7 +132,8 @@ function settleOwnEnd(input: SettleInput, by: Interrupter): Settlement {
 /** How a call ends without this attempt being sent; null when it may be sent. I5 */
 export function settleUnsent(call: Call): Settlement | null {
   if (call.cancelRequested) return { kind: 'cancelled', attempt: null };
-  return leftAtDispatchMs(call) > 0 ? null : { kind: 'expired', attempt: null };
+  if (leftAtDispatchMs(call) <= 0) return { kind: 'expired', attempt: null };
+  return call.unreadable.length > 0 ? unread(call, null) : null;
 }
 
 /** A call whose process went away: nobody knows whether its attempt was paid. */
@@ -143,11 +144,17 @@ export function settleInterrupted(call: Call, limits: SettleLimits): Settlement 
   // It was taken only to be ended.
   if (leftAtDispatchMs(call) <= 0) return { kind: 'expired', attempt: null };
   const attempt = closed('unknown', 'interrupted', noSource);
+  if (call.unreadable.length > 0) return unread(call, attempt);
   if (call.redispatches < limits.redispatchMax) {
     return { kind: 'again', delayMs: 0, counts: 'redispatch', attempt };
   }
   const detail = `attempt ${call.attempt} was cut off with its process and may have been paid`;
   return failure('outcome_unknown', detail, attempt);
+}
+
+/** Whatever is tried again would read the same. */
+function unread({ unreadable }: Call, attempt: ClosedAttempt | null): Settlement {
+  return failure('internal', `the stored ${unreadable.join(', ')} cannot be read`, attempt);
 }
 
 function settleMessage(

@@ -39,8 +39,18 @@ interface DueJob {
   readonly job: StandingJobRow;
   readonly day: string;
   readonly takenAt: Date;
-  readonly expired: boolean;
+  /** Without the number of a turn. */
+  readonly request: OutgoingMessage;
 }
+
+interface DueBatch {
+  readonly released: DueJob[];
+  readonly ended: ToldEnd[];
+  readonly unreadable: DueRow[];
+}
+
+/** Until a job that cannot be read is tried again: somebody has to mend it first. */
+const unreadableWaitMs = 10 * 60_000;
 
 /**
  * The table of jobs that wait.
@@ -48,6 +58,7 @@ interface DueJob {
  * R1 Who deletes a job's row decides what becomes of it, in the transaction that deletes it: its
  *    request or its end is in the outbox then, and nobody else finds the row.
  * R2 A turn gets its number when it is released, so that the numbers of a session stay dense.
+ * R3 A job that cannot be read is put off before any turn is numbered, and holds up nobody.
  */
 export class PostgresReleases extends Releases {
   readonly #options: PostgresReleasesOptions;
@@ -59,16 +70,17 @@ export class PostgresReleases extends Releases {
 
   releaseDue(limit: number, teller: ReleaseTeller): Promise<ReleasedBatch> {
     return inTransaction(this.#options.pool, async (client) => {
-      const due = await this.#takeDue(client, limit);
-      const released = due.filter(({ expired }) => !expired);
+      const { rows } = await client.query<DueRow>(takeDueText, [limit]);
+      const { ended, released, unreadable } = this.#read(rows, teller);
+      await putOff(client, unreadable);
       const seqs = await numberTurns(client, released);
-      const ended = due.filter(({ expired }) => expired).map(({ job }) => teller.expired(job));
-      const requests = released.map(({ job }) =>
-        teller.released(job, seqs.get(keyOf(job)) ?? null),
-      );
+      const requests = released.map(({ job, request }) => {
+        const seq = seqs.get(keyOf(job));
+        return seq === undefined ? request : teller.released(job, seq);
+      });
       const messages = [...requests, ...ended.map(({ message }) => message)];
       await this.#tell(client, { released, ended, messages });
-      return { released: released.length, ended, messages };
+      return { released: released.length, ended, messages, unreadable };
     });
   }
 
@@ -89,14 +101,20 @@ export class PostgresReleases extends Releases {
     });
   }
 
-  async #takeDue(client: PoolClient, limit: number): Promise<DueJob[]> {
-    const { rows } = await client.query<DueRow>(takeDueText, [limit]);
-    return rows.map((row) => ({
-      job: standingJobOf(this.#options.codec, row),
-      day: row.day,
-      takenAt: row.taken_at,
-      expired: row.expired,
-    }));
+  /** R3 */
+  #read(rows: readonly DueRow[], teller: ReleaseTeller): DueBatch {
+    const batch: DueBatch = { released: [], ended: [], unreadable: [] };
+    for (const row of rows) {
+      const { day, taken_at: takenAt } = row;
+      try {
+        const job = standingJobOf(this.#options.codec, row);
+        if (row.expired) batch.ended.push(teller.expired(job));
+        else batch.released.push({ job, day, takenAt, request: teller.released(job, null) });
+      } catch {
+        batch.unreadable.push(row);
+      }
+    }
+    return batch;
   }
 
   async #tell(
@@ -142,6 +160,11 @@ FROM ingest.releases`;
 
 const endText = 'DELETE FROM ingest.releases WHERE tenant = $1 AND id = $2 AND day = $3';
 
+const putOffText = `
+INSERT INTO ingest.releases (tenant, id, day, run_at)
+SELECT tenant, id, day, now() + $4 * interval '1 ms'
+FROM unnest($1::text[], $2::text[], $3::date[]) AS input(tenant, id, day)`;
+
 const numberText = `
 WITH input AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::date[], $4::text[]) WITH ORDINALITY
@@ -166,6 +189,16 @@ async function insertMessages(
 ): Promise<void> {
   const text = outboxInsertSql('ingest', 1);
   await client.query(arrayQuery({ text, values: outboxColumns(messages) }));
+}
+
+async function putOff(client: PoolClient, jobs: readonly DueRow[]): Promise<void> {
+  if (jobs.length === 0) return;
+  const names = [
+    jobs.map(({ tenant }) => tenant),
+    jobs.map(({ id }) => id),
+    jobs.map(({ day }) => day),
+  ];
+  await client.query(arrayQuery({ text: putOffText, values: [...names, unreadableWaitMs] }));
 }
 
 /** R2. Only messages have a place in their session. @returns numbers by job. */

@@ -90,7 +90,7 @@ export function deliveryOfRow(row: DeliveryRow, owner: string, codec: PayloadCod
     jobId: row.job_id,
     url: row.url,
     origin: row.origin,
-    body: codec.decode(row.body, { tenant: row.tenant, medium: 'table' }),
+    body: bodyOfRow(row, codec),
     traceHeaders: {
       ...(row.traceparent === null ? {} : { traceparent: row.traceparent }),
       ...(row.tracestate === null ? {} : { tracestate: row.tracestate }),
@@ -104,4 +104,13 @@ export function deliveryOfRow(row: DeliveryRow, owner: string, codec: PayloadCod
     },
     owner,
   };
+}
+
+/** One that cannot be decoded is for its own run to tell: a throw here would stop the others. */
+function bodyOfRow({ body, tenant }: DeliveryRow, codec: PayloadCodec): Buffer | null {
+  try {
+    return codec.decode(body, { tenant, medium: 'table' });
+  } catch {
+    return null;
+  }
 }

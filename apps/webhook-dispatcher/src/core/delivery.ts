@@ -9,8 +9,8 @@ export interface Delivery {
   readonly url: string;
   /** What a hanging receiver is isolated by, together with the tenant. */
   readonly origin: string;
-  /** The bytes that are signed and sent, decoded. */
-  readonly body: Buffer;
+  /** The bytes that are signed and sent, decoded; null when those in the table cannot be read. */
+  readonly body: Buffer | null;
   /** `traceparent` and `tracestate` of the span that took the event in. */
   readonly traceHeaders: Readonly<Record<string, string>>;
   /** Counted attempts of its schedule so far: a redrive begins it anew. */
@@ -23,6 +23,15 @@ export interface Delivery {
   readonly owner: string;
 }
 
+/** A webhook that can be sent. */
+export interface WholeDelivery extends Delivery {
+  readonly body: Buffer;
+}
+
+export function isWhole(delivery: Delivery): delivery is WholeDelivery {
+  return delivery.body !== null;
+}
+
 export interface RecordPlace {
   readonly topic: string;
   readonly partition: number;
@@ -30,7 +39,7 @@ export interface RecordPlace {
 }
 
 /** A delivery to be inserted: owned by this process when a slot is free, else by none yet. */
-export interface NewDelivery extends Omit<Delivery, 'owner'> {
+export interface NewDelivery extends Omit<WholeDelivery, 'owner'> {
   readonly owner: string | null;
   /** The record untouched, for a dead letter. */
   readonly record: OriginalRecord;

@@ -1,7 +1,7 @@
 import { webhookHeaders } from '@millrace/contracts';
 import { signatureHeaders, type SigningKeys } from '@millrace/egress/core';
 
-import type { Delivery } from './delivery.ts';
+import type { WholeDelivery } from './delivery.ts';
 import { userAgent } from './user-agent.ts';
 
 export interface RequestContext {
@@ -14,7 +14,7 @@ export interface RequestContext {
 
 /** Every header of one attempt. The id stays the same in all of them; time and number do not. */
 export function requestHeaders(
-  delivery: Pick<Delivery, 'id' | 'body' | 'attemptsMade'>,
+  delivery: Pick<WholeDelivery, 'id' | 'body' | 'attemptsMade'>,
   context: RequestContext,
 ): Record<string, string> {
   return {

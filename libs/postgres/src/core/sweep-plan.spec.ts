@@ -13,16 +13,38 @@ describe('SweepPlan', () => {
 
   it('puts a row aside only when it failed alone, and longer each time', () => {
     const plan = new SweepPlan();
-    plan.failed(['a', 'b'], 0);
+    plan.failed(['a', 'b'], { nowMs: 0, refused: true });
     expect(plan.aside(0)).toEqual([]);
     expect(plan.limit).toBe(1);
-    plan.failed(['a'], 1_000);
+    plan.failed(['a'], { nowMs: 1_000, refused: true });
     expect(plan.aside(2_999)).toEqual(['a']);
     expect(plan.aside(3_000)).toEqual([]);
-    plan.failed(['a'], 3_000);
+    plan.failed(['a'], { nowMs: 3_000, refused: true });
     expect(plan.aside(6_999)).toEqual(['a']);
     plan.succeeded(['a']);
     expect(plan.aside(6_999)).toEqual([]);
+  });
+
+  it('tries a row again soon after an outage, however long that was', () => {
+    const plan = new SweepPlan();
+    for (let nowMs = 0; nowMs < 600_000; nowMs += 20_000) {
+      plan.failed(['a'], { nowMs, refused: false });
+      expect(plan.aside(nowMs + 1_999)).toEqual(['a']);
+      expect(plan.aside(nowMs + 16_000)).toEqual([]);
+    }
+  });
+
+  it('gets good rows out past those of a partition that is away', () => {
+    const plan = new SweepPlan();
+    const away = Array.from({ length: 10 }, (_, row) => `away ${row}`);
+    let left = [...away, 'good'];
+    for (let nowMs = 0; nowMs < 60_000; nowMs += 1_000) {
+      const aside = new Set(plan.aside(nowMs));
+      const batch = left.filter((id) => !aside.has(id)).slice(0, plan.limit);
+      if (batch.some((id) => away.includes(id))) plan.failed(batch, { nowMs, refused: false });
+      else left = left.filter((id) => !batch.includes(id));
+    }
+    expect(left).toEqual(away);
   });
 
   it('gets every good row out past any number of bad ones', () => {
@@ -35,7 +57,7 @@ describe('SweepPlan', () => {
         for (let turn = 0; turn < 200 && left.length > bad.size; turn += 1) {
           const aside = new Set(plan.aside(turn));
           const batch = left.filter((id) => !aside.has(id)).slice(0, plan.limit);
-          if (batch.some((id) => bad.has(id))) plan.failed(batch, turn);
+          if (batch.some((id) => bad.has(id))) plan.failed(batch, { nowMs: turn, refused: true });
           else {
             plan.succeeded(batch);
             left = left.filter((id) => !batch.includes(id));
