@@ -44,7 +44,6 @@ export const errorCodes = {
   session_too_long: { status: null, title: 'The conversation is above the limit' },
   deadline_exceeded: { status: null, title: 'The job did not finish in time' },
   cancelled: { status: null, title: 'The job was cancelled' },
-  not_available_yet: { status: null, title: 'This type of job is not available yet' },
   // How a workflow fails, or waits.
   budget_exceeded: { status: null, title: 'The budget of the job is used up' },
   answer_truncated: { status: null, title: 'The answer was cut off by its limit of tokens' },
