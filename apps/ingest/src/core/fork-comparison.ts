@@ -26,7 +26,7 @@ export function compareFork(
     source,
     fork,
     difference: {
-      usd: fork.usd - source.usd,
+      usd: wholeMicros(fork.usd - source.usd),
       turns: fork.turns - source.turns,
       tool_calls: fork.tool_calls.length - source.tool_calls.length,
     },
@@ -48,7 +48,7 @@ function sideOf({ job, workflow }: ComparedRun, { after }: { readonly after: num
     status: job.status,
     model: job.model,
     result: job.result,
-    usd: own.reduce((sum, { cost_usd = 0 }) => sum + cost_usd, 0),
+    usd: wholeMicros(own.reduce((sum, { cost_usd = 0 }) => sum + cost_usd, 0)),
     turns: own.filter(({ kind }) => kind === 'model_call').length,
     tool_calls: own
       .filter(({ kind }) => kind === 'tool_call')
@@ -59,4 +59,9 @@ function sideOf({ job, workflow }: ComparedRun, { after }: { readonly after: num
         is_error,
       })),
   };
+}
+
+/** Costs are whole millionths of a dollar; their sums in floating point are not quite. */
+function wholeMicros(usd: number): number {
+  return Math.round(usd * 1_000_000) / 1_000_000;
 }
