@@ -1,5 +1,6 @@
 import type { OutgoingMessage, ToolList, ToolSubmission, ToolView } from '@millrace/contracts';
 import type { ExchangeRequest, ExchangeResult, SigningKeys } from '@millrace/egress';
+import type { TenantSecrets } from '@millrace/postgres';
 import type { BusyLane, Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Completion } from './core/completion.ts';
@@ -82,14 +83,6 @@ export abstract class Executions {
   abstract releaseUnheld(options: ReleaseUnheld): Promise<number>;
   /** How many wait for a slot or for their time, counted up to a bound. */
   abstract countWaiting(): Promise<number>;
-}
-
-/** What is known of a tenant here: the secrets that calls of tools are signed with. */
-export interface TenantSecrets {
-  readonly tenant: string;
-  /** Newest first. */
-  readonly secrets: readonly string[];
-  readonly changedAt: Date;
 }
 
 export abstract class Tenants {

@@ -1,5 +1,6 @@
 import type { JobDeliveriesQuery, JobDelivery } from '@millrace/contracts';
 import type { PostRequest, PostResult, SigningKeys } from '@millrace/egress';
+import type { TenantSecrets } from '@millrace/postgres';
 import type { BusyLane, Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from './core/delivery.ts';
@@ -43,14 +44,6 @@ export abstract class Deliveries {
 /** What became of the webhooks of a job. */
 export abstract class DeliveryHistory {
   abstract ofJob(job: JobDeliveriesQuery): Promise<JobDelivery[]>;
-}
-
-/** What is known of a tenant here: the secrets that its webhooks are signed with. */
-export interface TenantSecrets {
-  readonly tenant: string;
-  /** Newest first. */
-  readonly secrets: readonly string[];
-  readonly changedAt: Date;
 }
 
 export abstract class Tenants {

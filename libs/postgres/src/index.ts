@@ -10,3 +10,4 @@ export * from './outbox.ts';
 export * from './outbox-rows.ts';
 export { createPool, databaseNow, inTransaction, type PoolOptions } from './pool.ts';
 export * from './tenant-database.ts';
+export * from './tenant-secrets.ts';

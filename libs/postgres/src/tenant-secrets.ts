@@ -1,0 +1,111 @@
+import type { PayloadCodec } from '@millrace/contracts';
+import { LRUCache } from 'lru-cache';
+import type { Pool } from 'pg';
+import { z } from 'zod';
+
+import { GroupCommit } from './group-commit.ts';
+
+/** How long another process's rotation may go unseen; the old secret lives on for hours. */
+const cacheMsMax = 5_000;
+/** Tenants whose secrets are kept at hand: some megabytes. */
+const cachedTenantsMax = 10_000;
+
+const secretsSchema = z.array(z.string());
+
+/** What a service that signs for tenants knows of one. */
+export interface TenantSecrets {
+  readonly tenant: string;
+  /** Newest first. */
+  readonly secrets: readonly string[];
+  readonly changedAt: Date;
+}
+
+export interface TenantSecretTableOptions<Key> {
+  readonly pool: Pool;
+  readonly codec: PayloadCodec;
+  /** Where the table `tenants` is. */
+  readonly schema: string;
+  /** What a secret is to whoever signs with it. */
+  readonly keyOf: (secret: string) => Key;
+}
+
+/**
+ * The signing secrets of tenants, as `tenants.changed.v1` tells them: in a table of the service,
+ * through the codec, with a short memory in front.
+ */
+export class TenantSecretTable<Key> {
+  readonly #options: TenantSecretTableOptions<Key>;
+  readonly #puts: GroupCommit<TenantSecrets, void>;
+  readonly #cache = new LRUCache<string, Promise<readonly Key[] | null>>({
+    max: cachedTenantsMax,
+    ttl: cacheMsMax,
+  });
+
+  constructor(options: TenantSecretTableOptions<Key>) {
+    this.#options = options;
+    const { pool, schema } = options;
+    this.#puts = new GroupCommit({
+      name: `${schema} tenants put`,
+      pool,
+      keyOf: ({ tenant }) => tenant,
+      commit: async (client, items) => {
+        const values = this.#columns(items);
+        await client.query({ name: `${schema}_tenants_put`, text: putSql(schema), values });
+        return items.map(() => undefined);
+      },
+    });
+  }
+
+  /** Newest first; null while the tenant is not known here yet. */
+  keysOf(tenant: string): Promise<readonly Key[] | null> {
+    const known = this.#cache.get(tenant);
+    if (known !== undefined) return known;
+    // The promise is kept, so that a burst asks once.
+    const reading = this.#read(tenant);
+    this.#cache.set(tenant, reading);
+    const forget = (): void => {
+      if (this.#cache.peek(tenant) === reading) this.#cache.delete(tenant);
+    };
+    reading.then((keys) => {
+      if (keys === null) forget();
+    }, forget);
+    return reading;
+  }
+
+  /** A late copy of an older state changes nothing. */
+  async put(tenants: readonly TenantSecrets[]): Promise<PromiseSettledResult<void>[]> {
+    const results = await this.#puts.submitAll(tenants);
+    for (const { tenant } of tenants) this.#cache.delete(tenant);
+    return results;
+  }
+
+  async #read(tenant: string): Promise<readonly Key[] | null> {
+    const { codec, keyOf, pool, schema } = this.#options;
+    const { rows } = await pool.query<{ secrets: Buffer }>({
+      name: `${schema}_tenants_secrets`,
+      text: `SELECT secrets FROM ${schema}.tenants WHERE tenant = $1`,
+      values: [tenant],
+    });
+    const [row] = rows;
+    if (row === undefined) return null;
+    const json = codec.decode(row.secrets, { tenant, medium: 'table' });
+    return secretsSchema.parse(JSON.parse(json.toString('utf8'))).map(keyOf);
+  }
+
+  #columns(items: readonly TenantSecrets[]): unknown[][] {
+    const encode = ({ tenant, secrets }: TenantSecrets): Buffer =>
+      this.#options.codec.encode(Buffer.from(JSON.stringify(secrets)), { tenant, medium: 'table' });
+    return [
+      items.map(({ tenant }) => tenant),
+      items.map(encode),
+      items.map(({ changedAt }) => changedAt),
+    ];
+  }
+}
+
+const putSql = (schema: string): string => `
+  INSERT INTO ${schema}.tenants AS known (tenant, secrets, changed_at)
+  SELECT * FROM unnest($1::text[], $2::bytea[], $3::timestamptz[])
+  ON CONFLICT (tenant) DO UPDATE SET
+    secrets = excluded.secrets, changed_at = excluded.changed_at
+  WHERE known.changed_at <= excluded.changed_at`;
