@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { createPool } from '@millrace/postgres';
 
 import { RunningToolRunner } from './running-tool-runner.fixture.ts';
 import { ToolServer } from './tool-server.fixture.ts';
@@ -178,6 +179,30 @@ describe('a cancel', () => {
     await arrived.promise;
     await runner.publish([runner.cancelRequest('later/t1')]);
     expect(await runner.completion('later/t1')).toMatchObject({ error: { code: 'cancelled' } });
+  });
+});
+
+describe('a cancel that comes while an attempt ends', () => {
+  it('is not forgotten until the next attempt', async () => {
+    const pool = createPool({ url: runner.database.adminUrl, max: 1, applicationName: 'spec' });
+    const isFlagged = async () => {
+      const text = `SELECT FROM tools.executions WHERE call_id = 'between/t1' AND cancel_requested`;
+      return (await pool.query(text)).rowCount === 1;
+    };
+    server.answers('/between', (response) => {
+      // The attempt ends before the heartbeat could have told of the flag.
+      const answer = async (): Promise<void> => {
+        await runner.publish([runner.cancelRequest('between/t1')]);
+        while (!(await isFlagged())) await new Promise((resolve) => setTimeout(resolve, 5));
+        response.writeHead(503, { 'retry-after': '3600' }).end();
+      };
+      void answer();
+    });
+    await runner.register('between', server.url('/between'));
+    await runner.publish([runner.runRequest('between/t1', { tool: 'between' })]);
+    const completed = await runner.completion('between/t1');
+    expect(completed).toMatchObject({ error: { code: 'cancelled' } });
+    await pool.end();
   });
 });
 

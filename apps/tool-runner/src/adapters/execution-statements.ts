@@ -125,7 +125,9 @@ export const settleSql = `
       state = o.state,
       owner = NULL,
       attempts = e.attempts + o.counted::int,
-      not_before = now() + o.after_ms * interval '1 ms',
+      -- One that was cancelled while it ran is claimed at once, to be ended.
+      not_before = now() + CASE WHEN e.cancel_requested THEN 0 ELSE o.after_ms END
+        * interval '1 ms',
       ended_at = CASE o.state WHEN 'ended' THEN now() END,
       completion_type = o.completion_type,
       completion = o.completion

@@ -36,7 +36,11 @@ interface LaneState extends Lane {
 export class OriginSlots {
   private readonly lanes = new Map<string, LaneState>();
 
-  constructor(readonly limits: OriginLimits = originLimitsDefault) {}
+  readonly limits: OriginLimits;
+
+  constructor(limits: OriginLimits = originLimitsDefault) {
+    this.limits = limits;
+  }
 
   take(lane: Lane): void {
     const state = this.stateOf(lane);
