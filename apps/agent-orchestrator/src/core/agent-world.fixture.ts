@@ -85,6 +85,7 @@ export class AgentWorld {
   /** What the run may spend, whatever it believes itself. */
   #limits = openLedger().limits;
   #signals = 0;
+  #isDescribed = false;
   readonly #signalled: boolean;
   readonly #structured: boolean;
   readonly #isFork: boolean;
@@ -516,8 +517,10 @@ export class AgentWorld {
     return { type: 'tool_use', id: `toolu_${this.#uses}`, name, input };
   }
 
+  /** The only question that is asked again under its id: tool-runner answers as before. */
   #describe(callId: string): void {
-    this.#once(callId);
+    if (!this.#isDescribed) this.#once(callId);
+    this.#isDescribed = true;
     const data = { workflow_id: this.run.id, call_id: callId, token: 't', tools, missing: [] };
     this.#send({ type: 'tools_described', data });
   }
