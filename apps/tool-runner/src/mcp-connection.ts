@@ -54,6 +54,8 @@ export class McpConnection {
   readonly #uses = new AsyncLocalStorage<McpUse>();
   readonly #courier: Courier;
   readonly #server: McpServer;
+  #usesUnderWay = 0;
+  #letGo = false;
 
   private constructor(courier: Courier, server: McpServer) {
     this.#courier = courier;
@@ -69,7 +71,7 @@ export class McpConnection {
 
   /** @throws as `open` does. */
   listTools(use: McpUse): Promise<McpTool[]> {
-    return this.#uses.run(use, async () => {
+    return this.#used(use, async () => {
       const tools: McpTool[] = [];
       let cursor: string | undefined;
       for (let page = 0; page < pagesMax && tools.length < toolsMax; page += 1) {
@@ -88,13 +90,26 @@ export class McpConnection {
   /** @throws as `open` does. */
   callTool(name: string, args: Record<string, unknown>, use: McpUse): Promise<unknown> {
     const asked = { method: 'tools/call' as const, params: { name, arguments: args } };
-    return this.#uses.run(use, () =>
+    return this.#used(use, () =>
       this.#client.request(asked, CallToolResultSchema, optionsOf(use)),
     );
   }
 
+  /** Lets go of the session: at once, or when the last use of it is over. */
   async close(): Promise<void> {
-    await this.#client.close();
+    this.#letGo = true;
+    if (this.#usesUnderWay === 0) await this.#client.close();
+  }
+
+  /** A call that is cut off would be made again, although the server may have carried it out. */
+  async #used<T>(use: McpUse, work: () => Promise<T>): Promise<T> {
+    this.#usesUnderWay += 1;
+    try {
+      return await this.#uses.run(use, work);
+    } finally {
+      this.#usesUnderWay -= 1;
+      if (this.#letGo && this.#usesUnderWay === 0) await this.#client.close();
+    }
   }
 
   async #connect(use: McpUse): Promise<void> {
