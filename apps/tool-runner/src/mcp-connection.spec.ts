@@ -11,6 +11,7 @@ const messageSchema = z.object({ id: z.number().optional(), method: z.string() }
 class SlowServer extends Courier {
   readonly called = Promise.withResolvers<void>();
   readonly answered = Promise.withResolvers<void>();
+  pages = 0;
 
   async exchange({ body }: ExchangeRequest): Promise<ExchangeResult> {
     const { id, method } = messageSchema.parse(JSON.parse(body.toString()));
@@ -19,7 +20,8 @@ class SlowServer extends Courier {
       this.called.resolve();
       await this.answered.promise;
     }
-    const result = method === 'initialize' ? welcome : done;
+    if (method === 'tools/list') this.pages += 1;
+    const result = answers[method] ?? done;
     return response(200, JSON.stringify({ jsonrpc: '2.0', id, result }));
   }
 }
@@ -29,6 +31,11 @@ const welcome = {
   capabilities: {},
   serverInfo: { name: 'slow', version: '1' },
 };
+const endless = {
+  tools: [{ name: 'long', description: 'x'.repeat(600_000), inputSchema: { type: 'object' } }],
+  nextCursor: 'more',
+};
+const answers: Readonly<Record<string, object>> = { initialize: welcome, 'tools/list': endless };
 const done = { content: [{ type: 'text', text: 'done' }] };
 
 function response(status: number, body: string): ExchangeResult {
@@ -43,6 +50,16 @@ function use() {
 }
 
 describe('a session with an MCP server', () => {
+  it('reads a list of tools up to a MiB, however many pages there are', async () => {
+    const server = new SlowServer();
+    const target = { url: 'https://mcp.example/mcp', headers: {} };
+    const connection = await McpConnection.open(server, target, use());
+    await expect(connection.listTools(use())).rejects.toMatchObject({
+      result: { failure: { code: 'result_too_large' } },
+    });
+    expect(server.pages).toBe(2);
+  });
+
   it('that is let go of ends after the calls that it is used for', async () => {
     const server = new SlowServer();
     const target = { url: 'https://mcp.example/mcp', headers: {} };

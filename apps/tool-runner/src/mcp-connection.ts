@@ -17,6 +17,8 @@ const answerBytesMax = 1024 * 1024;
 /** Tools of one server that are looked at, and pages that they come on. */
 const toolsMax = 500;
 const pagesMax = 20;
+/** Bytes of JSON of one server's tools: lists are held, and an agent has room for far less. */
+const listBytesMax = 1024 * 1024;
 
 /** What bounds the requests of one use of a connection. */
 export interface McpUse {
@@ -74,12 +76,16 @@ export class McpConnection {
     return this.#used(use, async () => {
       const tools: McpTool[] = [];
       let cursor: string | undefined;
+      let bytes = 0;
       for (let page = 0; page < pagesMax && tools.length < toolsMax; page += 1) {
         const params = cursor === undefined ? {} : { cursor };
         // Not by the client's own methods: they compile the schemas of servers into code.
         const asked = { method: 'tools/list' as const, params };
         const found = await this.#client.request(asked, ListToolsResultSchema, optionsOf(use));
-        tools.push(...z.array(mcpToolSchema).parse(found.tools));
+        const listed = z.array(mcpToolSchema).parse(found.tools);
+        bytes += Buffer.byteLength(JSON.stringify(listed));
+        if (bytes > listBytesMax) throw new McpUnanswered(tooLong, false);
+        tools.push(...listed);
         cursor = found.nextCursor;
         if (cursor === undefined) break;
       }
@@ -158,6 +164,16 @@ export class McpConnection {
     throw new McpUnanswered(httpResult(result, context), sessionOver);
   };
 }
+
+const tooLong = {
+  kind: 'failure',
+  failure: {
+    code: 'result_too_large',
+    detail: `the list of its tools has more than ${listBytesMax} bytes`,
+  },
+  transient: false,
+  class: 'too_large',
+} as const satisfies ToolResult;
 
 const noReconnection = {
   initialReconnectionDelay: 1_000,
