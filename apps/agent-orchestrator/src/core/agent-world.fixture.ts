@@ -369,7 +369,7 @@ export class AgentWorld {
       this.#spentMicros += Math.round(event.data.spent.usd * 1_000_000);
     }
     if (event.type === 'signalled') {
-      const id = event.data.signal_id;
+      const id = `${event.data.name}:${event.data.signal_id}`;
       must(!this.#signalsTaken.has(id), 'a signal counts once');
       this.#signalsTaken.add(id);
       const waited = this.run.workflow.state.stage !== 'ended' && this.#waited;
