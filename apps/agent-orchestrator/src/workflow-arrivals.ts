@@ -166,7 +166,8 @@ function toldEvent(
   switch (record.type) {
     case 'millrace.workflow.signalled.v1': {
       const { data } = record;
-      return { eventId: `signal:${data.signal_id}`, type: 'signalled', data };
+      const eventId = `signal:${data.name}:${data.signal_id}`;
+      return { eventId, type: 'signalled', data };
     }
     case 'millrace.workflow.approval-decided.v1': {
       const { data } = record;

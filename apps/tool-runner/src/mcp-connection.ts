@@ -17,6 +17,8 @@ const answerBytesMax = 1024 * 1024;
 /** Tools of one server that are looked at, and pages that they come on. */
 const toolsMax = 500;
 const pagesMax = 20;
+/** Bytes of JSON of one server's tools: lists are held, and an agent has room for far less. */
+const listBytesMax = 1024 * 1024;
 
 /** What bounds the requests of one use of a connection. */
 export interface McpUse {
@@ -54,6 +56,8 @@ export class McpConnection {
   readonly #uses = new AsyncLocalStorage<McpUse>();
   readonly #courier: Courier;
   readonly #server: McpServer;
+  #usesUnderWay = 0;
+  #letGo = false;
 
   private constructor(courier: Courier, server: McpServer) {
     this.#courier = courier;
@@ -69,15 +73,19 @@ export class McpConnection {
 
   /** @throws as `open` does. */
   listTools(use: McpUse): Promise<McpTool[]> {
-    return this.#uses.run(use, async () => {
+    return this.#used(use, async () => {
       const tools: McpTool[] = [];
       let cursor: string | undefined;
+      let bytes = 0;
       for (let page = 0; page < pagesMax && tools.length < toolsMax; page += 1) {
         const params = cursor === undefined ? {} : { cursor };
         // Not by the client's own methods: they compile the schemas of servers into code.
         const asked = { method: 'tools/list' as const, params };
         const found = await this.#client.request(asked, ListToolsResultSchema, optionsOf(use));
-        tools.push(...z.array(mcpToolSchema).parse(found.tools));
+        const listed = z.array(mcpToolSchema).parse(found.tools);
+        bytes += Buffer.byteLength(JSON.stringify(listed));
+        if (bytes > listBytesMax) throw new McpUnanswered(tooLong, false);
+        tools.push(...listed);
         cursor = found.nextCursor;
         if (cursor === undefined) break;
       }
@@ -88,13 +96,26 @@ export class McpConnection {
   /** @throws as `open` does. */
   callTool(name: string, args: Record<string, unknown>, use: McpUse): Promise<unknown> {
     const asked = { method: 'tools/call' as const, params: { name, arguments: args } };
-    return this.#uses.run(use, () =>
+    return this.#used(use, () =>
       this.#client.request(asked, CallToolResultSchema, optionsOf(use)),
     );
   }
 
+  /** Lets go of the session: at once, or when the last use of it is over. */
   async close(): Promise<void> {
-    await this.#client.close();
+    this.#letGo = true;
+    if (this.#usesUnderWay === 0) await this.#client.close();
+  }
+
+  /** A call that is cut off would be made again, although the server may have carried it out. */
+  async #used<T>(use: McpUse, work: () => Promise<T>): Promise<T> {
+    this.#usesUnderWay += 1;
+    try {
+      return await this.#uses.run(use, work);
+    } finally {
+      this.#usesUnderWay -= 1;
+      if (this.#letGo && this.#usesUnderWay === 0) await this.#client.close();
+    }
   }
 
   async #connect(use: McpUse): Promise<void> {
@@ -143,6 +164,16 @@ export class McpConnection {
     throw new McpUnanswered(httpResult(result, context), sessionOver);
   };
 }
+
+const tooLong = {
+  kind: 'failure',
+  failure: {
+    code: 'result_too_large',
+    detail: `the list of its tools has more than ${listBytesMax} bytes`,
+  },
+  transient: false,
+  class: 'too_large',
+} as const satisfies ToolResult;
 
 const noReconnection = {
   initialReconnectionDelay: 1_000,

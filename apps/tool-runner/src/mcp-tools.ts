@@ -16,6 +16,8 @@ const connectionsMax = 500;
 const idleMs = 5 * 60_000;
 /** How long a server's list of tools is believed. */
 const listMs = 60_000;
+/** Lists that are held, of a MiB at most each. */
+const listsMax = 64;
 /** To open a session, whoever waits for it: many may. */
 const connectMs = 10_000;
 /** Characters of a server's message that the model is told. */
@@ -30,7 +32,7 @@ export class McpTools extends ToolCaller {
     dispose: (connection) => void connection.then((open) => open.close()).catch(ignore),
   });
   private readonly lists = new LRUCache<string, Promise<McpTool[]>>({
-    max: connectionsMax,
+    max: listsMax,
     ttl: listMs,
   });
 

@@ -18,11 +18,12 @@ const agentFields = {
   tools: z.array(toolNameSchema).max(agentToolsMax).optional(),
   /** JSON Schema of the final answer, which is then JSON. */
   output_schema: z.looseObject({ type: z.literal('object') }).optional(),
-  /** Names of signals that the agent may wait for. */
-  signals: z.array(toolNameSchema).max(agentSignalsMax).optional(),
 };
 
-/** A sub-agent: to the agent that starts it, a tool that takes a prompt. */
+/**
+ * A sub-agent: to the agent that starts it, a tool that takes a prompt. It waits for no signals:
+ * those of a job reach the job's own agent alone.
+ */
 export const subAgentSchema = z
   .strictObject({
     name: toolNameSchema,
@@ -41,6 +42,8 @@ export const agentParamsSchema = messageParamsSchema
   .extend({
     ...agentFields,
     agents: z.array(subAgentSchema).max(agentChildrenMax).optional(),
+    /** Names of signals that the agent may wait for. */
+    signals: z.array(toolNameSchema).max(agentSignalsMax).optional(),
     /** The messages hold content of others, a ticket or a mail: writes ask a person first. */
     untrusted: z.boolean().optional(),
   })

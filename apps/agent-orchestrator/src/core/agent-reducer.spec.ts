@@ -125,6 +125,8 @@ describe('a cancel', () => {
     run.answer(1, asks(['search', {}], ['search', {}]));
     run.toolResult(1, { output: 'x' });
     const commands = run.happen({ type: 'cancel_requested' });
-    expect(of('cancel_tool', commands)).toEqual([{ kind: 'cancel_tool', callId: 'job-1/t2' }]);
+    expect(of('cancel_tool', commands)).toEqual([
+      { kind: 'cancel_tool', callId: 'job-1/t2', via: 'runner' },
+    ]);
   });
 });

@@ -6,7 +6,7 @@ import { raise, spending } from './agent-budget.ts';
 import { askModel } from './agent-calls.ts';
 import { historyStepsMax } from './agent-limits.ts';
 import { reachLimit } from './agent-room.ts';
-import { begin, beginWork, endUnbegun, takeTools } from './agent-start.ts';
+import { askAgainForTools, begin, beginWork, endUnbegun, takeTools } from './agent-start.ts';
 import type { AgentState } from './agent-state.ts';
 import { decisionOf, fail, finish, order, stepOf, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
@@ -129,6 +129,8 @@ function takeTimer(step: AgentStep, name: string): Refusal {
       return reachDeadline(step);
     case 'complete_by':
       return expire(step);
+    case 'describe':
+      return askAgainForTools(step);
     case 'tool':
       return giveUpWaiting(step, of);
     case 'approval':

@@ -54,6 +54,19 @@ describe('the start of an agent', () => {
     expect(run.last).toEqual({ kind: 'ignored', why: 'no tools are asked for' });
   });
 
+  it('asks again what its tools are when nobody says so', () => {
+    const run = begun({ params: { tools: ['search'] } });
+    const asked = of('describe_tools', run.commands);
+    const [timer] = of('set_timer', run.commands).filter(({ name }) => name === 'describe');
+    const commands = run.timer('describe', (timer?.at ?? Infinity) - startedAt);
+    expect(of('describe_tools', commands)).toEqual(asked);
+    expect(of('set_timer', commands)).toMatchObject([{ name: 'describe' }]);
+    const told = run.describe([toolNamed('search')]);
+    expect(of('clear_timer', told)).toEqual([{ kind: 'clear_timer', name: 'describe' }]);
+    run.timer('describe');
+    expect(run.last).toEqual({ kind: 'ignored', why: 'no tools are asked for' });
+  });
+
   it('comes before everything but a cancel', () => {
     const run = new AgentDriver();
     run.timer('deadline');

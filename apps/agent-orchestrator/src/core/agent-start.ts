@@ -7,7 +7,7 @@ import type {
 } from '@millrace/contracts';
 
 import { openLedger, spending } from './agent-budget.ts';
-import { agentBytesMax } from './agent-limits.ts';
+import { agentBytesMax, runnerGraceMs } from './agent-limits.ts';
 import type { Agent, AgentRun, AgentState, EndedRun, Origin } from './agent-state.ts';
 import { fail, order, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
@@ -49,17 +49,36 @@ export function begin(
 
 /** The first thing that a run does: it asks what its tools are, and else the model. */
 export function beginWork(step: AgentStep): void {
-  const { origin, agent, ledger, stage } = step.run;
+  const { origin, ledger, stage } = step.run;
   const deadline = origin.startedAt + ledger.limits.seconds * 1_000;
   order(step, { kind: 'set_timer', name: 'deadline', at: deadline });
   if (origin.completeBy !== undefined) {
     order(step, { kind: 'set_timer', name: 'complete_by', at: Date.parse(origin.completeBy) });
   }
   if (stage === 'describing') {
-    order(step, { kind: 'describe_tools', callId: `${step.id}/t0`, tools: agent.toolNames });
+    askForTools(step);
   } else {
     refuseTwice(step);
   }
+}
+
+/**
+ * Nobody has said yet what the tools are: tool-runner is away, or what it said is lost. It is asked
+ * again, and answers as before, until the run's time is over.
+ */
+export function askAgainForTools(step: AgentStep): Refusal {
+  if (step.run.stage !== 'describing') return 'no tools are asked for';
+  askForTools(step);
+  return null;
+}
+
+function askForTools(step: AgentStep): void {
+  const tools = step.run.agent.toolNames;
+  order(
+    step,
+    { kind: 'describe_tools', callId: `${step.id}/t0`, tools },
+    { kind: 'set_timer', name: 'describe', at: step.now + runnerGraceMs },
+  );
 }
 
 /** What the tools are that the agent names. It keeps them as they are now. */
@@ -68,6 +87,7 @@ export function takeTools(step: AgentStep, data: ToolDescribed): Refusal {
   if (run.stage !== 'describing' || data.call_id !== callIdSchema.parse(`${step.id}/t0`)) {
     return 'no tools are asked for';
   }
+  order(step, { kind: 'clear_timer', name: 'describe' });
   const agent = { ...run.agent, tools: data.tools };
   update(step, { stage: 'working', agent });
   const missing = data.missing.map(({ name, detail }) => `${name} (${detail.slice(0, 200)})`);

@@ -112,8 +112,9 @@ function statusOf(run: AgentRun): AgentStatus {
 type AgentStatus = 'running' | 'awaiting_budget' | 'awaiting_approval' | 'awaiting_signal';
 
 function callBack(step: AgentStep): void {
-  const { call, uses, origin } = step.run;
+  const { call, uses, origin, stage } = step.run;
   order(step, { kind: 'clear_timer', name: 'deadline' });
+  if (stage === 'describing') order(step, { kind: 'clear_timer', name: 'describe' });
   if (origin.completeBy !== undefined) order(step, { kind: 'clear_timer', name: 'complete_by' });
   if (call) {
     order(step, { kind: 'cancel_call', callId: call.callId, seq: call.seq });
@@ -122,11 +123,17 @@ function callBack(step: AgentStep): void {
   for (const use of uses) callBackUse(step, use);
 }
 
-function callBackUse(step: AgentStep, { callId, progress }: ToolUse): void {
+function callBackUse(step: AgentStep, { callId, name, progress }: ToolUse): void {
   switch (progress.at) {
-    case 'running':
-      order(step, { kind: 'cancel_tool', callId }, { kind: 'clear_timer', name: `tool:${callId}` });
+    case 'running': {
+      const tool = step.run.agent.tools.find((one) => one.name === name);
+      order(
+        step,
+        { kind: 'cancel_tool', callId, via: tool?.via ?? 'runner' },
+        { kind: 'clear_timer', name: `tool:${callId}` },
+      );
       return;
+    }
     case 'child':
       order(step, { kind: 'cancel_child', childId: progress.childId });
       update(step, { ledger: settle(step.run.ledger, progress.held, progress.held) });

@@ -85,6 +85,7 @@ export class AgentWorld {
   /** What the run may spend, whatever it believes itself. */
   #limits = openLedger().limits;
   #signals = 0;
+  #isDescribed = false;
   readonly #signalled: boolean;
   readonly #structured: boolean;
   readonly #isFork: boolean;
@@ -368,7 +369,7 @@ export class AgentWorld {
       this.#spentMicros += Math.round(event.data.spent.usd * 1_000_000);
     }
     if (event.type === 'signalled') {
-      const id = event.data.signal_id;
+      const id = `${event.data.name}:${event.data.signal_id}`;
       must(!this.#signalsTaken.has(id), 'a signal counts once');
       this.#signalsTaken.add(id);
       const waited = this.run.workflow.state.stage !== 'ended' && this.#waited;
@@ -516,8 +517,10 @@ export class AgentWorld {
     return { type: 'tool_use', id: `toolu_${this.#uses}`, name, input };
   }
 
+  /** The only question that is asked again under its id: tool-runner answers as before. */
   #describe(callId: string): void {
-    this.#once(callId);
+    if (!this.#isDescribed) this.#once(callId);
+    this.#isDescribed = true;
     const data = { workflow_id: this.run.id, call_id: callId, token: 't', tools, missing: [] };
     this.#send({ type: 'tools_described', data });
   }

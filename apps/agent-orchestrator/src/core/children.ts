@@ -90,7 +90,7 @@ function requestOf(
 }
 
 function paramsOf(run: AgentRun, { child, arguments: given }: ChildCall) {
-  const { system, tools, output_schema, signals } = child;
+  const { system, tools, output_schema } = child;
   return {
     model: child.model ?? run.agent.model,
     max_tokens: child.max_tokens ?? run.agent.maxTokens,
@@ -98,7 +98,6 @@ function paramsOf(run: AgentRun, { child, arguments: given }: ChildCall) {
     ...(system === undefined ? {} : { system }),
     ...(tools === undefined ? {} : { tools }),
     ...(output_schema === undefined ? {} : { output_schema }),
-    ...(signals === undefined ? {} : { signals }),
   };
 }
 

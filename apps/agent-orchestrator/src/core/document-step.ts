@@ -44,7 +44,9 @@ export function end(step: DocumentStep, ending: DocumentEnding): void {
   const { completeBy, open, standIn, stage } = step.run;
   step.commands.push({ kind: 'clear_timer', name: 'deadline' });
   if (completeBy !== undefined) step.commands.push({ kind: 'clear_timer', name: 'complete_by' });
-  if (stage === 'splitting') step.commands.push({ kind: 'cancel_tool', callId: splitCallId(step) });
+  if (stage === 'splitting') {
+    step.commands.push({ kind: 'cancel_tool', callId: splitCallId(step), via: 'runner' });
+  }
   for (const { callId, held } of open) {
     step.commands.push({ kind: 'cancel_call', callId, seq: null });
     change(step, { ledger: settle(step.run.ledger, held, held) });

@@ -62,7 +62,7 @@ function eventsOf(command: StoredCommand, index: number, told: Told): OutgoingEv
     case 'run_tool':
       return [command.via === 'runner' ? toolRun(command, told) : toolRequest(command, told)];
     case 'cancel_tool':
-      return [toolEvent('cancel-requested', command.callId, { told, more: {} })];
+      return toolCancel(command, told);
     case 'describe_tools':
       return [describe(command, told)];
     case 'split_document':
@@ -176,6 +176,11 @@ function toolRun(command: CommandOf<'run_tool'>, told: Told): OutgoingEvent {
     complete_by: new Date(command.deadline).toISOString(),
   };
   return toolEvent('run-requested', command.callId, { told, more });
+}
+
+/** tool-runner knows nothing of a worker's calls, and would answer in its name. */
+function toolCancel({ callId, via }: CommandOf<'cancel_tool'>, told: Told): OutgoingEvent[] {
+  return via === 'runner' ? [toolEvent('cancel-requested', callId, { told, more: {} })] : [];
 }
 
 function toolRequest(command: CommandOf<'run_tool'>, told: Told): OutgoingEvent {

@@ -57,6 +57,13 @@ describe('a signal', () => {
     expect(run.last).toEqual({ kind: 'ignored', why: 'the signal has come before' });
   });
 
+  it('of another name is another one, whatever its id', () => {
+    const run = listening();
+    signal(run, 'sent', 's1');
+    run.answer(1, wait);
+    expect(sent(signal(run, 'paid', 's1'))).toMatchObject([{ role: 'user' }]);
+  });
+
   it('that the agent does not know, or that comes after the end, is ignored', () => {
     const run = listening();
     signal(run, 'unheard', 's1');

@@ -25,13 +25,15 @@ export function awaitSignal(step: AgentStep, use: ToolUse, name: string): void {
 export function takeSignal(step: AgentStep, data: WorkflowSignalled): Refusal {
   const { run } = step;
   if (!run.agent.signals.includes(data.name)) return 'the agent waits for no signal of this name';
-  if (run.signalIds.includes(data.signal_id)) return 'the signal has come before';
+  // An id is unique among the signals of its name.
+  const id = `${data.name}:${data.signal_id}`;
+  if (run.signalIds.includes(id)) return 'the signal has come before';
   const signal = { name: data.name, signalId: data.signal_id, data: data.data ?? null };
   const waits = ({ progress }: ToolUse) =>
     progress.at === 'signal' && progress.name === data.name;
   const use = run.uses.find(waits);
   if (!use && isFull(run.signals, signal)) return 'as many signals are kept as may be';
-  const signalIds = [...run.signalIds, data.signal_id].slice(-signalIdsKept);
+  const signalIds = [...run.signalIds, id].slice(-signalIdsKept);
   update(step, { signalIds });
   if (use) settleSignal(step, use, signal);
   else update(step, { signals: [...run.signals, signal] });

@@ -29,7 +29,9 @@ describe('a tool call', () => {
       { kind: 'set_timer', name: 'tool:job-1/t1', at: deadline },
     ]);
     const late = run.timer('tool:job-1/t1', 780_000);
-    expect(of('cancel_tool', late)).toEqual([{ kind: 'cancel_tool', callId: 'job-1/t1' }]);
+    expect(of('cancel_tool', late)).toEqual([
+      { kind: 'cancel_tool', callId: 'job-1/t1', via: 'runner' },
+    ]);
     expect(resultIn(late)).toMatchObject({
       is_error: true,
       content: 'tool_timeout: the tool did not answer within 60 s',

@@ -55,7 +55,7 @@ export function giveUpWaiting(step: AgentStep, callId: string): Refusal {
     sendTool(step, use, { tool, arguments: progress.arguments, attempt: progress.attempt + 1 });
     return null;
   }
-  order(step, { kind: 'cancel_tool', callId: use.callId });
+  order(step, { kind: 'cancel_tool', callId: use.callId, via: tool.via });
   const detail = `the tool did not answer within ${tool.timeout_seconds} s`;
   settleUse(step, use, { ...errorResult('tool_timeout', detail), tainted: false });
   return null;

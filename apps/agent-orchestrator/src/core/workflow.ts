@@ -105,7 +105,12 @@ export type Command =
       readonly attempt: number;
       readonly deadline: EpochMs;
     }
-  | { readonly kind: 'cancel_tool'; readonly callId: string }
+  | {
+      readonly kind: 'cancel_tool';
+      readonly callId: string;
+      /** A tenant's workers are told nothing: they stop by their deadline. */
+      readonly via: 'runner' | 'worker';
+    }
   | { readonly kind: 'describe_tools'; readonly callId: string; readonly tools: readonly string[] }
   | {
       readonly kind: 'split_document';

@@ -76,6 +76,11 @@ describe('parameters of an agent', () => {
       ['invalid_request', 'params.agents.0'],
     ],
     [
+      'a sub-agent that waits for signals, which never reach it',
+      { messages, agents: [{ name: 'a', description: 'd', signals: ['go'] }] },
+      ['invalid_request', 'params.agents.0'],
+    ],
+    [
       'a tool twice in a sub-agent',
       { messages, agents: [{ name: 'a', description: 'd', tools: ['b', 'b'] }] },
       ['invalid_request', 'params.agents.0.tools.1'],
