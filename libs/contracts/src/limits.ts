@@ -1,6 +1,6 @@
 /** Limits that both sides of a contract rely on. Unit and reason stand beside each. */
 
-/** Bytes of an HTTP request body. Documents will have their own route and limit. */
+/** Bytes of an HTTP request body; documents have their own route and limit. */
 export const httpBodyBytesMax = 10 * 1024 * 1024;
 /** Bytes of a Kafka record's value: the broker's own default for `message.max.bytes`. */
 export const kafkaRecordBytesMax = 1024 * 1024;
