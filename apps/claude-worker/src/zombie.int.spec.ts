@@ -1,6 +1,3 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals';
@@ -13,6 +10,7 @@ import {
 import { createKafka, eventMessage, Publisher } from '@millrace/kafka';
 import { Metrics, SilentLogger } from '@millrace/runtime';
 import {
+  ChildProgram,
   createTestDatabase,
   createTestTopics,
   type FakeClaudeServer,
@@ -29,7 +27,6 @@ jest.setTimeout(60_000);
 /** Longer than a busy machine holds up a process that is not stopped. */
 const leaseMs = 3_000;
 const log = new SilentLogger();
-const root = join(import.meta.dirname, '../../..');
 
 let database: TestDatabase;
 let claude: FakeClaudeServer;
@@ -37,7 +34,7 @@ let kafka: TestTopics;
 let publisher: Publisher;
 let finished: KafkaReader;
 let sql: pg.Pool;
-const workers: ChildProcess[] = [];
+const workers: ChildProgram[] = [];
 
 beforeAll(async () => {
   [database, claude, kafka] = await Promise.all([
@@ -53,7 +50,7 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(workers.splice(0).map((worker) => kill(worker)));
+  await Promise.all(workers.splice(0).map((worker) => worker.kill()));
 });
 
 afterAll(async () => {
@@ -65,44 +62,21 @@ afterAll(async () => {
   await kafka.drop();
 });
 
-/** A real process, so that it can really be stopped in the middle of whatever it does. */
-async function startWorker(): Promise<ChildProcess> {
-  const args = [
-    '--conditions=millrace:source',
-    '--no-warnings',
-    `--import=${join(root, 'tools/source-hooks.mjs')}`,
-    join(import.meta.dirname, 'worker-process.fixture.ts'),
-    kafka.prefix,
-  ];
+function startWorker(): ChildProgram {
+  const file = join(import.meta.dirname, 'worker-process.fixture.ts');
   const env = {
     KAFKA_BROKERS: kafka.brokers.join(','),
     DATABASE_URL: database.url('claude_worker'),
-    HTTP_PORT: String(await freePort()),
+    HTTP_PORT: '0',
     ANTHROPIC_API_KEY: 'for-specs-only',
     ANTHROPIC_BASE_URL: claude.url,
     LEASE_MS: String(leaseMs),
     RETRY_BASE_MS: '20',
     LOG_LEVEL: 'error',
   };
-  const worker = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const worker = ChildProgram.start(file, [kafka.prefix], env);
   workers.push(worker);
   return worker;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === 'string') throw new TypeError('no port');
-  return address.port;
-}
-
-async function kill(worker: ChildProcess): Promise<void> {
-  if (worker.exitCode !== null || worker.signalCode !== null) return;
-  const ended = once(worker, 'exit');
-  worker.kill('SIGKILL');
-  await ended;
 }
 
 type Fields = Partial<Record<keyof ClaudeRequested, unknown>>;
@@ -179,11 +153,11 @@ it('a worker that slept through its lease writes only what it knows to be spent'
       : { kind: 'message', text: 'in time' },
   );
 
-  const zombie = await startWorker();
+  const zombie = startWorker();
   await submit(calls);
   await until(() => claude.requests.length === calls.length);
-  zombie.kill('SIGSTOP');
-  const heir = await startWorker();
+  zombie.signal('SIGSTOP');
+  const heir = startWorker();
   const settled = "SELECT FROM worker.calls WHERE state = 'SETTLED'";
   await until(async () => (await count(settled)) === calls.length);
   await until(async () => (await count('SELECT FROM worker.outbox')) === 0);
@@ -192,11 +166,11 @@ it('a worker that slept through its lease writes only what it knows to be spent'
 
   wakeZombie();
   await until(() => claude.inFlight === 0);
-  zombie.kill('SIGCONT');
+  zombie.signal('SIGCONT');
   // It is another owner then, and alone: what it still meant to write is written before the end
   // of a new call.
   await until(async () => (await count('SELECT FROM worker.processes')) > owners);
-  await kill(heir);
+  await heir.kill();
   await submit([request('new')]);
   await until(async () => (await count(settled)) === calls.length + 1);
   await until(async () => (await count('SELECT FROM worker.outbox')) === 0);

@@ -11,7 +11,8 @@ export const csvSchema = z.string().transform((text) =>
 /** `true`/`false`, `1`/`0`, `yes`/`no`, as people write flags in an environment. */
 export const flagSchema = z.stringbool();
 
-export const portSchema = z.coerce.number().int().min(1).max(65_535);
+/** 0: any that is free; the log of the start tells it. */
+export const portSchema = z.coerce.number().int().min(0).max(65_535);
 
 /** What services show each other: the base64url of 32 random bytes, or more. */
 export const internalKeySchema = z

@@ -61,13 +61,13 @@ async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise
   // Providers start before records come: Nest alone would run `onModuleInit` after the consumers.
   await app.init();
   await app.startAllMicroservices();
-  await listen(app, config);
+  const port = await listen(app, config);
 
   signals.onStop = (signal) => {
     app.get(Logger).info({ event: names.event.serviceStopping, signal }, 'the service stops');
     void stop({ app, config, tracing, unused });
   };
-  const where = { event: names.event.serviceStarted, port: config.HTTP_PORT };
+  const where = { event: names.event.serviceStarted, port };
   app.get(Logger).info(where, 'the service serves');
 }
 
@@ -122,12 +122,15 @@ function findTransport(app: NestFastifyApplication): ServiceTransport | undefine
   }
 }
 
-async function listen(app: NestFastifyApplication, config: CommonConfig): Promise<void> {
+/** @returns the port, which is the system's choice where the configuration has 0. */
+async function listen(app: NestFastifyApplication, config: CommonConfig): Promise<number> {
   try {
     // Not by Nest's own `listen`, which logs a taken port before it throws it.
     await app.init();
     const server = app.getHttpAdapter().getInstance();
     await server.listen({ port: config.HTTP_PORT, host: config.HTTP_HOST });
+    const address = server.server.address();
+    return typeof address === 'object' && address !== null ? address.port : config.HTTP_PORT;
   } catch (error) {
     if (errorCodeOf(error) === 'EADDRINUSE') {
       const place = `port ${config.HTTP_PORT} on ${config.HTTP_HOST}`;

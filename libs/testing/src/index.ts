@@ -5,3 +5,4 @@ export * from './fake-claude-server.ts';
 export * from './postgres-proxy.ts';
 export * from './kafka-proxy.ts';
 export * from './test-broker.ts';
+export * from './child-program.ts';

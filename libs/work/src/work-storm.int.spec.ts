@@ -1,5 +1,3 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, jest } from '@jest/globals';
 import { createPool, type Pool } from '@millrace/postgres';
-import { createTestDatabase, type TestDatabase } from '@millrace/testing';
+import { ChildProgram, createTestDatabase, type TestDatabase } from '@millrace/testing';
 
 jest.setTimeout(30_000);
 
@@ -16,7 +14,7 @@ const directory = mkdtempSync(join(tmpdir(), 'millrace-storm-'));
 const logFile = join(directory, 'runs.log');
 let database: TestDatabase;
 let pool: Pool;
-let processes: ChildProcess[] = [];
+let processes: ChildProgram[] = [];
 
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -35,7 +33,7 @@ beforeEach(async () => {
   await pool.query('TRUNCATE storm.tasks, storm.processes');
 });
 afterEach(async () => {
-  await Promise.all(processes.map(kill));
+  await Promise.all(processes.map((child) => child.kill()));
   processes = [];
 });
 afterAll(async () => {
@@ -60,21 +58,13 @@ interface ProcessOptions {
   readonly leaseMs?: number;
 }
 
-function begin(options: ProcessOptions = {}): ChildProcess {
+function begin(options: ProcessOptions = {}): ChildProgram {
   const { clockStepMs = 0, runMs = 5, leaseMs = 1_500 } = options;
   const file = join(import.meta.dirname, 'storm-process.fixture.ts');
   const args = [database.adminUrl, logFile, ...[clockStepMs, runMs, leaseMs].map(String)];
-  const node = ['--conditions=millrace:source', '--no-warnings', file, ...args];
-  const child = spawn(process.execPath, node, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = ChildProgram.start(file, args);
   processes.push(child);
   return child;
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGKILL');
-  await ended;
 }
 
 async function insert(count: number, notBeforeMs = 0): Promise<void> {
@@ -121,7 +111,7 @@ it('after a kill only what was in flight runs again, and four reapers free it on
   await until(() => runs().length === 25);
   for (let n = 0; n < 4; n += 1) begin();
   await until(() => pidsOfRuns().size > 1);
-  await kill(doomed);
+  await doomed.kill();
   await until(allDone);
   const rows = await tasks();
   expect(rows.filter(({ settled }) => settled !== 1)).toEqual([]);
@@ -134,16 +124,16 @@ it('a process that slept through its lease changes nothing when it wakes', async
   await insert(25);
   const zombie = begin({ runMs: 800 });
   await until(() => runs().length === 25);
-  zombie.kill('SIGSTOP');
+  zombie.signal('SIGSTOP');
   const heir = begin({ runMs: 10 });
   await until(allDone);
   const before = await tasks();
   const ownersBefore = await owners();
-  zombie.kill('SIGCONT');
+  zombie.signal('SIGCONT');
   // It has lost its lease by its own clock: it comes back as a new owner.
   await until(async () => (await owners()) > ownersBefore);
   // Whatever it still meant to write of its old rows, it has sent before it settles a new one.
-  await kill(heir);
+  await heir.kill();
   await pool.query("INSERT INTO storm.tasks (id) VALUES ('new')");
   await until(allDone);
   expect((await tasks()).filter(({ id }) => id !== 'new')).toEqual(before);

@@ -1,0 +1,73 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '../../..');
+/** Of what a program said last, for the error of a spec that waits for one that is gone. */
+const saidCharsMax = 4_000;
+
+/** A TypeScript program as a real process, so that it can be killed in the middle of anything. */
+export class ChildProgram {
+  #said = '';
+
+  private constructor(private readonly child: ChildProcess) {
+    const hear = (text: string) => (this.#said = (this.#said + text).slice(-saidCharsMax));
+    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', hear);
+  }
+
+  static start(
+    file: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = process.env,
+  ): ChildProgram {
+    const hooks = `--import=${join(root, 'tools/source-hooks.mjs')}`;
+    const node = ['--conditions=millrace:source', '--no-warnings', hooks, file, ...args];
+    const stdio = ['ignore', 'pipe', 'pipe'] as const;
+    return new ChildProgram(spawn(process.execPath, node, { env, stdio: [...stdio] }));
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  /** `SIGSTOP` and its like; for an end see {@link kill}. */
+  signal(name: NodeJS.Signals): void {
+    this.child.kill(name);
+  }
+
+  /** Ends it without a warning, and waits until it is gone. */
+  async kill(): Promise<void> {
+    if (this.#isGone) return;
+    const gone = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await gone;
+  }
+
+  /**
+   * Waits for something that this program has to do.
+   *
+   * @throws what it said last, if it ends before that, or does not do it in the time given.
+   */
+  async until(done: Promise<unknown>, withinMs = 45_000): Promise<void> {
+    const stop = new AbortController();
+    const ended = this.#isGone
+      ? Promise.resolve('is gone')
+      : once(this.child, 'exit', stop).then(() => 'ended');
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<string>((resolve) => {
+      timer = setTimeout(() => resolve(`took more than ${withinMs} ms`), withinMs);
+    });
+    try {
+      const fault = await Promise.race([done.then(() => null), ended, late]);
+      if (fault !== null) throw new Error(`the program ${fault}; it said: ${this.#said}`);
+    } finally {
+      clearTimeout(timer);
+      ended.catch(() => undefined);
+      stop.abort();
+    }
+  }
+
+  get #isGone(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+}
