@@ -2,8 +2,7 @@ import { assertNever } from '@millrace/contracts';
 import type { ClaudeCompleted } from '@millrace/contracts';
 import { z } from 'zod';
 
-import { nothing, settle } from './agent-budget.ts';
-import type { Amount } from './agent-budget.ts';
+import { settle } from './agent-budget.ts';
 import {
   finalAnswerAsksMax,
   maxTokensDoubledMax,
@@ -14,15 +13,14 @@ import type { OpenCall } from './agent-state.ts';
 import { count, fail, finish, succeed, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
 import { finalAnswer } from './built-in-tools.ts';
+import { messageSchema, spentBy, textIn } from './model-answer.ts';
+import type { CompletedCall, Message } from './model-answer.ts';
 import { promptTokens } from './prices.ts';
 import { takeUses } from './tool-uses.ts';
 import type { AskedUse } from './tool-uses.ts';
 
 /** How the model call under way ended. */
-export function takeAnswer(
-  step: AgentStep,
-  event: { readonly data: ClaudeCompleted; readonly costMicros: number },
-): Refusal {
+export function takeAnswer(step: AgentStep, event: CompletedCall): Refusal {
   const { data } = event;
   const { call } = step.run;
   if (!call || call.callId !== data.call_id) return 'no such model call is under way';
@@ -40,12 +38,6 @@ export function takeAnswer(
       return assertNever(data.outcome);
   }
 }
-
-const messageSchema = z.looseObject({
-  content: z.array(z.looseObject({ type: z.string() })),
-  stop_reason: z.string(),
-});
-type Message = z.infer<typeof messageSchema>;
 
 /** An answer with what its reader has to know. */
 interface Answer {
@@ -162,34 +154,18 @@ function needKept(step: AgentStep, { kept, message }: Answer): boolean {
 }
 
 /** What came of the reservation, and how long the conversation is by now. */
-function settleCall(
-  step: AgentStep,
-  call: OpenCall,
-  { data, costMicros }: { readonly data: ClaudeCompleted; readonly costMicros: number },
-): void {
+function settleCall(step: AgentStep, call: OpenCall, event: CompletedCall): void {
+  const { data } = event;
   const { usage } = data;
   const length = usage
     ? promptTokens(usage) + usage.output_tokens
     : call.promptTokens + call.maxTokens;
   update(step, {
     call: null,
-    ledger: settle(step.run.ledger, call.held, spentBy(data, call, costMicros)),
+    ledger: settle(step.run.ledger, call.held, spentBy(event, call.held)),
     conversationTokens: data.kept ? length : step.run.conversationTokens,
     standIn: step.run.standIn || data.stand_in === true,
   });
-}
-
-/** An answer counts as it says; a call that may have been paid unseen, at its most. */
-function spentBy(data: ClaudeCompleted, call: OpenCall, costMicros: number): Amount {
-  const { usage } = data;
-  if (usage) {
-    const written = usage.cache_creation_input_tokens ?? 0;
-    const tokens = usage.input_tokens + written + usage.output_tokens;
-    return { ...nothing, micros: costMicros, tokens, iterations: 1 };
-  }
-  const maybePaid =
-    data.outcome === 'answered' || data.attempts.some(({ outcome }) => outcome === 'unknown');
-  return maybePaid ? call.held : { ...nothing, iterations: 1 };
 }
 
 const toolUseSchema = z.object({
@@ -206,12 +182,6 @@ function usesIn({ content }: Message): readonly AskedUse[] {
     const { id, name, input } = parsed.data;
     return [{ useId: id, name, input }];
   });
-}
-
-function textIn({ content }: Message): string {
-  return content
-    .map(({ type, text }) => (type === 'text' && typeof text === 'string' ? text : ''))
-    .join('');
 }
 
 const stopDetailsSchema = z.object({ category: z.string() });

@@ -1,13 +1,13 @@
 import { assertNever } from '@millrace/contracts';
 import type { ClaudeCompleted } from '@millrace/contracts';
-import { z } from 'zod';
 
-import { nothing, settle } from './agent-budget.ts';
-import type { Amount } from './agent-budget.ts';
+import { settle } from './agent-budget.ts';
 import type { OpenItem } from './document-state.ts';
 import { change, end, failDocument, tellStep } from './document-step.ts';
 import type { DocumentStep } from './document-step.ts';
 import { keyOf, neighboursOf, parentOf, topLevel } from './document-tree.ts';
+import { messageSchema, spentBy, textIn } from './model-answer.ts';
+import type { CompletedCall, Message } from './model-answer.ts';
 
 /** Calls about one item, after claude-worker has used up its own retries of each. */
 const failuresMax = 2;
@@ -16,17 +16,8 @@ const joinTokensMax = 32_000;
 /** Characters of an answer that are joined: far above a page, and the state holds some hundred. */
 const answerLengthMax = 16_384;
 
-const messageSchema = z.looseObject({
-  content: z.array(z.looseObject({ type: z.string() })),
-  stop_reason: z.string(),
-});
-type Message = z.infer<typeof messageSchema>;
-
 /** How a call ended. Null: it was waited for. */
-export function takePartAnswer(
-  step: DocumentStep,
-  event: { readonly data: ClaudeCompleted; readonly costMicros: number },
-): string | null {
+export function takePartAnswer(step: DocumentStep, event: CompletedCall): string | null {
   const { data } = event;
   const item = step.run.open.find(({ callId }) => callId === data.call_id);
   if (item === undefined) return 'no such model call is under way';
@@ -47,29 +38,15 @@ export function takePartAnswer(
   }
 }
 
-function close(
-  step: DocumentStep,
-  item: OpenItem,
-  { data, costMicros }: { readonly data: ClaudeCompleted; readonly costMicros: number },
-): void {
+function close(step: DocumentStep, item: OpenItem, event: CompletedCall): void {
+  const { data } = event;
   const { ledger, open } = step.run;
   change(step, {
     open: open.filter((other) => other !== item),
-    ledger: settle(ledger, item.held, spentBy(data, item.held, costMicros)),
+    ledger: settle(ledger, item.held, spentBy(event, item.held)),
     warm: step.run.warm || data.outcome === 'answered',
     standIn: step.run.standIn || data.stand_in === true,
   });
-}
-
-function spentBy(data: ClaudeCompleted, held: Amount, costMicros: number): Amount {
-  const { usage } = data;
-  if (usage !== undefined) {
-    const written = usage.cache_creation_input_tokens ?? 0;
-    const tokens = usage.input_tokens + written + usage.output_tokens;
-    return { ...nothing, micros: costMicros, tokens, iterations: 1 };
-  }
-  const maybePaid = data.attempts.some(({ outcome }) => outcome === 'unknown');
-  return maybePaid || data.outcome === 'answered' ? held : { ...nothing, iterations: 1 };
 }
 
 /**
@@ -180,10 +157,4 @@ function without(
 function nameOf({ run }: DocumentStep, { level, index }: OpenItem): string {
   if (level > 0) return 'the answers about several parts';
   return run.parts.length === 1 ? 'the document' : `part ${index + 1} of ${run.parts.length}`;
-}
-
-function textIn({ content }: Message): string {
-  return content
-    .map(({ type, text }) => (type === 'text' && typeof text === 'string' ? text : ''))
-    .join('');
 }
