@@ -99,6 +99,7 @@ describe('an agent', () => {
       status: 'succeeded',
       stand_in: true,
       spent: { iterations: 3, tool_calls: 3 },
+      usage: { output_tokens: expect.any(Number) },
     });
     expect(job.result).toContain('saw');
     const calls = tools.of(id);

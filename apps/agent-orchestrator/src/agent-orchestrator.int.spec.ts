@@ -78,6 +78,7 @@ describe('an agent', () => {
       status: 'succeeded',
       result: 'done after 3 turns',
       spent: { iterations: 3, tool_calls: 3, tokens: 330 },
+      usage: { input_tokens: 300, output_tokens: 30 },
       callback: { url: 'https://example.com/hook' },
       metadata: { run: 'spec' },
       created_at: createdAt,

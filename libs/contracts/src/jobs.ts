@@ -182,7 +182,9 @@ export const jobViewSchema = z
     result: z.string().optional(),
     message: z.looseObject({}).optional(),
     error: jobErrorSchema.optional(),
-    usage: usageSchema.optional(),
+    usage: usageSchema
+      .optional()
+      .describe('Of all answers of an agent or a document, those of its sub-agents included.'),
     attempts: z.array(attemptSchema).optional(),
     stand_in: z.boolean().optional(),
     metadata: metadataSchema.optional(),

@@ -83,6 +83,8 @@ export const workflowChildFinishedSchema = z
     result: z.string().optional(),
     error: jobErrorSchema.optional(),
     spent: spendingSchema,
+    /** Absent when no answer said what it used, and from older releases. */
+    usage: usageSchema.optional(),
     /** It has read what others wrote. */
     tainted: z.boolean(),
   })

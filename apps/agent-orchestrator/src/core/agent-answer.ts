@@ -2,7 +2,7 @@ import { assertNever } from '@millrace/contracts';
 import type { ClaudeCompleted } from '@millrace/contracts';
 import { z } from 'zod';
 
-import { settle } from './agent-budget.ts';
+import { countUsage, settle } from './agent-budget.ts';
 import {
   finalAnswerAsksMax,
   maxTokensDoubledMax,
@@ -162,7 +162,7 @@ function settleCall(step: AgentStep, call: OpenCall, event: CompletedCall): void
     : call.promptTokens + call.maxTokens;
   update(step, {
     call: null,
-    ledger: settle(step.run.ledger, call.held, spentBy(event, call.held)),
+    ledger: settle(countUsage(step.run.ledger, usage), call.held, spentBy(event, call.held)),
     conversationTokens: data.kept ? length : step.run.conversationTokens,
     standIn: step.run.standIn || data.stand_in === true,
   });

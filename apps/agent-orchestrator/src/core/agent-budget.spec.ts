@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { allowance, limitReached, nothing, openLedger, raise, reserve } from './agent-budget.ts';
-import { settle, spending } from './agent-budget.ts';
+import { account, allowance, countUsage, limitReached, nothing } from './agent-budget.ts';
+import { openLedger, raise, reserve, settle, spending } from './agent-budget.ts';
 import { AgentDriver, asks, of, text, toolNamed } from './agent-run.fixture.ts';
 import type { Asked } from './agent-run.fixture.ts';
 
@@ -152,6 +152,19 @@ describe('a ledger', () => {
     expect(spending(ledger)).toEqual({ usd: 0.7, tokens: 20, iterations: 0, tool_calls: 0 });
     expect(limitReached(ledger, { ...nothing, micros: 300_001 })).toBe('usd');
     expect(limitReached(ledger, { ...nothing, micros: 300_000, tokens: 80 })).toBeUndefined();
+  });
+
+  it('sums what answers used, also of a run that began when nobody counted it', () => {
+    const ledger = openLedger(budget);
+    expect(account(countUsage(ledger, undefined)).usage).toBeUndefined();
+    const usage = { input_tokens: 3, output_tokens: 5, cache_read_input_tokens: null };
+    const more = { ...usage, cache_creation_input_tokens: 7, cache_read_input_tokens: 11 };
+    expect(account(countUsage(countUsage(ledger, usage), more)).usage).toEqual({
+      input_tokens: 6,
+      output_tokens: 10,
+      cache_creation_input_tokens: 7,
+      cache_read_input_tokens: 11,
+    });
   });
 
   it('never lowers a limit, and gives none to money that has none', () => {

@@ -4,7 +4,7 @@ import {
   agentTokensDefault,
   agentToolCallsDefault,
 } from '@millrace/contracts';
-import type { Budget, BudgetRaise, Spending } from '@millrace/contracts';
+import type { Budget, BudgetRaise, Spending, Usage } from '@millrace/contracts';
 
 /**
  * The money, tokens and calls of a run. What may be spent is reserved before it is asked for and
@@ -17,6 +17,8 @@ export interface Ledger {
   readonly reserved: Amount;
   readonly settled: Amount;
   readonly released: Amount;
+  /** Sum of what answers said. Absent before the first, and in states of older releases. */
+  readonly usage?: Usage;
 }
 
 /** Whole numbers, money in millionths of a US dollar. */
@@ -67,6 +69,27 @@ export function limitReached(ledger: Ledger, need: Amount): LimitName | undefine
 export function reserve(ledger: Ledger, held: Amount): Ledger {
   return { ...ledger, reserved: plus(ledger.reserved, held) };
 }
+
+/** Counts the tokens that an answer, or all answers of a sub-agent, said to have used. */
+export function countUsage(ledger: Ledger, usage: Usage | undefined): Ledger {
+  if (usage === undefined) return ledger;
+  const sum = (name: CountName) => (ledger.usage?.[name] ?? 0) + (usage[name] ?? 0);
+  return {
+    ...ledger,
+    usage: {
+      input_tokens: sum('input_tokens'),
+      output_tokens: sum('output_tokens'),
+      cache_creation_input_tokens: sum('cache_creation_input_tokens'),
+      cache_read_input_tokens: sum('cache_read_input_tokens'),
+    },
+  };
+}
+
+type CountName =
+  | 'input_tokens'
+  | 'output_tokens'
+  | 'cache_creation_input_tokens'
+  | 'cache_read_input_tokens';
 
 /** Closes a reservation with what came of it. What was above it is counted as reserved, too. */
 export function settle(ledger: Ledger, held: Amount, spent: Amount): Ledger {
@@ -142,6 +165,12 @@ export function spending({ settled }: Ledger): Spending {
     iterations: settled.iterations,
     tool_calls: settled.toolCalls,
   };
+}
+
+/** What the end of a run says of its ledger. */
+export function account(ledger: Ledger): { readonly spent: Spending; readonly usage?: Usage } {
+  const { usage } = ledger;
+  return { spent: spending(ledger), ...(usage === undefined ? {} : { usage }) };
 }
 
 export function amountOf(spent: Spending): Amount {

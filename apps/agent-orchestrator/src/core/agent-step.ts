@@ -1,6 +1,6 @@
 import type { ErrorCode, JobStep } from '@millrace/contracts';
 
-import { settle, spending } from './agent-budget.ts';
+import { account, settle } from './agent-budget.ts';
 import type { AgentRun, AgentState, EndedRun, ToolUse, UseProgress } from './agent-state.ts';
 import type { Command, Decision, EpochMs, Workflow, WorkflowEnd } from './workflow.ts';
 
@@ -64,7 +64,7 @@ export function finish(step: AgentStep, ending: Ending): void {
   const { ledger } = step.run;
   order(step, {
     kind: 'finish',
-    end: { ...ending, spent: spending(ledger), tainted, standIn },
+    end: { ...ending, ...account(ledger), tainted, standIn },
   });
   const state: EndedRun = { stage: 'ended', agent, ledger, decided, tainted };
   step.ended = { status: ending.status, state };

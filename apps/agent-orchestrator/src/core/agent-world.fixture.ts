@@ -80,6 +80,7 @@ export class AgentWorld {
   #guarded = new Set<string>();
   #tainted = false;
   #spentMicros = 0;
+  #outputTokens = 0;
   #behaves = false;
   #uses = 0;
   /** What the run may spend, whatever it believes itself. */
@@ -367,6 +368,7 @@ export class AgentWorld {
       this.#open.delete(event.data.child_id);
       this.#tainted ||= event.data.tainted;
       this.#spentMicros += Math.round(event.data.spent.usd * 1_000_000);
+      this.#outputTokens += event.data.usage?.output_tokens ?? 0;
     }
     if (event.type === 'signalled') {
       const id = `${event.data.name}:${event.data.signal_id}`;
@@ -381,6 +383,7 @@ export class AgentWorld {
   #settleCall(event: Extract<Happening, { type: 'call_completed' }>): void {
     this.#open.delete(event.data.call_id);
     this.#spentMicros += event.costMicros;
+    this.#outputTokens += event.data.usage?.output_tokens ?? 0;
     const { message, kept } = event.data;
     if (message) this.#conversation.answered(message, kept);
     const { state } = this.run.workflow;
@@ -579,6 +582,7 @@ export class AgentWorld {
     const end = {
       ...{ tenant: 'default', workflow_id: this.run.id, created_at: reply.created_at },
       ...{ child_id: data.job_id, call_id: reply.call_id, status, result: 'found', spent },
+      usage: { input_tokens: of(tokens), output_tokens: of(tokens) },
       tainted: this.#chance(0.5),
     };
     this.#send({ type: 'child_finished', data: end });
@@ -621,6 +625,8 @@ export class AgentWorld {
       const limit = this.#limits[key];
       must(limit === null || settled[key] + open <= limit, `the budget holds (${key})`);
     }
+    const used = state.ledger.usage?.output_tokens ?? 0;
+    must(used === this.#outputTokens, 'I3: what was used is what was answered');
     if (state.stage === 'ended') return;
     must(settled.micros === this.#spentMicros, 'I3: what was spent is what was answered');
   }

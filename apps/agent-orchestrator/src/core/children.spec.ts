@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { agentParamsSchema, workflowRequestedSchema } from '@millrace/contracts';
 
-import { AgentDriver, asks, of, sent } from './agent-run.fixture.ts';
+import { AgentDriver, asks, of, sent, text } from './agent-run.fixture.ts';
 import type { Asked } from './agent-run.fixture.ts';
 import { framed } from './tool-results.ts';
 
@@ -61,6 +61,19 @@ describe('a sub-agent', () => {
     expect(spent).toMatchObject({ iterations: 3, tool_calls: 4, tokens: 150 });
     ended(run, 1);
     expect(run.last).toEqual({ kind: 'ignored', why: 'no such sub-agent is under way' });
+  });
+
+  it('has its tokens counted with those of its parent', () => {
+    const run = parent();
+    run.answer(1, ask);
+    ended(run, 1, { usage: { input_tokens: 70, output_tokens: 30, cache_read_input_tokens: 9 } });
+    run.answer(2, text('done'));
+    expect(run.end()?.usage).toEqual({
+      input_tokens: 150,
+      output_tokens: 50,
+      cache_creation_input_tokens: 0,
+      cache_read_input_tokens: 9,
+    });
   });
 
   it('taints the one that reads its result when it is tainted', () => {

@@ -6,7 +6,8 @@ import type {
   WorkflowRequested,
 } from '@millrace/contracts';
 
-import { allowance, amountOf, oneToolCall, reserve, settle, spend } from './agent-budget.ts';
+import { allowance, amountOf, countUsage, oneToolCall } from './agent-budget.ts';
+import { reserve, settle, spend } from './agent-budget.ts';
 import type { Amount } from './agent-budget.ts';
 import { hasRoom } from './agent-room.ts';
 import type { AgentRun, Arguments, ToolUse } from './agent-state.ts';
@@ -53,7 +54,8 @@ export function takeChildEnd(step: AgentStep, data: WorkflowChildFinished): Refu
     return 'no such sub-agent is under way';
   }
   const { held } = use.progress;
-  update(step, { ledger: settle(step.run.ledger, held, amountOf(data.spent)) });
+  const ledger = countUsage(step.run.ledger, data.usage);
+  update(step, { ledger: settle(ledger, held, amountOf(data.spent)) });
   tell(step, { kind: 'child_finished', child_id: data.child_id });
   settleUse(step, use, { ...resultOfChild(data), tainted: data.tainted });
   return null;

@@ -1,7 +1,7 @@
 import { assertNever } from '@millrace/contracts';
 import type { ClaudeCompleted } from '@millrace/contracts';
 
-import { settle } from './agent-budget.ts';
+import { countUsage, settle } from './agent-budget.ts';
 import type { OpenItem } from './document-state.ts';
 import { change, end, failDocument, tellStep } from './document-step.ts';
 import type { DocumentStep } from './document-step.ts';
@@ -43,7 +43,7 @@ function close(step: DocumentStep, item: OpenItem, event: CompletedCall): void {
   const { ledger, open } = step.run;
   change(step, {
     open: open.filter((other) => other !== item),
-    ledger: settle(ledger, item.held, spentBy(event, item.held)),
+    ledger: settle(countUsage(ledger, data.usage), item.held, spentBy(event, item.held)),
     warm: step.run.warm || data.outcome === 'answered',
     standIn: step.run.standIn || data.stand_in === true,
   });

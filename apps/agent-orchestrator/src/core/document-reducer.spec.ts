@@ -155,6 +155,16 @@ describe('what ends a document early', () => {
   });
 });
 
+describe('the tokens of a document', () => {
+  it('are those of all its calls, also of those that failed', () => {
+    const { run, first } = working(2);
+    const [call] = callsIn(first);
+    answerAll(run, run.settle(call?.callId ?? '', { outcome: 'failed' }));
+    expect(callsIn(run.commands)).toHaveLength(4);
+    expect(run.end()?.usage).toMatchObject({ input_tokens: 160, output_tokens: 40 });
+  });
+});
+
 describe('whatever the order in which answers come, twice or after failures', () => {
   it('the answer is about every part once, in order, and nothing is asked twice at once', () => {
     fc.assert(

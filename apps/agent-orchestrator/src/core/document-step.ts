@@ -1,6 +1,6 @@
 import type { ErrorCode, JobStep } from '@millrace/contracts';
 
-import { settle, spending } from './agent-budget.ts';
+import { account, settle } from './agent-budget.ts';
 import type { LimitName } from './agent-budget.ts';
 import type { DocumentRun, DocumentState } from './document-state.ts';
 import type { Command, Decision, EpochMs, Workflow, WorkflowEnd } from './workflow.ts';
@@ -51,8 +51,8 @@ export function end(step: DocumentStep, ending: DocumentEnding): void {
     step.commands.push({ kind: 'cancel_call', callId, seq: null });
     change(step, { ledger: settle(step.run.ledger, held, held) });
   }
-  const spent = spending(step.run.ledger);
-  step.commands.push({ kind: 'finish', end: { ...ending, spent, tainted: true, standIn } });
+  const spent = account(step.run.ledger);
+  step.commands.push({ kind: 'finish', end: { ...ending, ...spent, tainted: true, standIn } });
   step.ended = ending.status;
 }
 

@@ -330,6 +330,7 @@ function childFinished(end: StoredEnd, reply: ChildReply, { head }: Told): Outgo
     ...(end.result === undefined ? {} : { result: end.result }),
     ...(end.error === undefined ? {} : { error: end.error }),
     spent: end.spent,
+    ...(end.usage === undefined ? {} : { usage: end.usage }),
     tainted: end.tainted,
   };
   return {
@@ -353,6 +354,7 @@ function jobFinished(end: StoredEnd, reply: JobReply, { answer, head }: Told): O
     ...(end.result === undefined ? {} : { result: end.result }),
     ...(end.messageRef === undefined ? inline(end) : { message_ref: end.messageRef }),
     ...(end.error === undefined ? {} : { error: end.error }),
+    ...(end.usage === undefined ? {} : { usage: end.usage }),
     attempts: [],
     ...(end.standIn ? { stand_in: true } : {}),
     spent: end.spent,

@@ -9,6 +9,7 @@ import type {
   TerminalStatus,
   ToolCompleted,
   ToolDescribed,
+  Usage,
   WorkflowApprovalDecided,
   WorkflowBudgetRaised,
   WorkflowChildFinished,
@@ -134,6 +135,8 @@ export interface WorkflowEnd {
   readonly model?: string;
   readonly error?: JobError;
   readonly spent: Spending;
+  /** Of all answers that said what they used, those of sub-agents included. */
+  readonly usage?: Usage;
   readonly tainted: boolean;
   readonly standIn: boolean;
 }
