@@ -25,6 +25,7 @@ import { Processes } from './processes.ts';
  * - a claim that does not count the attempt;
  * - a reaper that does not look at the lease; a policy that reaps the rows of everybody;
  * - an engine that starts what a claim brings after the lease was lost;
+ * - an engine that leaves a row lying which comes again before its settlement was heard of;
  * - a submission that overwrites the row which it meets.
  */
 const campaign = { seed: 20_261_124, numRuns: 40, stepsMax: 60 };
@@ -35,6 +36,7 @@ jest.setTimeout(120_000);
 const leaseMs = 60_000;
 /** How long a process that lost its lease does not know it. */
 const heartbeatEveryMs = 100;
+const pollEveryMs = 50;
 
 type Step =
   | { readonly kind: 'submit'; readonly count: number }
@@ -43,6 +45,7 @@ type Step =
   | { readonly kind: 'lose-lease'; readonly process: number }
   | { readonly kind: 'stop'; readonly process: number }
   | { readonly kind: 'lose-answer'; readonly process: number; readonly of: 'claim' | 'settle' }
+  | { readonly kind: 'end-unheard'; readonly pick: number }
   | { readonly kind: 'wait'; readonly ms: number };
 
 const picks = fc.nat({ max: 20 });
@@ -66,6 +69,7 @@ const steps: fc.Arbitrary<readonly Step[]> = fc.array(
       process: processNumbers,
       of: fc.constantFrom('claim', 'settle'),
     }),
+    fc.record({ kind: fc.constant('end-unheard' as const), pick: picks }),
     fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(1, 5, 20, 120) }),
   ),
   { minLength: 10, maxLength: campaign.stepsMax },
@@ -133,6 +137,8 @@ afterAll(async () => {
 class Member {
   readonly queue: WorkQueue<Task, Outcome>;
   readonly losing = { claim: 0, settle: 0 };
+  /** Settlements of which it hears only after the next claim. */
+  delaying = 0;
 
   constructor(private readonly world: World) {
     const silent = (): void => undefined;
@@ -144,7 +150,7 @@ class Member {
       slotsMax: 6,
       leaseMs,
       heartbeatEveryMs,
-      pollEveryMs: 50,
+      pollEveryMs,
       unheldAgeMs: leaseMs,
       log: { debug: silent, info: silent, warn: silent, error: silent },
     });
@@ -164,6 +170,7 @@ class Member {
           [owner, limit],
         );
         this.loseAnswer('claim');
+        this.world.given(rows);
         return { rows, nextDueInMs: null };
       },
       settle: async ({ id, owner, attempt }, { status, note }) => {
@@ -174,6 +181,12 @@ class Member {
           [id, owner, attempt, status, note],
         );
         this.loseAnswer('settle');
+        if (this.delaying > 0) {
+          this.delaying -= 1;
+          await sleep(pollEveryMs * 2);
+        }
+        // By then the engine has heard of it.
+        setImmediate(() => this.world.heard({ id, owner }));
       },
       cancelRequested: async (owner) => {
         const sql = 'SELECT id FROM model.tasks WHERE owner = $1 AND cancel';
@@ -206,6 +219,8 @@ class World {
   readonly wrongs: string[] = [];
   private readonly members: Member[] = [];
   private readonly runs: Run[] = [];
+  /** Rows that a process knows to be its own and that it has not begun. */
+  private readonly unbegun = new Set<Task>();
   /** Owners whose leases ended, by a step or a stop. */
   private readonly ended = new Set<string>();
   private readonly reapers = [new Processes(pool, 'model'), new Processes(pool, 'model')];
@@ -233,6 +248,8 @@ class World {
       case 'lose-answer':
         this.member(step.process).losing[step.of] += 1;
         return;
+      case 'end-unheard':
+        return this.endUnheard(pickOf(this.runs, step.pick));
       case 'wait':
         return sleep(step.ms);
       default:
@@ -244,11 +261,8 @@ class World {
   async close(): Promise<readonly Change[]> {
     this.isClosing = true;
     for (const run of [...this.runs]) run.end('done');
-    for (const number of [0, 1]) {
-      this.member(number).losing.claim = 0;
-      this.member(number).losing.settle = 0;
-      await this.stop(number);
-    }
+    for (const { losing } of this.members) losing.claim = losing.settle = 0;
+    for (const number of [0, 1]) await this.stop(number);
     await until(async () => (await statuses()).every((status) => status === 'done'));
     await this.leave();
     const { rows } = await pool.query<Change>('SELECT * FROM model.changes ORDER BY nth');
@@ -259,7 +273,20 @@ class World {
     await Promise.all(this.members.map(({ queue }) => queue.stop({ deadlineMs: 0 })));
   }
 
+  given(rows: readonly Task[]): void {
+    for (const row of rows) this.unbegun.add(row);
+  }
+
+  /** Nothing keeps a row from its next run any more, if its process was given it again. */
+  heard({ id, owner }: Pick<Task, 'id' | 'owner'>): void {
+    for (const row of this.unbegun) {
+      if (row.id !== id || row.owner !== owner || this.ended.has(owner)) continue;
+      this.wrongs.push(`${id} lies with ${owner}, and is not begun`);
+    }
+  }
+
   run(row: Task, signal: AbortSignal): Promise<Outcome> {
+    this.unbegun.delete(row);
     const others = this.runs.filter((run) => run.row.id === row.id);
     for (const other of others) {
       if (this.ended.has(other.row.owner)) continue;
@@ -342,6 +369,14 @@ class World {
       [owner],
     );
     await this.reapTwice();
+  }
+
+  /** The row waits again, and may be claimed again, before its process hears that it settled it. */
+  private endUnheard(run: Run | undefined): void {
+    const member = this.members.find(({ queue }) => queue.owner === run?.row.owner);
+    if (run === undefined || member === undefined) return;
+    member.delaying += 1;
+    run.end('again');
   }
 
   private async stop(number: number): Promise<void> {

@@ -161,17 +161,26 @@ interface QueueOptions {
   readonly heartbeatEveryMs?: number;
   readonly unheldAgeMs?: number;
   readonly pool?: Pool;
+  /** Until the answer to a settlement arrives, which is written at once. */
+  readonly settlementHeard?: (row: Task) => Promise<void>;
 }
 
 function queueOf(options: QueueOptions) {
   const events: WorkEvent[] = [];
-  const { run, pool: own = pool, ...rest } = options;
+  const { run, pool: own = pool, settlementHeard, ...rest } = options;
+  const policy = taskPolicy(run, own);
   const silent = (): void => undefined;
   const queue = new WorkQueue<Task, Outcome>({
     name: 'tasks',
     schema: 'tasks',
     pool: own,
-    policy: taskPolicy(run, own),
+    policy: {
+      ...policy,
+      settle: async (row, outcome) => {
+        await policy.settle(row, outcome);
+        await settlementHeard?.(row);
+      },
+    },
     slotsMax: 50,
     leaseMs,
     heartbeatEveryMs: 50,
@@ -391,6 +400,90 @@ describe('WorkQueue', () => {
       expect(gapMs).toBeGreaterThanOrEqual(145);
       expect(gapMs).toBeLessThan(400);
     }
+  });
+
+  describe('a row that is claimed again before its settlement was heard of', () => {
+    /** Runs its rows for a second time when `hear` was called, and not before. */
+    async function keptRow(options: Partial<QueueOptions> = {}) {
+      await insert(['a']);
+      const runs: number[] = [];
+      let hear: () => void = () => undefined;
+      const heard = new Promise<void>((resolve) => {
+        hear = resolve;
+      });
+      const made = queueOf({
+        slotsMax: 2,
+        pollEveryMs: 20,
+        run: ({ attempt }) => {
+          runs.push(attempt);
+          return attempt === 1
+            ? Promise.resolve<Outcome>({ kind: 'again', afterMs: 0 })
+            : quick();
+        },
+        settlementHeard: ({ attempt }) => (attempt === 1 ? heard : Promise.resolve()),
+        ...options,
+      });
+      await made.queue.start();
+      await until(() => made.queue.inFlight === 2);
+      return { ...made, runs, hear };
+    }
+
+    it('waits for that in its slot, and runs at once then', async () => {
+      const { queue, runs, hear } = await keptRow({ unheldAgeMs: 1 });
+      await insert(['b']);
+      queue.wake();
+      // Longer than the sweep of rows that are not held takes to come by.
+      await sleep(leaseMs);
+      expect(runs).toEqual([1]);
+      expect(queue.inFlight).toBe(2);
+      expect((await tasks()).map(({ status }) => status)).toEqual(['running', 'waiting']);
+      hear();
+      await until(allDone);
+      expect(runs).toEqual([1, 2, 1, 2]);
+      expect(await tasks()).toMatchObject([{ claims: [queue.owner, queue.owner] }, { id: 'b' }]);
+    });
+
+    it('is cancelled like any other', async () => {
+      const reasons: unknown[] = [];
+      const { hear } = await keptRow({
+        run: async ({ attempt }, signal) => {
+          if (attempt === 1) return { kind: 'again', afterMs: 0 };
+          const outcome = await untilAborted(signal);
+          reasons.push(signal.reason);
+          return outcome;
+        },
+      });
+      await pool.query('UPDATE tasks.tasks SET cancel = true');
+      hear();
+      await until(allDone);
+      expect(reasons).toEqual([expect.any(WorkCancelled)]);
+    });
+
+    it('runs for its next owner when the lease was lost meanwhile', async () => {
+      const { queue, runs, hear } = await keptRow();
+      const before = queue.owner;
+      await pool.query("UPDATE tasks.processes SET lease_until = now() - interval '1 s'");
+      await until(allDone);
+      expect(queue.inFlight).toBe(1);
+      hear();
+      await until(() => queue.inFlight === 0);
+      expect(runs).toEqual([1, 3]);
+      expect(await tasks()).toMatchObject([{ claims: [before, before, queue.owner] }]);
+    });
+
+    it('ends with a stop in time, unheard or heard', async () => {
+      for (const isHeard of [false, true]) {
+        await pool.query('TRUNCATE tasks.tasks');
+        const { queue, runs, hear } = await keptRow();
+        const stopped = queue.stop({ deadlineMs: 200, settleMs: 100 });
+        if (isHeard) hear();
+        await stopped;
+        expect(runs).toEqual(isHeard ? [1, 2] : [1]);
+        hear();
+        await until(() => queue.inFlight === 0);
+        expect(runs).toEqual(isHeard ? [1, 2] : [1]);
+      }
+    });
   });
 
   it('wakes for new rows at once', async () => {

@@ -75,6 +75,8 @@ export interface Reservation<Row> {
  *    or owns without knowing after a lost answer, is reaped at once by W6.
  * W8 A row that is owned by this process and not known to it, since an answer was lost, goes back
  *    to the queue; one that was begun never does.
+ * W9 A row that is claimed again before this process has heard that it settled it waits for that,
+ *    in the slot of its claim: a settlement's answer may be later than the row's next turn.
  */
 export class WorkQueue<Row extends { id: string }, Outcome> {
   readonly #options: WorkQueueOptions<Row, Outcome>;
@@ -84,7 +86,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   readonly #heartbeatEveryMs: number;
   #owner = ulid();
   /** Null before the start, and while there is no lease. */
-  #tenure: Tenure | null = null;
+  #tenure: Tenure<Row> | null = null;
   #stopping = false;
   #running = 0;
   #reserved = 0;
@@ -118,7 +120,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     return this.#owner;
   }
 
-  /** Rows that run or are being settled. */
+  /** Rows that run, are being settled, or wait for that (W9). */
   get inFlight(): number {
     return this.#running;
   }
@@ -190,7 +192,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     await this.#processes.register(owner, this.#leaseMs);
     if (this.#stopping) return this.#processes.expire(owner);
     this.#owner = owner;
-    const tenure = new Tenure({
+    const tenure = new Tenure<Row>({
       owner,
       leaseEndsAtMs: sentAtMs + this.#leaseMs,
       pollEveryMs: this.#options.pollEveryMs ?? pollEveryMsDefault,
@@ -202,14 +204,14 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   }
 
   /** Ends the tenure at the end of its lease, whether or not Postgres answers (W1). */
-  #watchLease(tenure: Tenure): void {
+  #watchLease(tenure: Tenure<Row>): void {
     if (tenure.over) return;
     const leftMs = tenure.leaseEndsAtMs - performance.now();
     if (leftMs <= 0) return this.#loseLease(tenure);
     this.#leaseTimer = setTimeout(() => this.#watchLease(tenure), leftMs);
   }
 
-  #heartbeatSoon(tenure: Tenure): void {
+  #heartbeatSoon(tenure: Tenure<Row>): void {
     this.#heartbeatTimer = setTimeout(() => {
       void this.#heartbeat(tenure).then(() => {
         if (!tenure.over) this.#heartbeatSoon(tenure);
@@ -217,7 +219,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     }, this.#heartbeatEveryMs);
   }
 
-  async #heartbeat(tenure: Tenure): Promise<void> {
+  async #heartbeat(tenure: Tenure<Row>): Promise<void> {
     const sentAtMs = performance.now();
     try {
       const renewed = await this.#processes.renew(tenure.owner, this.#leaseMs);
@@ -236,7 +238,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     }
   }
 
-  async #cancel(tenure: Tenure): Promise<void> {
+  async #cancel(tenure: Tenure<Row>): Promise<void> {
     try {
       for (const id of await this.#policy.cancelRequested(tenure.owner)) {
         tenure.abort(id, new WorkCancelled());
@@ -246,7 +248,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     }
   }
 
-  async #expire(tenure: Tenure): Promise<void> {
+  async #expire(tenure: Tenure<Row>): Promise<void> {
     try {
       const rows = (await this.#policy.expire?.(tenure.owner)) ?? 0;
       if (rows > 0) this.#options.log.info({ ...this.#about(), rows }, 'work has expired');
@@ -255,9 +257,14 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     }
   }
 
-  #loseLease(tenure: Tenure): void {
+  /** Rows that were kept are not begun: they are reaped (W6), and their slots are free. */
+  #end(tenure: Tenure<Row>): void {
+    this.#running -= tenure.end();
+  }
+
+  #loseLease(tenure: Tenure<Row>): void {
     if (tenure.over) return;
-    tenure.end();
+    this.#end(tenure);
     this.#tenure = null;
     const { running } = tenure;
     this.#options.log.error({ ...this.#about(), running }, 'work lease lost');
@@ -287,7 +294,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     const tenure = this.#tenure;
     this.#tenure = null;
     if (tenure === null) return;
-    tenure.end();
+    this.#end(tenure);
     tenure.abortAll(new LeaseLost());
     try {
       await this.#processes.expire(tenure.owner);
@@ -298,7 +305,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
 
   // ── Claim ────────────────────────────────────────────────────────────────────────────────────
 
-  #slotsFree(tenure: Tenure): number {
+  #slotsFree(tenure: Tenure<Row>): number {
     return this.#options.slotsMax - this.#running - this.#reserved - tenure.claimLimit;
   }
 
@@ -336,7 +343,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     this.#claimTimer = null;
   }
 
-  async #claim(tenure: Tenure, limit: number): Promise<void> {
+  async #claim(tenure: Tenure<Row>, limit: number): Promise<void> {
     const { schedule, owner } = tenure;
     const beganAtMs = performance.now();
     schedule.began(beganAtMs);
@@ -358,20 +365,25 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
 
   // ── Run and settle ───────────────────────────────────────────────────────────────────────────
 
-  #startRows(tenure: Tenure, rows: readonly Row[], via: 'claim' | 'insert'): void {
+  #startRows(tenure: Tenure<Row>, rows: readonly Row[], via: 'claim' | 'insert'): void {
     // Their owner is not this process any more: they are reaped (W6).
     if (tenure.over || rows.length === 0) return;
     this.#tell({ type: 'started', rows: rows.length, via });
     for (const row of rows) this.#startRow(tenure, row);
   }
 
-  #startRow(tenure: Tenure, row: Row): void {
-    const signal = tenure.begin(row.id);
-    if (signal === null) {
-      this.#options.log.error({ ...this.#about(), row: row.id }, 'work row runs already');
-      return;
+  #startRow(tenure: Tenure<Row>, row: Row): void {
+    if (!tenure.runs(row.id)) {
+      this.#running += 1;
+      return this.#runRow(tenure, row);
     }
-    this.#running += 1;
+    if (tenure.keep(row)) this.#running += 1;
+    else this.#options.log.error({ ...this.#about(), row: row.id }, 'work row claimed twice');
+  }
+
+  /** In a slot that is counted already. */
+  #runRow(tenure: Tenure<Row>, row: Row): void {
+    const signal = tenure.begin(row.id);
     // A stuck row stays held: it may have been begun, so it is for the reaper of this process.
     void this.#workOn(tenure, row, signal)
       .then(() => tenure.finish(row.id))
@@ -380,12 +392,18 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
       })
       .finally(() => {
         this.#running -= 1;
+        this.#runKept(tenure, row.id);
         tenure.schedule.settled(performance.now());
         this.#freed();
       });
   }
 
-  async #workOn(tenure: Tenure, row: Row, signal: AbortSignal): Promise<void> {
+  #runKept(tenure: Tenure<Row>, rowId: string): void {
+    const row = tenure.takeKept(rowId);
+    if (row !== undefined) this.#runRow(tenure, row);
+  }
+
+  async #workOn(tenure: Tenure<Row>, row: Row, signal: AbortSignal): Promise<void> {
     let outcome: Outcome;
     try {
       outcome = await this.#policy.run(row, signal);
@@ -412,7 +430,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   }
 
   /** Tries for as long as the lease holds. @returns whether the outcome was written. */
-  async #settle(tenure: Tenure, row: Row, outcome: Outcome): Promise<boolean> {
+  async #settle(tenure: Tenure<Row>, row: Row, outcome: Outcome): Promise<boolean> {
     const beganAtMs = performance.now();
     let settling = outcome;
     let refused = false;
@@ -489,7 +507,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     const { unheldAgeMs: ageMs = unheldAgeMsDefault } = this.#options;
     const { owner } = tenure;
     try {
-      const held = (): readonly string[] => tenure.runningIds;
+      const held = (): readonly string[] => tenure.heldIds;
       const rows = await this.#policy.releaseUnheld({ owner, held, ageMs });
       if (rows === 0) return;
       this.#options.log.warn({ ...this.#about(), rows }, 'work that nobody ran was put back');
