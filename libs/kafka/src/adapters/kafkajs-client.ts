@@ -11,6 +11,7 @@ import type {
 } from '../client.ts';
 import { KafkaClient } from '../client.ts';
 import { KafkajsConsumer } from './kafkajs-consumer.ts';
+import { letIdleConnectionsSleep } from './kafkajs-idle-connections.ts';
 import { kafkajsLogger } from './kafkajs-logger.ts';
 import { KafkajsProducer } from './kafkajs-producer.ts';
 import { KafkajsTopicRanges } from './kafkajs-topic-ranges.ts';
@@ -30,6 +31,8 @@ const connectMsMax = 3_000;
 const requestMsMax = 15_000;
 /** Short: after it our own restarts go on, whose waits are shorter than those of kafkajs. */
 const retry = { retries: 3, initialRetryTime: 200, maxRetryTime: 1_000 };
+
+letIdleConnectionsSleep();
 
 /** @returns a client over kafkajs. It connects when something is asked of it. */
 export function createKafka(options: KafkaOptions): KafkaClient {
