@@ -140,19 +140,7 @@ describe('an agent', () => {
 
 
   it('is cancelled by its own topic, and ends once', async () => {
-    const data = {
-      tenant: 'default',
-      job_id: 'job-cancel',
-      type: 'agent',
-      reply: { kind: 'job', created_at: createdAt },
-    };
-    await world.tell({
-      topic: topics.workflowsRequested,
-      type: 'millrace.workflow.cancel-requested.v1',
-      id: 'default:job-cancel:cancel-requested',
-      key: 'default/job-cancel',
-      data,
-    });
+    await world.cancel('job-cancel');
     await world.submit('job-cancel');
     const { ids, job } = await world.finished('job-cancel');
     expect(ids.size).toBe(1);
@@ -214,5 +202,13 @@ describe('a run that nobody can go on with', () => {
     });
     const answer = await waitForStatus('job-old', 'parked');
     expect(answer.parked_code).toBe('unknown_workflow_version');
+  });
+
+  it('ends by a cancel even so', async () => {
+    await world.cancel('job-old');
+    const { ids, job } = await world.finished('job-old');
+    expect(ids.size).toBe(1);
+    expect(job).toMatchObject({ status: 'cancelled', error: { code: 'cancelled' } });
+    expect((await answerOf('job-old')).parked_code).toBeUndefined();
   });
 });

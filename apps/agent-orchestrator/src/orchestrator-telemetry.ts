@@ -61,6 +61,10 @@ export class OrchestratorTelemetry {
     const line = { ...facts, ...(context === null ? {} : { context }) };
     switch (outcome.kind) {
       case 'applied':
+        if (outcome.ended !== undefined) {
+          const { code, thrown } = outcome.ended;
+          this.log.error({ ...line, code, error: thrown }, 'a parked workflow was ended as it is');
+        }
         if (next !== null && endsWith(outcome)) this.finished(arrival, next);
         return;
       case 'known':

@@ -156,6 +156,17 @@ export class OrchestratorWorld {
     });
   }
 
+  async cancel(jobId: string): Promise<void> {
+    const reply = { kind: 'job', created_at: createdAt };
+    await this.tell({
+      topic: topics.workflowsRequested,
+      type: 'millrace.workflow.cancel-requested.v1',
+      id: `default:${jobId}:cancel-requested`,
+      key: `default/${jobId}`,
+      data: { tenant: 'default', job_id: jobId, type: 'agent', reply },
+    });
+  }
+
   /** A fake of claude-worker: answers by its script, whoever asks. */
   async fakeWorker(script: Script): Promise<void> {
     await this.#follow(topics.claudeRequested, async ({ headers, value }) => {

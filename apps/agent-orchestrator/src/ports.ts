@@ -66,7 +66,7 @@ export abstract class Workflows {
   ): Promise<readonly PromiseSettledResult<Applied>[]>;
   /** The entry that led to a workflow's present version; null when there is none. */
   abstract lastAnswer(workflow: WorkflowName): Promise<Answer | null>;
-  /** Parks what the database refuses, without what it refused. */
+  /** Parks what the database refuses, with what it refused beside it if that can be kept. */
   abstract park(batch: WorkflowBatch): Promise<void>;
   /** The journal up to a version, oldest entry first. Undefined version: all of it. */
   abstract journal(

@@ -53,8 +53,8 @@ export class WorkflowEngine {
     for (const [i, batch] of batches.entries()) {
       const result = results[i];
       if (result?.status === 'rejected') {
-        if (result.reason instanceof BadRowError) await this.parkRefused(batch, result.reason);
-        else failures.push(result.reason);
+        if (!(result.reason instanceof BadRowError)) failures.push(result.reason);
+        else messages.push(...(await this.setApart(batch, result.reason)));
       } else if (result?.value.kind === 'lost') {
         lost.push(batch);
       } else if (result !== undefined && result.value.kind === 'done') {
@@ -109,9 +109,16 @@ export class WorkflowEngine {
     }
   }
 
-  private async parkRefused(batch: WorkflowBatch, error: BadRowError): Promise<void> {
-    await this.parts.workflows.park(batch);
-    this.parts.telemetry.refused(batch, error);
+  /** One of the events is at fault: those before it count, and those after it wait. */
+  private async setApart(batch: WorkflowBatch, error: BadRowError): Promise<OutgoingMessage[]> {
+    if (batch.arrivals.length === 1) {
+      await this.parts.workflows.park(batch);
+      this.parts.telemetry.refused(batch, error);
+      return [];
+    }
+    const messages: OutgoingMessage[] = [];
+    for (const arrival of batch.arrivals) messages.push(...(await this.apply([arrival])));
+    return messages;
   }
 }
 

@@ -94,7 +94,7 @@ export class WorkflowHistory {
   }
 
   private viewOf(workflow: HeldWorkflow): WorkflowView {
-    if (workflow.version === 0) return nothingToView;
+    if (workflow.version === 0 || workflow.state === undefined) return nothingToView;
     const run = runnable(this.reducers, workflow);
     if (run === undefined) return nothingToView;
     return run.reducer.view(run.workflow.state);

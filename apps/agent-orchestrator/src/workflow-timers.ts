@@ -12,7 +12,8 @@ const timersMax = 500;
 const lookEveryMs = 250;
 /** How often parked workflows are tried again. */
 const unparkEveryMs = 60_000;
-const unparkMax = 500;
+/** Events of one page of what waits; their bytes have a limit, too. */
+const unparkMax = 200;
 
 export interface WorkflowTimersParts {
   readonly workflows: PostgresWorkflows;
@@ -31,8 +32,10 @@ export class WorkflowTimers {
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
   /** What failed for a bug is tried once by each process: a new release is new processes. */
-  #codes: readonly string[] = ['unknown_workflow_version', 'internal', 'bad_row'];
+  #codes: readonly string[] = ['internal', 'bad_row'];
   #unparkAt = 0;
+  /** Where the next page begins. */
+  #unparkAfter = '0';
 
   constructor(private readonly parts: WorkflowTimersParts) {}
 
@@ -57,8 +60,9 @@ export class WorkflowTimers {
   /** @returns how long to wait before the next look. Never throws. */
   async #look(): Promise<number> {
     try {
-      await this.#unpark();
       const nextDueInMs = await this.#fire();
+      await this.#unpark();
+      if (this.#unparkAfter !== '0') return 0;
       return Math.min(lookEveryMs, Math.max(0, nextDueInMs ?? lookEveryMs));
     } catch (error) {
       if (!this.#stopped) this.parts.log.warn({ error }, 'timers are looked at again in a second');
@@ -75,17 +79,24 @@ export class WorkflowTimers {
     return nextDueInMs;
   }
 
-  /** What waited beside a workflow that may go on by now, oldest first. */
+  /**
+   * A page of what waited beside workflows that may go on by now, oldest first; the next look takes
+   * the next page, so that timers do not wait for all of it.
+   */
   async #unpark(): Promise<void> {
     if (performance.now() < this.#unparkAt) return;
     const { arrivals, engine, workflows } = this.parts;
-    const events = await workflows.parkedEvents(this.#codes, unparkMax);
+    const page = { after: this.#unparkAfter, limit: unparkMax };
+    const events = await workflows.parkedEvents(this.#codes, page);
     const tried: Arrival[] = [];
     for (const { event, trace, workflow } of events) {
       tried.push(await arrivals.ofParked(workflow, event, extractTrace(trace)));
     }
     await engine.apply(tried);
-    this.#codes = ['unknown_workflow_version'];
+    const last = events.at(-1);
+    this.#unparkAfter = last?.position ?? '0';
+    if (last !== undefined) return;
+    this.#codes = [];
     this.#unparkAt = performance.now() + unparkEveryMs;
   }
 }

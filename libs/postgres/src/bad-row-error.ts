@@ -1,3 +1,6 @@
+import { sqlStateOf } from './connection-lost.ts';
+import { classifyCommitFailure } from './core/commit-failure.ts';
+
 /**
  * Postgres refuses this one row whatever its company (SQLSTATE class 22, 23 or 54): it is for a
  * dead letter, and trying it again is of no use.
@@ -10,4 +13,9 @@ export class BadRowError extends Error {
     super(`the database refused this row (${sqlState})`, { cause });
     this.sqlState = sqlState;
   }
+}
+
+/** Whether Postgres refused the rows of a statement themselves: it would refuse them again. */
+export function isBadRow(error: unknown): boolean {
+  return classifyCommitFailure(sqlStateOf(error)).kind === 'bad-row';
 }

@@ -268,6 +268,84 @@ describe('a workflow that cannot go on', () => {
     expect(rows).toEqual([]);
   });
 
+  it('lets what the database refuses wait alone, and goes on with the rest', async () => {
+    const broken = replica();
+    await broken.engine.apply([
+      started('refused'),
+      signalled('refused', 1),
+      signalled('refused', '\u0000'),
+      signalled('refused', 2, 'finish'),
+    ]);
+    const name = { tenant: 'default', id: 'refused', day };
+    expect(await broken.workflows.find(name)).toMatchObject({ version: 2, parkedCode: 'bad_row' });
+
+    const next = replica();
+    next.timers.start();
+    const isDone = async () => (await next.workflows.find(name))?.status === 'succeeded';
+    while (!(await isDone())) await new Promise((resolve) => setTimeout(resolve, 20));
+    await next.timers.stop();
+    expect((await journalOf('refused')).map(({ event_id }) => event_id)).toEqual([
+      'requested',
+      'signal:1',
+      'signal:2',
+    ]);
+  });
+
+  it('keeps request and time when its start is refused, and can be cancelled', async () => {
+    const { engine, workflows } = replica();
+    const start = started('unbegun');
+    const event = { ...start.event, eventId: 'requested\u0000' };
+    await engine.apply([{ ...start, event, stored: event }]);
+    const name = { tenant: 'default', id: 'unbegun', day };
+    expect(await workflows.find(name)).toMatchObject({
+      version: 0,
+      parkedCode: 'bad_row',
+      head: { job_id: 'unbegun', reply: { metadata: { a: 'b' } } },
+    });
+    const timers = await pool.query("SELECT name FROM orchestrator.timers WHERE id = 'unbegun'");
+    expect(timers.rows).toEqual([{ name: 'deadline' }]);
+    const cancel = arrival('unbegun', { eventId: 'cancel', type: 'cancel_requested' });
+    await engine.apply([cancel, cancel]);
+    expect((await workflows.find(name))?.parkedCode).toBeNull();
+    expect(await journalOf('unbegun')).toEqual([{ version: 1, event_id: 'cancel' }]);
+  });
+
+  it('harms no other run by a state that cannot be read', async () => {
+    const { engine, workflows } = replica();
+    await engine.apply([started('unreadable'), started('beside')]);
+    await pool.query(
+      "UPDATE orchestrator.workflows SET state = '\\x00' WHERE id = 'unreadable' AND day = $1",
+      [day],
+    );
+    await engine.apply([signalled('unreadable', 1), signalled('beside', 1)]);
+    expect(await journalOf('beside')).toHaveLength(2);
+    const name = { tenant: 'default', id: 'unreadable', day };
+    expect(await workflows.find(name)).toMatchObject({ version: 1, parkedCode: 'internal' });
+    const { rows } = await pool.query<{ state: Buffer }>(
+      "SELECT state FROM orchestrator.workflows WHERE id = 'unreadable'",
+    );
+    expect(rows[0]?.state).toEqual(Buffer.from([0]));
+  });
+
+  it('is found however much waits, and of others, before it', async () => {
+    const older = replica([countingReducer({ schemaVersion: 3 })]);
+    await replica().engine.apply([started('many'), started('ahead')]);
+    await older.engine.apply([
+      ...Array.from({ length: 450 }, (_, n) => signalled('ahead', n)),
+      ...Array.from({ length: 450 }, (_, n) => signalled('many', n)),
+    ]);
+    await pool.query(
+      "UPDATE orchestrator.workflows SET schema_version = 9 WHERE id = 'ahead' AND day = $1",
+      [day],
+    );
+    const next = replica();
+    next.timers.start();
+    const isDone = async () => (await journalOf('many')).length === 451;
+    while (!(await isDone())) await new Promise((resolve) => setTimeout(resolve, 20));
+    await next.timers.stop();
+    expect(await journalOf('ahead')).toHaveLength(1);
+  });
+
   it('is parked with a code when no reducer here knows its state', async () => {
     await replica().engine.apply([started('future')]);
     const older = replica([countingReducer({ schemaVersion: 3 })]);

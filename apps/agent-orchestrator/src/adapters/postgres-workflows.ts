@@ -2,6 +2,7 @@ import { daysAround, type OutgoingMessage, type PayloadCodec } from '@millrace/c
 import {
   arrayQuery,
   GroupCommit,
+  isBadRow,
   type ArrayQuery,
   type Pool,
   type PoolClient,
@@ -12,7 +13,8 @@ import type { Context } from '@opentelemetry/api';
 import { fold, type Folded, type HeldWorkflow } from '../core/fold.ts';
 import type { Answer, JournalEntry, WorkflowHead } from '../core/journal-entry.ts';
 import { lighten, mayBeLarge, type LargeBody } from '../core/large-bodies.ts';
-import type { Reducers } from '../core/reducers.ts';
+import { parkedTimers } from '../core/parked-run.ts';
+import { versionsRun, type Reducers } from '../core/reducers.ts';
 import type { WorkflowEvent } from '../core/workflow.ts';
 import {
   Workflows,
@@ -31,6 +33,8 @@ import { consumed, writeColumns, type NewEntry, type WorkflowWrite } from './wri
 const batchesMax = 3;
 /** Seconds that a body in `blobs` is kept: as long as the job. */
 const bodyTtlSeconds = 30 * 86_400;
+/** Bytes of events that are read at once, but for one that is larger. */
+const pageBytesMax = 4 * 1024 * 1024;
 /** How long taken timers are out of sight of others: a statement has 15 s at most. */
 const timerHoldMs = 30_000;
 
@@ -103,10 +107,22 @@ export class PostgresWorkflows extends Workflows {
 
   async park({ arrivals, workflow }: WorkflowBatch): Promise<void> {
     const { day, id, tenant } = workflow;
+    const { pool } = this.#options;
     const head = arrivals.find((arrival) => arrival.head !== null)?.head ?? null;
     const kind = head?.type === 'document' ? 'document' : 'agent';
-    const request = this.#bodies.encode(tenant, head);
-    await this.#options.pool.query(sql.parkRefusedSql, [tenant, id, day, kind, request]);
+    const request = head && this.#bodies.encode(tenant, head);
+    const timers = head ? parkedTimers(head, Date.now()) : [];
+    const names = timers.map(({ name }) => name);
+    const times = timers.map(({ at }) => new Date(at));
+    await pool.query(sql.parkRefusedSql, [tenant, id, day, kind, request, names, times]);
+    for (const { stored } of arrivals) {
+      const event = this.#bodies.encode(tenant, stored);
+      const values = [tenant, id, day, stored.eventId, event];
+      // What cannot even be kept is gone: the run ends by its time.
+      await pool.query(sql.keepRefusedSql, values).catch((error: unknown) => {
+        if (!isBadRow(error)) throw error;
+      });
+    }
   }
 
   async journal(
@@ -146,11 +162,23 @@ export class PostgresWorkflows extends Workflows {
     return { due: rows.map(timerOf), nextDueInMs: next.rows[0]?.due_in_ms ?? null };
   }
 
-  /** What waited beside its workflow for one of these codes to be mended, oldest first. */
-  async parkedEvents(codes: readonly string[], limit: number): Promise<ParkedEvent[]> {
-    const { rows } = await this.#options.pool.query<ParkedRow>(sql.parkedEventsSql, [codes, limit]);
+  /** A page of what waited beside workflows that may go on by now, oldest first. */
+  async parkedEvents(
+    codes: readonly string[],
+    { after, limit }: { readonly after: string; readonly limit: number },
+  ): Promise<ParkedEvent[]> {
+    const versions = versionsRun(this.#options.reducers);
+    const { rows } = await this.#options.pool.query<ParkedRow>(sql.parkedEventsSql, [
+      codes,
+      versions.map(([kind]) => kind),
+      versions.map(([, schemaVersion]) => schemaVersion),
+      after,
+      limit,
+      pageBytesMax,
+    ]);
     return rows.map((row) => ({
       workflow: { tenant: row.tenant, id: row.id, day: row.day },
+      position: row.position,
       event: this.#bodies.eventOf(row.tenant, row.event),
       trace: traceOf(row),
     }));
@@ -246,6 +274,7 @@ export class PostgresWorkflows extends Workflows {
     if (next === was && !outcomes.some(({ kind }) => kind === 'parked')) return null;
     const { head } = next;
     const parked: WorkflowEvent[] = [];
+    const timers = outcomes.flatMap((one) => (one.kind === 'parked' ? (one.timers ?? []) : []));
     const outbox: OutgoingMessage[] = [];
     outcomes.forEach((outcome, i) => {
       const arrival = batch.arrivals[i];
@@ -257,7 +286,7 @@ export class PostgresWorkflows extends Workflows {
       }
     });
     const fired = batch.arrivals.flatMap(({ timer }) => (timer === undefined ? [] : [timer]));
-    return { workflow: batch.workflow, was, next, trace, entries, parked, fired, outbox };
+    return { workflow: batch.workflow, was, next, trace, entries, parked, timers, fired, outbox };
   }
 
   /** Before what refers to them. The same body has one id, so a lost batch harms nothing. */
@@ -305,11 +334,13 @@ export class PostgresWorkflows extends Workflows {
 
 export interface ParkedEvent {
   readonly workflow: WorkflowName;
+  readonly position: string;
   readonly event: WorkflowEvent;
   readonly trace: Readonly<Record<string, string>>;
 }
 
 interface ParkedRow extends WorkflowName {
+  readonly position: string;
   readonly event: Buffer;
   readonly traceparent: string | null;
   readonly tracestate: string | null;

@@ -78,7 +78,7 @@ export class WorkflowBodies {
       version: row.version,
       status: workflowStatusSchema.parse(row.status),
       parkedCode: row.parked_code === null ? null : errorCodeSchema.parse(row.parked_code),
-      state: this.#decode(row.tenant, row.body),
+      state: this.#stateOf(row),
       head,
     };
   }
@@ -110,6 +110,15 @@ export class WorkflowBodies {
     if (this.#heads.size >= headsKeptMax) this.#heads.clear();
     this.#heads.set(key, { request, head });
     return head;
+  }
+
+  /** Undefined: it cannot be read. That concerns its run alone, and not those loaded with it. */
+  #stateOf({ body, tenant }: WorkflowRow): unknown {
+    try {
+      return this.#decode(tenant, body);
+    } catch {
+      return undefined;
+    }
   }
 
   #decode(tenant: string, bytes: Buffer): unknown {

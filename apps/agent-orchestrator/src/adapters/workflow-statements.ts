@@ -40,7 +40,7 @@ WITH changed AS (
 ), updated AS (
   UPDATE orchestrator.workflows AS w
   SET version = c.version, schema_version = c.schema_version, status = c.status,
-    parked_code = c.parked_code, state = c.state,
+    parked_code = c.parked_code, state = coalesce(c.state, w.state),
     ended_at = CASE WHEN c.ended THEN coalesce(w.ended_at, now()) END
   FROM held AS h JOIN changed AS c ON c.tenant = h.tenant AND c.id = h.id
   WHERE w.tenant = h.tenant AND w.id = h.id AND w.day = h.day
@@ -132,12 +132,28 @@ export const nextTimerSql = `
 SELECT (extract(epoch FROM min(not_before) - clock_timestamp()) * 1000)::float8 AS due_in_ms
 FROM orchestrator.timers`;
 
+/**
+ * What waited beside its workflow after a position, for a code to be mended ($1), or for a release
+ * that knows its kind and version ($2, $3). At most so many ($5), and so many bytes ($6) but for
+ * the first.
+ */
 export const parkedEventsSql = `
-SELECT p.tenant, p.id, p.day::text AS day, p.event, w.traceparent, w.tracestate
-FROM orchestrator.parked_events AS p JOIN orchestrator.workflows AS w
-  ON w.tenant = p.tenant AND w.id = p.id AND w.day = p.day
-WHERE w.parked_code IS NULL OR w.parked_code = ANY($1::text[])
-ORDER BY p.position LIMIT $2::int`;
+WITH waiting AS (
+  SELECT p.tenant, p.id, p.day, p.position, p.event, w.traceparent, w.tracestate
+  FROM orchestrator.parked_events AS p JOIN orchestrator.workflows AS w
+    ON w.tenant = p.tenant AND w.id = p.id AND w.day = p.day
+  WHERE p.position > $4::bigint AND (w.parked_code IS NULL OR w.parked_code = ANY($1::text[])
+    OR EXISTS (
+      SELECT FROM unnest($2::text[], $3::int[]) AS r (kind, schema_version)
+      WHERE r.kind = w.kind AND (r.schema_version = w.schema_version OR w.version = 0)
+        AND w.parked_code = 'unknown_workflow_version'))
+  ORDER BY p.position LIMIT $5::int
+), page AS (
+  SELECT *, sum(octet_length(event)) OVER (ORDER BY position) - octet_length(event) AS before
+  FROM waiting
+)
+SELECT tenant, id, day::text AS day, position::text AS position, event, traceparent, tracestate
+FROM page WHERE before < $6::bigint ORDER BY position`;
 
 export const lastAnswerSql = `
 SELECT j.version, j.commands, (extract(epoch FROM j.at) * 1000)::float8 AS at_ms
@@ -155,12 +171,29 @@ export const findSql = `
 SELECT tenant, id, version, kind, schema_version, status, parked_code, request, state AS body
 FROM orchestrator.workflows WHERE tenant = $1 AND id = $2 AND day = $3::date`;
 
-/** What Postgres refuses is parked without it; a row that was not there is one without a state. */
+/** What Postgres refuses is parked; a row that was not there is one without a state. */
 export const parkRefusedSql = `
-INSERT INTO orchestrator.workflows AS w (tenant, id, day, kind, schema_version, version, status,
-  parked_code, request, state)
-VALUES ($1, $2, $3::date, $4, 0, 0, 'parked', 'bad_row', $5, 'null'::bytea)
-ON CONFLICT (tenant, id, day) DO UPDATE SET status = 'parked', parked_code = 'bad_row'`;
+WITH begun AS (
+  INSERT INTO orchestrator.workflows (tenant, id, day, kind, schema_version, version, status,
+    parked_code, request, state)
+  SELECT $1, $2, $3::date, $4, 0, 0, 'parked', 'bad_row', $5::bytea, 'null'::bytea
+  WHERE $5::bytea IS NOT NULL
+  ON CONFLICT (tenant, id, day) DO NOTHING
+  RETURNING id
+), parked AS (
+  UPDATE orchestrator.workflows SET status = 'parked', parked_code = 'bad_row'
+  WHERE tenant = $1 AND id = $2 AND day = $3::date AND ended_at IS NULL
+)
+INSERT INTO orchestrator.timers (tenant, id, name, day, version, due_at, not_before)
+SELECT $1, $2, t.name, $3::date, 0, t.at, t.at
+FROM begun, unnest($6::text[], $7::timestamptz[]) AS t (name, at)
+ON CONFLICT (tenant, id, name) DO NOTHING`;
+
+export const keepRefusedSql = `
+INSERT INTO orchestrator.parked_events (tenant, id, day, event_id, event)
+SELECT w.tenant, w.id, w.day, $4, $5::bytea FROM orchestrator.workflows AS w
+WHERE w.tenant = $1 AND w.id = $2 AND w.day = $3::date
+ON CONFLICT DO NOTHING`;
 
 /** Beyond this the exact number helps nobody, and counting it costs. */
 const openCountMax = 100_000;

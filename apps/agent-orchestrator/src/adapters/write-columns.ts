@@ -26,6 +26,8 @@ export interface WorkflowWrite {
   readonly trace: Readonly<Record<string, string>>;
   readonly entries: readonly NewEntry[];
   readonly parked: readonly WorkflowEvent[];
+  /** Of a run that was parked before it could set its own. */
+  readonly timers: readonly { readonly name: string; readonly at: number }[];
   readonly fired: readonly { readonly name: string; readonly version: number }[];
   readonly outbox: readonly OutgoingMessage[];
 }
@@ -63,7 +65,10 @@ function changedColumns(writes: readonly WorkflowWrite[], bodies: WorkflowBodies
     changed.map(({ next }) => next.schemaVersion),
     changed.map(({ next }) => next.status),
     changed.map(({ next }) => next.parkedCode),
-    changed.map(({ next }) => bodies.encode(next.tenant, next.state)),
+    // What is as it was stays as it is, even where it could not be read.
+    changed.map(({ next, was }) =>
+      next.state === was.state ? null : bodies.encode(next.tenant, next.state),
+    ),
     changed.map(({ next }) => hasEnded(next.status)),
   ];
 }
@@ -111,6 +116,7 @@ function entryColumns(writes: readonly WorkflowWrite[], bodies: WorkflowBodies):
 function timersOf(write: WorkflowWrite) {
   const set = new Map<string, { readonly version: number; readonly at: number }>();
   const cleared = new Set<string>();
+  for (const { at, name } of write.timers) set.set(name, { version: write.next.version, at });
   for (const { commands, version } of write.entries) {
     for (const command of commands) {
       if (command.kind === 'set_timer') {

@@ -102,6 +102,71 @@ describe('folding the events of one workflow', () => {
     expect(result.next).toMatchObject({ version: 2, status: 'running', parkedCode: null });
   });
 
+  describe('of a run that no reducer here knows', () => {
+    const reducers = [{ ...reducer, schemaVersion: 3 }];
+    const parked = () => foldAll([signal('1')], { held: foldAll([start]).next, reducers }).next;
+    const endOf = ({ outcomes: [outcome] }: ReturnType<typeof fold>) => {
+      const [command] = outcome?.kind === 'applied' ? outcome.entry.commands : [];
+      return command?.kind === 'finish' ? command.end : undefined;
+    };
+    const fire = (name: string) => folded({ eventId: `t:${name}`, type: 'timer_fired', name });
+    const cancel = folded({ eventId: 'cancel', type: 'cancel_requested' });
+
+    it('ends it by a cancel, and all that comes later finds the end', () => {
+      const result = foldAll([cancel, signal('2')], { held: parked(), reducers });
+      expect(kindsOf(result)).toEqual(['applied', 'ignored']);
+      expect(result.next).toMatchObject({ version: 2, status: 'cancelled', parkedCode: null });
+      expect(endOf(result)).toMatchObject({ error: { code: 'cancelled' }, spent });
+    });
+
+    it('ends it when its time is over', () => {
+      const late = foldAll([fire('deadline')], { held: parked(), reducers });
+      expect(endOf(late)).toMatchObject({
+        status: 'failed',
+        error: { code: 'unknown_workflow_version' },
+      });
+      const other = foldAll([fire('tool:job-1/t1')], { held: parked(), reducers });
+      expect(kindsOf(other)).toEqual(['parked']);
+    });
+
+    it('ends it when the job has to have ended, and not before', () => {
+      const held = parked()!;
+      const due = { ...held, head: { ...held.head, complete_by: '1970-01-01T00:00:01.000Z' } };
+      const ends = endOf(foldAll([fire('complete_by')], { held: due, reducers }));
+      expect(ends).toMatchObject({ status: 'expired', error: { code: 'deadline_exceeded' } });
+      const later = { ...held, head: { ...held.head, complete_by: '1970-01-01T00:00:09.000Z' } };
+      const early = foldAll([fire('complete_by')], { held: later, reducers });
+      expect(kindsOf(early)).toEqual(['parked']);
+    });
+
+    it('gives one that has not even begun timers, since nobody else does', () => {
+      const head = { ...request, complete_by: '2026-11-25T00:00:00.000Z' };
+      const { next, outcomes } = foldAll([{ ...start, head }], { reducers: [] });
+      expect(next).toMatchObject({ version: 0, status: 'parked' });
+      expect(outcomes[0]).toMatchObject({
+        timers: [
+          { name: 'deadline', at: 86_401_000 },
+          { name: 'complete_by', at: Date.parse(head.complete_by) },
+        ],
+      });
+      const ends = foldAll([fire('deadline')], { held: next });
+      expect(endOf(ends)).toMatchObject({ status: 'failed' });
+      const begins = foldAll([{ ...start, unparks: true }], { held: next });
+      expect(begins.next).toMatchObject({ version: 1, schemaVersion: 1, status: 'running' });
+    });
+  });
+
+  it('ends a run by a cancel though its reducer throws on it', () => {
+    const { next: held } = foldAll([start]);
+    const decide = () => {
+      throw new Error('a bug');
+    };
+    const cancel = folded({ eventId: 'cancel', type: 'cancel_requested' });
+    const result = foldAll([cancel], { held, reducers: [{ ...reducer, decide }] });
+    expect(result.next).toMatchObject({ version: 2, status: 'cancelled' });
+    expect(result.outcomes[0]).toMatchObject({ kind: 'applied', ended: { code: 'internal' } });
+  });
+
   it('parks a state that no reducer here knows', () => {
     const { next: held } = foldAll([start]);
     const result = foldAll([signal('1')], { held, reducers: [{ ...reducer, schemaVersion: 3 }] });

@@ -1,7 +1,8 @@
 import { isTerminal, type ErrorCode, type JobStatusChanged } from '@millrace/contracts';
 
 import type { JournalEntry, WorkflowHead } from './journal-entry.ts';
-import { newestReducer, runnable, type Reducers } from './reducers.ts';
+import { endOfParked, mayEnd, parkedTimers } from './parked-run.ts';
+import { newestReducer, runnable, spentOf, type Reducers } from './reducers.ts';
 import type { EpochMs, Reducer, Workflow, WorkflowEvent, WorkflowKind } from './workflow.ts';
 
 /** A workflow's row, or what it is before its first event. */
@@ -32,14 +33,25 @@ export interface FoldedEvent {
 
 /** What became of one event. */
 export type FoldedOutcome =
-  | { readonly kind: 'applied'; readonly entry: JournalEntry }
+  | {
+      readonly kind: 'applied';
+      readonly entry: JournalEntry;
+      /** Why no reducer decided it: the run ended as a parked one does. */
+      readonly ended?: { readonly code: ErrorCode; readonly thrown?: unknown };
+    }
   /** It is in the journal already. */
   | { readonly kind: 'known' }
   | { readonly kind: 'ignored'; readonly why: string }
   /** There is no such workflow, and the event begins none. */
   | { readonly kind: 'unknown' }
   /** It waits beside the workflow for a release that can go on. */
-  | { readonly kind: 'parked'; readonly code: ErrorCode; readonly thrown?: unknown };
+  | {
+      readonly kind: 'parked';
+      readonly code: ErrorCode;
+      readonly thrown?: unknown;
+      /** Of a run that is parked as it begins. */
+      readonly timers?: readonly { readonly name: string; readonly at: EpochMs }[];
+    };
 
 export interface Folded {
   readonly outcomes: readonly FoldedOutcome[];
@@ -75,25 +87,35 @@ function foldOne(held: HeldWorkflow | null, folded: FoldedEvent, input: FoldInpu
   if (input.known.has(event.eventId)) return { outcome: { kind: 'known' }, next: null };
   const before = held ?? (head === null ? null : begin(head, input.reducers));
   if (before === null) return { outcome: { kind: 'unknown' }, next: null };
-  if (before.parkedCode !== null && !unparks) {
-    return { outcome: { kind: 'parked', code: before.parkedCode }, next: before };
+  const { parkedCode, status, version } = before;
+  // No reducer is needed for it, nor is one of its version there for ever.
+  if (status !== 'parked' && isTerminal(status)) {
+    return { outcome: { kind: 'ignored', why: 'the run has ended' }, next: null };
   }
-  return decideOne(before, folded, input);
+  if (parkedCode === null || unparks) return decideOne(before, folded, input);
+  // A reducer that can decide it calls back what is under way; to a timer of a run that has not
+  // begun it has nothing to say.
+  const isDecided = mayEnd(event) && (version > 0 || event.type === 'cancel_requested');
+  return isDecided
+    ? decideOne(before, folded, input)
+    : endOrPark(before, folded, { ...input, code: parkedCode });
 }
 
 function decideOne(held: HeldWorkflow, folded: FoldedEvent, input: FoldInput): FoldStep {
   const { nowMs, reducers } = input;
   try {
     const run = runnable(reducers, held);
-    if (run === undefined) return park(held, 'unknown_workflow_version');
+    if (run === undefined) return endOrPark(held, folded, { ...input, code: unknownVersion });
     const { schemaVersion, state } = run.workflow;
     const current = { ...held, parkedCode: null, schemaVersion, state };
     return change(current, folded, { reducer: run.reducer, nowMs, told: held });
   } catch (thrown) {
     // A bug in a reducer, or a state that it does not understand: it concerns this workflow alone.
-    return park(held, 'internal', thrown);
+    return endOrPark(held, folded, { ...input, code: 'internal', thrown });
   }
 }
+
+const unknownVersion = 'unknown_workflow_version';
 
 interface Change {
   readonly reducer: Reducer;
@@ -127,11 +149,28 @@ function isTold(status: Workflow['status']): status is JobStatusChanged['status'
   return status !== 'parked' && !isTerminal(status);
 }
 
-function park(held: HeldWorkflow, code: ErrorCode, thrown?: unknown): FoldStep {
-  return {
-    outcome: { kind: 'parked', code, ...(thrown === undefined ? {} : { thrown }) },
-    next: { ...held, status: 'parked', parkedCode: code },
-  };
+interface Stuck extends FoldInput {
+  readonly code: ErrorCode;
+  readonly thrown?: unknown;
+}
+
+/** What nobody here can decide waits, unless it is what ends a run even so. */
+function endOrPark(held: HeldWorkflow, folded: FoldedEvent, stuck: Stuck): FoldStep {
+  const { code, nowMs, reducers } = stuck;
+  const why = { code, ...(stuck.thrown === undefined ? {} : { thrown: stuck.thrown }) };
+  const { head } = held;
+  const end = endOfParked(folded.event, { head, code, nowMs, spent: spentOf(reducers, held) });
+  if (end === null) {
+    const timers = held.version === 0 && held.status !== 'parked' ? parkedTimers(head, nowMs) : [];
+    return {
+      outcome: { kind: 'parked', ...why, ...(timers.length > 0 ? { timers } : {}) },
+      next: { ...held, status: 'parked', parkedCode: code },
+    };
+  }
+  const next = { ...held, version: held.version + 1, status: end.status, parkedCode: null };
+  const commands = [{ kind: 'finish', end }] as const;
+  const entry = { version: next.version, event: folded.stored, atMs: nowMs, commands };
+  return { outcome: { kind: 'applied', entry, ended: why }, next };
 }
 
 function begin(head: WorkflowHead, reducers: Reducers): HeldWorkflow {

@@ -1,3 +1,5 @@
+import type { Spending } from '@millrace/contracts';
+
 import { agentReducer } from './agent-reducer.ts';
 import { documentReducer } from './document-reducer.ts';
 import type { Price } from './prices.ts';
@@ -35,17 +37,42 @@ export interface Runnable {
 }
 
 /**
- * A run goes on with the reducer that it began with. When a release has that one no longer, the
- * run is migrated by the one of the next version. Undefined: none goes on with it, and the run is
- * to be parked as `unknown_workflow_version`.
+ * A run begins with the newest reducer, and goes on with the one that it began with. When a release
+ * has that one no longer, the run is migrated by the one of the next version. Undefined: none goes
+ * on with it, and the run is to be parked as `unknown_workflow_version`.
  */
 export function runnable(reducers: Reducers, workflow: Workflow): Runnable | undefined {
   const { kind, schemaVersion, version, state } = workflow;
+  if (version === 0) {
+    const reducer = newestReducer(reducers, kind);
+    return reducer && { reducer, workflow: { ...workflow, schemaVersion: reducer.schemaVersion } };
+  }
   const own = reducerOf(reducers, kind, schemaVersion);
   if (own) return { reducer: own, workflow };
   const next = reducerOf(reducers, kind, schemaVersion + 1);
   if (!next?.migrate) return undefined;
-  const migrated = version === 0 ? state : next.migrate(state);
+  const migrated = next.migrate(state);
   const { schemaVersion: to } = next;
   return { reducer: next, workflow: { ...workflow, schemaVersion: to, state: migrated } };
 }
+
+/** Kinds and versions of runs that this release goes on with. */
+export function versionsRun(reducers: Reducers): readonly (readonly [WorkflowKind, number])[] {
+  return reducers.flatMap((reducer) => {
+    const { kind, schemaVersion } = reducer;
+    const own = [kind, schemaVersion] as const;
+    return reducer.migrate ? [own, [kind, schemaVersion - 1] as const] : [own];
+  });
+}
+
+/** What a run has spent as far as its state can be read here. */
+export function spentOf(reducers: Reducers, workflow: Workflow): Spending {
+  try {
+    const run = workflow.version === 0 ? undefined : runnable(reducers, workflow);
+    return run?.reducer.view(run.workflow.state).spent ?? nothingSpent;
+  } catch {
+    return nothingSpent;
+  }
+}
+
+const nothingSpent: Spending = { usd: 0, tokens: 0, iterations: 0, tool_calls: 0 };
