@@ -880,6 +880,23 @@ describe('jobs.submitted.v1', () => {
     expect(JSON.parse(letter!.value!.toString()).prompt).toBe('b');
   });
 
+  it('sends the repetition of a job that cannot be read to the dead letters, alone', async () => {
+    await submitRecord('{"job_id":"torn","prompt":"a"}');
+    await jobBecomes('torn', 'queued');
+    await admin.query(`UPDATE ingest.jobs SET session_id = '' WHERE id = 'torn'`);
+    await submitRecord('{"job_id":"torn","prompt":"a"}');
+    await submitRecord('{"job_id":"beside-torn","prompt":"a"}');
+    await deadLetters.waitFor(() => deadLettersOf('internal').length > 0);
+    await jobBecomes('beside-torn', 'queued');
+    const [torn, beside] = await Promise.all(
+      ['torn', 'beside-torn'].map((job_id) => post({ job_id, prompt: 'a' })),
+    );
+    expect(torn).toMatchObject({ status: 500, body: { code: 'internal' } });
+    expect(beside).toMatchObject({ status: 202 });
+    await admin.query(`UPDATE ingest.jobs SET session_id = NULL WHERE id = 'torn'`);
+    expect((await post({ job_id: 'torn', prompt: 'a' })).status).toBe(202);
+  });
+
   it('sends the one row that the database refuses to the dead letters', async () => {
     await admin.query(
       `ALTER TABLE ingest.jobs ADD CONSTRAINT spec CHECK (id <> 'refused-by-database')`,

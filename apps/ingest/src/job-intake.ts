@@ -98,6 +98,7 @@ export class JobIntake {
     if (decision.kind === 'refuse') return this.turnAway(given, order, decision);
     const job = await this.prepare(given, order);
     const insertion = await this.own.during(() => this.insert(job, given.context));
+    if (insertion.kind === 'unreadable') throw this.unreadable(job);
     if (insertion.kind === 'standing') return this.replay(given, order, insertion.row);
     this.tell(job, insertion);
     this.counter.count({ type: job.type, via: 'http', outcome: 'accepted' });
@@ -134,7 +135,10 @@ export class JobIntake {
     });
   }
 
-  private tell(job: NewJob, insertion: Exclude<Insertion, { kind: 'standing' }>): void {
+  private tell(
+    job: NewJob,
+    insertion: Exclude<Insertion, { kind: 'standing' | 'unreadable' }>,
+  ): void {
     switch (insertion.kind) {
       case 'inserted':
         if (insertion.message !== null) this.announcements.publish([insertion.message]);
@@ -189,6 +193,12 @@ export class JobIntake {
     }
     this.counter.count({ type, via: 'http', outcome: 'replayed' });
     return { view: row.view, replayed: true };
+  }
+
+  private unreadable({ id, tenant, type }: NewJob): ProblemError {
+    this.counter.count({ type, via: 'http', outcome: 'refused' });
+    this.log.error({ job_id: id, tenant }, 'a submission repeats a job that cannot be read');
+    return new ProblemError('internal', 'the job was accepted before, and cannot be read');
   }
 
   private describe(job: NewJob, context: Context): void {

@@ -175,8 +175,14 @@ export class KafkaIntakeConsumer {
       return this.deadLetter(item, { code: 'bad_row', detail });
     }
     const { value } = insertion;
-    if (value.kind === 'standing') return this.repeat(item, value.row);
     const { job, record } = item;
+    if (value.kind === 'standing') return this.repeat(item, value.row);
+    if (value.kind === 'unreadable') {
+      const name = { job_id: job.id, tenant: job.tenant };
+      this.log.error(name, 'a record repeats a job that cannot be read');
+      const detail = `job ${job.id} was taken before, and its row cannot be read`;
+      return this.deadLetter(item, { code: 'internal', detail });
+    }
     this.describe(item);
     if (value.kind === 'waiting') {
       this.releases.expect(job.runAt);

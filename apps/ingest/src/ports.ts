@@ -86,7 +86,9 @@ export type Insertion =
     }
   /** It was inserted, and is told to nobody before it is released. */
   | { readonly kind: 'waiting' }
-  | { readonly kind: 'standing'; readonly row: StandingJobRow };
+  | { readonly kind: 'standing'; readonly row: StandingJobRow }
+  /** A row stands that cannot be read: somebody has to look. */
+  | { readonly kind: 'unreadable' };
 
 /** A job's end, as its terminal event tells it. Bodies are JSON texts; the store encodes them. */
 export interface JobEnd extends JobPlace {
@@ -141,11 +143,17 @@ export interface ReleaseTeller {
   expired(job: StandingJobRow): ToldEnd;
 }
 
+/** Which row is meant, whatever else it holds. */
+export interface RowName {
+  readonly tenant: string;
+  readonly id: string;
+}
+
 /** What was released or ended by one commit. Its messages are in the outbox. */
 export interface ReleasedBatch {
   readonly released: number;
   /** Jobs that cannot be read, which are put off: somebody has to look. */
-  readonly unreadable: readonly { readonly tenant: string; readonly id: string }[];
+  readonly unreadable: readonly RowName[];
   readonly ended: readonly ToldEnd[];
   readonly messages: readonly OutgoingMessage[];
 }
@@ -164,7 +172,9 @@ export abstract class Releases {
 export interface Republished {
   readonly messages: readonly OutgoingMessage[];
   /** Jobs that were given up: somebody has to look. */
-  readonly givenUp: readonly JobName[];
+  readonly givenUp: readonly RowName[];
+  /** Jobs that cannot be read, which come again later: somebody has to look. */
+  readonly unreadable: readonly RowName[];
 }
 
 /** Released jobs that have not ended in time. What is late is told by the database's clock. */

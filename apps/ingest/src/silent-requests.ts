@@ -59,13 +59,16 @@ export class SilentRequests {
       const context = extractTrace({ traceparent: job.traceparent });
       return announcementOf(job, job.seq, { codec, context });
     };
-    const { givenUp, messages } = await silent.republishDue(republishedMax, announce);
+    const { givenUp, messages, unreadable } = await silent.republishDue(republishedMax, announce);
     announcements.publish(messages);
     if (messages.length > 0) {
       log.warn({ requests: messages.length }, 'requests of silent jobs are sent again');
     }
     for (const { id: job_id, tenant } of givenUp) {
       log.error({ job_id, tenant }, 'a job stays silent however often it is asked for');
+    }
+    for (const { id: job_id, tenant } of unreadable) {
+      log.error({ job_id, tenant }, 'a silent job cannot be read: it is tried again later');
     }
   }
 }

@@ -55,3 +55,15 @@ export function standingJobOf(codec: PayloadCodec, row: StandingRow): StandingJo
     waits: row.waits,
   };
 }
+
+/** The same for one of many, none of which waits for another: null when it cannot be read. */
+export function readableStandingJob(
+  codec: PayloadCodec,
+  row: StandingRow,
+): StandingJobRow | null {
+  try {
+    return standingJobOf(codec, row);
+  } catch {
+    return null;
+  }
+}

@@ -42,7 +42,7 @@ import { finishJobs } from './finish-jobs.ts';
 import { insertJobsWithOutbox } from './insert-jobs-with-outbox.ts';
 import { insertJobs, type ArrivedJob, type InsertedRow } from './insert-jobs.ts';
 import { insertWaitingJobs } from './insert-waiting-jobs.ts';
-import { jobRecordOf, standingJobOf } from './job-rows.ts';
+import { jobRecordOf, readableStandingJob, standingJobOf } from './job-rows.ts';
 import { listJobs } from './list-jobs.ts';
 import { startJobs } from './start-jobs.ts';
 
@@ -261,7 +261,8 @@ export class PostgresJobs extends Jobs {
         if (job.waits) return { kind: 'waiting' };
         return { kind: 'inserted', seq: row.seq, message: o.messages?.[index] ?? null };
       }
-      return { kind: 'standing', row: standingJobOf(this.#codec, rowMetBy(job, standing)) };
+      const met = readableStandingJob(this.#codec, rowMetBy(job, standing));
+      return met === null ? { kind: 'unreadable' } : { kind: 'standing', row: met };
     });
   }
 

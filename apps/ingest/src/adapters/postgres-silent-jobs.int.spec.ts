@@ -144,6 +144,16 @@ describe('requests of silent jobs', () => {
     expect(rowCount).toBe(130);
   });
 
+  it('are published beside one that cannot be read, which comes again later', async () => {
+    const [torn, open] = await keep([1, 2].map((n) => jobOf((20 + n) * minuteMs)));
+    await silent.note();
+    await admin.query(`UPDATE ingest.jobs SET session_id = '' WHERE id = $1`, [torn]);
+    const { messages, unreadable } = await silent.republishDue(100, announce);
+    expect(messages.map(({ key }) => key)).toEqual([`default/${open}`]);
+    expect(unreadable).toEqual([{ tenant: 'default', id: torn }]);
+    expect(await entries()).toEqual([torn, open].map((id) => ({ id, times: 1, minutes: 20 })));
+  });
+
   it('are forgotten with their jobs’ ends, and given up after a week', async () => {
     const [open, ended, lost] = await keep([1, 2, 3].map((n) => jobOf((20 + n) * minuteMs)));
     await silent.note();

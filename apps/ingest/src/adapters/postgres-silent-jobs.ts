@@ -11,12 +11,12 @@ import {
 import { republishInMs, republishTimesMax, type SilenceTimes } from '../core/silence.ts';
 import {
   SilentJobs,
-  type JobName,
   type Republished,
+  type RowName,
   type StandingJobRow,
 } from '../ports.ts';
 import { findStandingJobs } from './find-standing-jobs.ts';
-import { standingJobOf } from './job-rows.ts';
+import { readableStandingJob } from './job-rows.ts';
 
 export interface PostgresSilentJobsOptions {
   readonly pool: Pool;
@@ -37,13 +37,16 @@ interface Window {
   readonly more: boolean;
 }
 
-interface Entry {
-  readonly tenant: string;
-  readonly id: string;
+interface Entry extends RowName {
   readonly day: string;
   readonly times: number;
   /** Also of a job that is not known any more. */
   readonly ended: boolean;
+}
+
+interface Asked {
+  readonly jobs: StandingJobRow[];
+  readonly unreadable: RowName[];
 }
 
 /**
@@ -81,18 +84,17 @@ export class PostgresSilentJobs extends SilentJobs {
   ): Promise<Republished> {
     return inTransaction(this.#options.pool, async (client) => {
       const { rowCount } = await client.query(takeTurnText, [republishedEveryMs]);
-      if (rowCount !== 1) return { messages: [], givenUp: [] };
+      if (rowCount !== 1) return { messages: [], givenUp: [], unreadable: [] };
       const { rows } = await client.query<Entry>(dueText, [limit * endedPerOpen]);
       const open = rows.filter(({ ended }) => !ended);
       const asked = open.filter(({ times }) => times < republishTimesMax).slice(0, limit);
       const lost = open.filter(({ times }) => times >= republishTimesMax);
       await this.#forget(client, [...rows.filter(({ ended }) => ended), ...lost]);
-      const jobs = await this.#askAgain(client, asked);
+      const { jobs, unreadable } = await this.#askAgain(client, asked);
       const messages = jobs.map(announce);
       const text = outboxInsertSql('ingest', 1);
       await client.query(arrayQuery({ text, values: outboxColumns(messages) }));
-      const names = await this.#standing(client, lost);
-      return { messages, givenUp: names.map(({ tenant, id }): JobName => ({ tenant, id })) };
+      return { messages, givenUp: lost.map(nameOf), unreadable };
     });
   }
 
@@ -118,17 +120,20 @@ export class PostgresSilentJobs extends SilentJobs {
   }
 
   /** The jobs of these entries, each of which comes again later. */
-  async #askAgain(client: PoolClient, asked: readonly Entry[]): Promise<StandingJobRow[]> {
-    const waitsMs = asked.map(({ times }) => republishInMs(times + 1, this.#options.times));
+  async #askAgain(client: PoolClient, asked: readonly Entry[]): Promise<Asked> {
+    if (asked.length === 0) return { jobs: [], unreadable: [] };
+    const { codec, times } = this.#options;
+    const waitsMs = asked.map((entry) => republishInMs(entry.times + 1, times));
     await client.query(arrayQuery({ text: againText, values: [...namesOf(asked), waitsMs] }));
-    return this.#standing(client, asked);
-  }
-
-  async #standing(client: PoolClient, entries: readonly Entry[]): Promise<StandingJobRow[]> {
-    if (entries.length === 0) return [];
-    const names = entries.map(({ tenant, id }) => ({ tenant, id, idempotencyKey: null }));
-    const rows = await findStandingJobs(client, names);
-    return rows.map((row) => standingJobOf(this.#options.codec, row));
+    const names = asked.map(({ tenant, id }) => ({ tenant, id, idempotencyKey: null }));
+    const found = (await findStandingJobs(client, names)).map((row) => ({
+      row,
+      job: readableStandingJob(codec, row),
+    }));
+    return {
+      jobs: found.flatMap(({ job }) => job ?? []),
+      unreadable: found.filter(({ job }) => job === null).map(({ row }) => nameOf(row)),
+    };
   }
 }
 
@@ -185,6 +190,10 @@ SET times = entry.times + 1, next_at = now() + input.wait_ms * interval '1 ms'
 FROM unnest($1::text[], $2::text[], $3::date[], $4::float8[])
   AS input(tenant, id, day, wait_ms)
 WHERE entry.tenant = input.tenant AND entry.id = input.id AND entry.day = input.day`;
+
+function nameOf({ tenant, id }: RowName): RowName {
+  return { tenant, id };
+}
 
 function namesOf(entries: readonly Entry[]): [string[], string[], string[]] {
   return [
