@@ -58,6 +58,22 @@ export interface TakenTimers {
   readonly nextDueInMs: number | null;
 }
 
+/** Where a page of a journal begins, and how much it may have; its first entry is always there. */
+export interface JournalRange {
+  readonly from: number;
+  readonly limit: number;
+  readonly bytesMax: number;
+}
+
+export interface JournalPage {
+  /** Oldest first. */
+  readonly entries: readonly JournalEntry[];
+  /** As they lie in the journal, without the bodies that they refer to. */
+  readonly bytes: number;
+  /** Of the page after it; null: there is none. */
+  readonly next: number | null;
+}
+
 /** Workflows and their journal. Injected by its class. */
 export abstract class Workflows {
   /** Rejected alone: a workflow that the database refuses. */
@@ -68,10 +84,6 @@ export abstract class Workflows {
   abstract lastAnswer(workflow: WorkflowName): Promise<Answer | null>;
   /** Parks what the database refuses, with what it refused beside it if that can be kept. */
   abstract park(batch: WorkflowBatch): Promise<void>;
-  /** The journal up to a version, oldest entry first. Undefined version: all of it. */
-  abstract journal(
-    workflow: WorkflowName,
-    range: { readonly from: number; readonly limit: number },
-  ): Promise<readonly JournalEntry[]>;
+  abstract journal(workflow: WorkflowName, range: JournalRange): Promise<JournalPage>;
   abstract find(workflow: WorkflowName): Promise<HeldWorkflow | null>;
 }

@@ -114,12 +114,12 @@ export class WorkflowArrivals {
   private async ofStart(record: RecordOf<string, WorkflowRequested>): Promise<Arrival> {
     const { data } = record;
     const name = nameOf(data.tenant, data.job_id, data.reply.created_at);
-    const forked = await this.parts.forks.load(data);
+    const source = await this.parts.forks.load(data);
     const stored = {
       eventId: 'requested',
       type: 'requested',
       data,
-      ...(forked === null ? {} : { forked }),
+      ...source,
     } as const;
     const event = await this.parts.bodies.whole(data.tenant, stored);
     return arrival(record, name, { event, stored, head: headOf(data) });

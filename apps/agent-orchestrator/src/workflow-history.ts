@@ -8,12 +8,17 @@ import {
 
 import type { HeldWorkflow } from './core/fold.ts';
 import { runnable, type Reducers } from './core/reducers.ts';
-import { stepsOf, withinLimits } from './core/workflow-steps.ts';
+import { tellSteps, withinLimits, type ToldSteps } from './core/workflow-steps.ts';
 import type { WorkflowView } from './core/workflow.ts';
-import type { WorkflowName, Workflows } from './ports.ts';
+import type { JournalPage, WorkflowName, Workflows } from './ports.ts';
 
 /** Workflows of one answer, sub-agents included: what is beyond is truncated. */
 const workflowsShownMax = 50;
+/** Of a journal that are read at once: its bytes, and its entries. */
+const pageBytesMax = 4 * 1024 * 1024;
+const pageEntriesMax = 250;
+/** Bytes that are read for one answer, of which 1 MiB is shown: a second's work. */
+const readBytesMax = 64 * 1024 * 1024;
 
 const nothingToView: WorkflowView = {
   approvals: [],
@@ -26,6 +31,7 @@ interface Gathered {
   readonly steps: WorkflowStep[];
   readonly approvals: { readonly workflowId: WorkflowId; readonly approval: ApprovalView }[];
   workflowsLeft: number;
+  bytesLeft: number;
   truncated: boolean;
 }
 
@@ -44,6 +50,7 @@ export class WorkflowHistory {
       steps: [],
       approvals: [],
       workflowsLeft: workflowsShownMax,
+      bytesLeft: readBytesMax,
       truncated: false,
     };
     await this.gather(name, workflow, gathered);
@@ -79,18 +86,31 @@ export class WorkflowHistory {
     for (const approval of this.viewOf(workflow).approvals) {
       into.approvals.push({ workflowId: workflow.id, approval });
     }
-    // One more entry than steps may be shown tells that there are more.
-    const entries = await this.workflows.journal(name, { from: 1, limit: workflowStepsMax + 1 });
-    if (entries.length > workflowStepsMax) into.truncated = true;
-    const { children, steps } = stepsOf(workflow.id, entries);
+    const { children, steps } = await this.stepsOf(name, workflow.id, into);
     const childIds = new Set<string>(children);
-    for (const step of steps) {
+    for (const step of steps.values()) {
       into.steps.push(step);
       if (step.kind !== 'child' || !childIds.has(step.id)) continue;
       const child = { ...name, id: step.id };
       const started = await this.workflows.find(child);
       if (started !== null) await this.gather(child, started, into);
     }
+  }
+
+  /** Each entry tells a step or more, or a timer's: as many entries as steps are enough. */
+  private async stepsOf(name: WorkflowName, id: WorkflowId, into: Gathered): Promise<ToldSteps> {
+    let told = tellSteps(id, []);
+    let from: number | null = 1;
+    while (from !== null && from <= workflowStepsMax && into.bytesLeft > 0) {
+      const limit = Math.min(pageEntriesMax, workflowStepsMax + 1 - from);
+      const range = { from, limit, bytesMax: pageBytesMax };
+      const page: JournalPage = await this.workflows.journal(name, range);
+      told = tellSteps(id, page.entries, told);
+      into.bytesLeft -= page.bytes;
+      from = page.next;
+    }
+    if (from !== null) into.truncated = true;
+    return told;
   }
 
   private viewOf(workflow: HeldWorkflow): WorkflowView {

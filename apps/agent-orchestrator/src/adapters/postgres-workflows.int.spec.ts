@@ -205,6 +205,23 @@ describe('workflows in Postgres', () => {
     expect(body?.length).toBeGreaterThan(400_000);
   });
 
+  it('have a journal that is read within a number of entries and of bytes', async () => {
+    const { engine, workflows } = replica();
+    const counts = Array.from({ length: 9 }, (_, n) => signalled('paged', n));
+    await engine.apply([started('paged'), ...counts]);
+    const name = { tenant: 'default', id: 'paged', day };
+    const page = async (from: number, limit: number, bytesMax: number) => {
+      const { bytes, entries, next } = await workflows.journal(name, { from, limit, bytesMax });
+      return { versions: entries.map(({ version }) => version), next, bytes };
+    };
+    const all = await page(1, 100, 1_000_000);
+    expect(all).toMatchObject({ versions: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], next: null });
+    expect(await page(2, 3, 1_000_000)).toMatchObject({ versions: [2, 3, 4], next: 5 });
+    expect(await page(1, 100, all.bytes - 1)).toMatchObject({ next: 10 });
+    expect(await page(9, 100, 1)).toMatchObject({ versions: [9], next: 10 });
+    expect(await page(11, 100, 1)).toMatchObject({ versions: [], next: null });
+  });
+
   it('fire a timer once, by an outbox, though two processes look for it', async () => {
     const [one, two] = [replica(), replica()];
     await one.engine.apply([started('timed'), signalled('timed', 1, 'timer')]);

@@ -20,6 +20,8 @@ import {
   Workflows,
   type Applied,
   type DueTimer,
+  type JournalPage,
+  type JournalRange,
   type TakenTimers,
   type WorkflowBatch,
   type WorkflowName,
@@ -125,16 +127,16 @@ export class PostgresWorkflows extends Workflows {
     }
   }
 
-  async journal(
-    { day, id, tenant }: WorkflowName,
-    { from, limit }: { readonly from: number; readonly limit: number },
-  ): Promise<JournalEntry[]> {
-    const { rows } = await this.#options.pool.query<EntryRow>({
+  async journal({ day, id, tenant }: WorkflowName, range: JournalRange): Promise<JournalPage> {
+    const { bytesMax, from, limit } = range;
+    const { rows } = await this.#options.pool.query<PagedRow>({
       name: 'workflow_journal',
       text: sql.journalSql,
-      values: [tenant, id, day, from, limit],
+      values: [tenant, id, day, from, limit, bytesMax],
     });
-    return rows.map((row) => this.#bodies.entryOf(tenant, row));
+    const last = rows.at(-1);
+    const entries = rows.map((row) => this.#bodies.entryOf(tenant, row));
+    return { entries, bytes: last?.bytes ?? 0, next: last?.next ?? null };
   }
 
   async find({ day, id, tenant }: WorkflowName): Promise<HeldWorkflow | null> {
@@ -344,6 +346,12 @@ interface ParkedRow extends WorkflowName {
   readonly event: Buffer;
   readonly traceparent: string | null;
   readonly tracestate: string | null;
+}
+
+interface PagedRow extends EntryRow {
+  /** Of the page so far. */
+  readonly bytes: number;
+  readonly next: number | null;
 }
 
 interface TimerRow extends WorkflowName {

@@ -161,11 +161,20 @@ FROM orchestrator.journal AS j
 WHERE j.tenant = $1 AND j.id = $2 AND j.day = $3::date
 ORDER BY j.version DESC LIMIT 1`;
 
+/** Sizes are known without reading the bodies: what does not fit is not read. */
 export const journalSql = `
-SELECT version, event, commands, (extract(epoch FROM at) * 1000)::float8 AS at_ms
-FROM orchestrator.journal
-WHERE tenant = $1 AND id = $2 AND day = $3::date AND version >= $4::int
-ORDER BY version LIMIT $5::int`;
+SELECT version, event, commands, at_ms, bytes::float8 AS bytes, next
+FROM (
+  SELECT version, event, commands, (extract(epoch FROM at) * 1000)::float8 AS at_ms,
+    row_number() OVER w AS place, lead(version) OVER w AS next,
+    sum(octet_length(event) + octet_length(commands)) OVER w AS bytes
+  FROM orchestrator.journal
+  WHERE tenant = $1 AND id = $2 AND day = $3::date AND version >= $4::int
+  WINDOW w AS (ORDER BY version)
+  ORDER BY version LIMIT $5::int
+) AS page
+WHERE place = 1 OR bytes <= $6::bigint
+ORDER BY version`;
 
 export const findSql = `
 SELECT tenant, id, version, kind, schema_version, status, parked_code, request, state AS body

@@ -33,9 +33,11 @@ export function begin(
   event: Extract<WorkflowEvent, { type: 'requested' }>,
   o: BeginOptions,
 ): Beginning {
-  const { data, forked } = event;
+  const { data, forked, unforkable } = event;
   // Without its source nothing would hold it back from changing things outside.
-  if (data.fork && !forked) return { code: 'gone', detail: 'the run to be forked is not kept' };
+  if (data.fork && !forked) {
+    return unforkable ?? { code: 'gone', detail: 'the run to be forked is not kept' };
+  }
   const parsed = agentParamsSchema.safeParse(data.params);
   if (!parsed.success) return invalid(parsed.error.issues[0]);
   const origin = originOf(data, o.now);

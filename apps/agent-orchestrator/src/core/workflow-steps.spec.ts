@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  callIdSchema,
   claudeCompletedSchema,
   toolCompletedSchema,
   workflowIdSchema,
@@ -10,7 +11,7 @@ import {
 } from '@millrace/contracts';
 
 import type { JournalEntry } from './journal-entry.ts';
-import { stepsOf, withinLimits } from './workflow-steps.ts';
+import { tellSteps, withinLimits } from './workflow-steps.ts';
 
 const createdAt = '2026-11-24T10:00:00.000Z';
 const workflowId = workflowIdSchema.parse('job-1');
@@ -82,7 +83,7 @@ const journal: JournalEntry[] = [
 ];
 
 describe('the steps of a workflow', () => {
-  const { steps } = stepsOf(workflowId, journal);
+  const steps = [...tellSteps(workflowId, journal).steps.values()];
 
   it('stand in the order of their beginning, each under the version that ended it', () => {
     expect(steps.map(({ kind, id, step }) => [kind, id, step])).toEqual([
@@ -105,6 +106,37 @@ describe('the steps of a workflow', () => {
     });
     expect(steps[2]).not.toHaveProperty('ended_at');
     expect(steps[3]).toMatchObject({ is_error: true, error: { code: 'tool_failed' } });
+  });
+
+  it('are the same page by page', () => {
+    const told = journal.reduce<ReturnType<typeof tellSteps> | undefined>(
+      (before, entry) => tellSteps(workflowId, [entry], before),
+      undefined,
+    );
+    expect([...(told?.steps.values() ?? [])]).toEqual(steps);
+  });
+
+  it('hold no more than is shown of them, however much a journal has', () => {
+    const long = { saw: 'x'.repeat(700_000) };
+    const data = toolCompletedSchema.parse({
+      ...{ workflow_id: 'job-1', call_id: 'job-1/t1', token: 't' },
+      output: long,
+    });
+    const ended = (n: number): JournalEntry => ({
+      version: 3 + n,
+      atMs: 4_000,
+      event: {
+        eventId: `t${n}`,
+        type: 'tool_completed',
+        data: { ...data, call_id: callIdSchema.parse(`job-1/t${n}`) },
+      },
+      commands: [],
+    });
+    const first = tellSteps(workflowId, [...journal, ended(1)]);
+    const told = [...tellSteps(workflowId, [ended(2)], first).steps.values()];
+    expect(told[2]).toMatchObject({ output: long });
+    expect(told[3]).toMatchObject({ step: 5, cut: true });
+    expect(told[3]).not.toHaveProperty('output');
   });
 });
 

@@ -13,7 +13,7 @@ import type { WorkflowEvent } from './workflow.ts';
 
 type Kind = WorkflowStep['kind'];
 
-/** A step while its end is still looked for. */
+/** A step as it begins. */
 interface OpenStep {
   readonly kind: Kind;
   readonly id: string;
@@ -33,50 +33,55 @@ interface StepEnd {
   readonly attempts?: number;
 }
 
-/** Sub-agents that a run started, so that their steps can follow. */
+/** What a run did so far, and the sub-agents that it started, so that their steps can follow. */
 export interface ToldSteps {
-  readonly steps: readonly WorkflowStep[];
+  /** In the order of their beginning. */
+  readonly steps: ReadonlyMap<string, WorkflowStep>;
   readonly children: readonly WorkflowId[];
 }
 
-/** What a workflow did, in the order of its beginning. */
-export function stepsOf(workflowId: WorkflowId, entries: readonly JournalEntry[]): ToldSteps {
-  const open = new Map<string, OpenStep>();
-  const told = new Map<string, WorkflowStep>();
-  const children: WorkflowId[] = [];
+const nothingTold: ToldSteps = { steps: new Map(), children: [] };
+
+/**
+ * What a workflow did, a page of its journal after the other. What is long is cut with each page:
+ * a run's journal may be larger than what may be held.
+ */
+export function tellSteps(
+  workflowId: WorkflowId,
+  entries: readonly JournalEntry[],
+  before: ToldSteps = nothingTold,
+): ToldSteps {
+  const told = new Map(before.steps);
+  const children = [...before.children];
   for (const entry of entries) {
-    end(entry, { workflowId, open, told });
+    end(entry, { workflowId, told });
     for (const command of entry.commands) {
       if (command.kind === 'start_child') children.push(command.request.job_id);
       const begun = begunBy(command, entry);
-      if (begun === null || open.has(keyOf(begun))) continue;
-      open.set(keyOf(begun), begun);
       // Its place is that of its beginning.
-      told.set(keyOf(begun), stepOf(workflowId, begun));
+      if (begun !== null && !told.has(keyOf(begun))) {
+        told.set(keyOf(begun), stepOf(workflowId, begun));
+      }
     }
   }
-  return { steps: [...told.values()], children };
+  const cut = cutLong([...told.values()]);
+  const keyed = cut.map((step): [string, WorkflowStep] => [keyOf(step), step]);
+  return { steps: new Map(keyed), children };
 }
 
 interface Telling {
   readonly workflowId: WorkflowId;
-  readonly open: ReadonlyMap<string, OpenStep>;
   readonly told: Map<string, WorkflowStep>;
 }
 
-function end(entry: JournalEntry, { open, told, workflowId }: Telling): void {
+function end(entry: JournalEntry, { told, workflowId }: Telling): void {
   const happened = happenedIn(entry.event);
   if (happened === null) return;
   const key = keyOf(happened);
-  const begun = open.get(key) ?? { ...happened, begunBy: entry.version, atMs: entry.atMs };
-  const step = stepOf(workflowId, begun);
-  const { end: how } = happened;
-  const isOpen = how === null;
-  told.set(key, {
-    ...step,
-    step: entry.version,
-    ...(isOpen ? {} : { ended_at: new Date(entry.atMs).toISOString(), ...endFields(how) }),
-  });
+  const begun = { ...happened, begunBy: entry.version, atMs: entry.atMs };
+  const step = told.get(key) ?? stepOf(workflowId, begun);
+  const ended = { ended_at: new Date(entry.atMs).toISOString(), ...endFields(happened.end) };
+  told.set(key, { ...step, step: entry.version, ...ended });
 }
 
 function keyOf({ id, kind }: { readonly kind: Kind; readonly id: string }): string {
@@ -149,7 +154,7 @@ function approvalBegun(
 }
 
 /** What an event ends or tells; null: nothing that is shown. */
-function happenedIn(event: WorkflowEvent): (Happened & { readonly end: StepEnd | null }) | null {
+function happenedIn(event: WorkflowEvent): (Happened & { readonly end: StepEnd }) | null {
   switch (event.type) {
     case 'requested':
       return { kind: 'started', id: event.data.job_id, end: {} };
@@ -219,14 +224,17 @@ export function withinLimits(steps: readonly WorkflowStep[]): {
   readonly steps: WorkflowStep[];
   readonly truncated: boolean;
 } {
-  const shown: WorkflowStep[] = [];
+  const shown = cutLong(steps.slice(0, workflowStepsMax));
+  return { steps: shown, truncated: steps.length > shown.length };
+}
+
+function cutLong(steps: readonly WorkflowStep[]): WorkflowStep[] {
   let bytesLeft = workflowStepsBytesMax;
-  for (const step of steps.slice(0, workflowStepsMax)) {
+  return steps.map((step) => {
     const bytes = Buffer.byteLength(JSON.stringify(step));
     const isShown = bytes <= bytesLeft;
     const { input: _input, output: _output, ...bare } = step;
-    shown.push(isShown ? step : { ...bare, cut: true });
     if (isShown) bytesLeft -= bytes;
-  }
-  return { steps: shown, truncated: steps.length > shown.length };
+    return isShown ? step : { ...bare, cut: true };
+  });
 }

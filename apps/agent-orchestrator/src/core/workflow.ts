@@ -47,6 +47,8 @@ export type WorkflowEvent = { readonly eventId: string } & (
       readonly data: WorkflowRequested;
       /** The steps that a fork takes over, oldest first, and the state that they led to. */
       readonly forked?: ForkedRun;
+      /** Why a fork can take nothing over. */
+      readonly unforkable?: JobError;
     }
   | { readonly type: 'cancel_requested' }
   | {
