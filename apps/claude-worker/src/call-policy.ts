@@ -280,7 +280,12 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
       const own = call.params ?? (await this.#loadParams(call));
       if (own === null) return withoutParams(call);
       if (call.session === null) return { kind: 'ready', params: own, own };
-      return preparedTurn(own, await ledger.history(call.tenant, call.session));
+      const history = await ledger.history(call.tenant, call.session);
+      if (history.kind === 'unreadable') {
+        const { session: { sessionId: session }, tenant } = call;
+        log.error({ job_id: jobIdOf(call), session, tenant }, 'a conversation cannot be read');
+      }
+      return preparedTurn(own, history);
     } catch (error) {
       log.warn({ job_id: jobIdOf(call), error }, 'the parameters of a call cannot be read now');
       return { kind: 'unsent', retryInMs: unreadableRetryMs };
@@ -407,6 +412,8 @@ function preparedTurn(own: CallParams, history: History): Prepared {
       return unsendable('session_too_long', `the conversation has ${history.bytes} bytes`);
     case 'gap':
       return unsendable('deadline_exceeded', 'the turn before it did not come in time');
+    case 'unreadable':
+      return unsendable('internal', 'the conversation cannot be read');
     default:
       return assertNever(history);
   }

@@ -8,7 +8,7 @@ import {
 } from '@millrace/contracts';
 import { type EventRecord, Step, type StepResult } from '@millrace/kafka';
 import { BadRowError } from '@millrace/postgres';
-import { injectTrace } from '@millrace/runtime';
+import { injectTrace, Logger } from '@millrace/runtime';
 import { Controller } from '@nestjs/common';
 
 import { CallWorker } from './call-worker.ts';
@@ -32,7 +32,10 @@ type CancelRecord = EventRecord<ClaudeCancelRequested>;
  */
 @Controller()
 export class ClaudeRequestsConsumer {
-  constructor(private readonly worker: CallWorker) {}
+  constructor(
+    private readonly worker: CallWorker,
+    private readonly log: Logger,
+  ) {}
 
   @Step(topics.claudeRequested)
   async handle(
@@ -154,6 +157,11 @@ export class ClaudeRequestsConsumer {
           return [];
         case 'ended':
           return [this.worker.completions.republished(pair[0], call, pair[1].context)];
+        case 'unreadable': {
+          const { callId: call_id, tenant } = pair[0];
+          this.log.error({ call_id, tenant }, 'the stored end of a call cannot be told again');
+          return [];
+        }
         default:
           return assertNever(call);
       }

@@ -68,7 +68,9 @@ export type ExistingCall =
       /** The completion's JSON, word for word. */
       readonly completion: string;
       readonly finishedAtMs: number;
-    };
+    }
+  /** It has ended, and what was told of that cannot be read. */
+  | { readonly kind: 'unreadable'; readonly id: string };
 
 /** How an attempt is written down: one row of the one statement that settles. */
 export interface LedgerEntry {
@@ -100,7 +102,9 @@ export type History =
   | { readonly kind: 'messages'; readonly messages: readonly unknown[] }
   | { readonly kind: 'too_long'; readonly bytes: number }
   /** A turn before this one has not ended. */
-  | { readonly kind: 'gap' };
+  | { readonly kind: 'gap' }
+  /** One of the turns cannot be read. */
+  | { readonly kind: 'unreadable' };
 
 /** The ledger of calls: every change is one statement, guarded by owner and attempt. */
 export abstract class CallLedger {

@@ -11,7 +11,15 @@ import { sessionBytesMax } from '../core/session-history.ts';
 import type { LedgerEntry } from '../ports.ts';
 import { PostgresCallLedger } from './postgres-call-ledger.ts';
 
-const codec = new IdentityPayloadCodec();
+/** Tells torn bytes, as one that decrypts does. */
+class CheckingCodec extends IdentityPayloadCodec {
+  override decode(body: Buffer): Buffer {
+    if (body.toString() === 'torn') throw new TypeError('these bytes are not whole');
+    return body;
+  }
+}
+
+const codec = new CheckingCodec();
 const owner = 'owner';
 const request = sampleCallRequest;
 
@@ -72,6 +80,15 @@ describe('the ledger', () => {
     ]);
   });
 
+  it('tells of an end that is broken, and of those beside it whole', async () => {
+    const call = await dispatched();
+    await ledger.settle(await answered(call, 'req_1'));
+    const existing = () => ledger.findExisting([call]);
+    expect(await existing()).toMatchObject([{ kind: 'ended', id: call.id }]);
+    await pool.query(`UPDATE worker.calls SET completion = 'torn'`);
+    expect(await existing()).toEqual([{ kind: 'unreadable', id: call.id }]);
+  });
+
   it('puts back what its process does not know of, unless it may be on its way', async () => {
     const { id } = await dispatched();
     const aged = (seconds: number) =>
@@ -107,8 +124,9 @@ describe('conversations that are read together', () => {
   const history = (session: string, seq: number) =>
     ledger.history('default', { sessionId: conversationIdSchema.parse(session), seq });
 
-  it('are each its own: as it was before the turn, too long, or with a gap', async () => {
+  it('are each its own: as it was before the turn, too long, torn or with a gap', async () => {
     const turns = [
+      ['torn/s', 1, said('whole')],
       ['short/s', 1, said('one')],
       ['short/s', 2, said('two')],
       ['short/s', 3, said('three')],
@@ -122,8 +140,11 @@ describe('conversations that are read together', () => {
       ]);
     }
     await pool.query(`INSERT INTO worker.sessions VALUES
-      ('default', 'short/s', 3), ('default', 'long/s', 1), ('default', 'failed/s', 2)`);
+      ('default', 'short/s', 3), ('default', 'long/s', 1), ('default', 'failed/s', 2),
+      ('default', 'torn/s', 1)`);
+    await pool.query(`UPDATE worker.session_turns SET messages = '[' WHERE session_id = 'torn/s'`);
     const read = await Promise.all([
+      history('torn/s', 2),
       history('short/s', 1),
       history('short/s', 3),
       history('long/s', 2),
@@ -135,7 +156,8 @@ describe('conversations that are read together', () => {
       ...Array.from({ length: 10 }, (_, i) => history(`new-${i}/s`, 2)),
     ]);
     const whole = { kind: 'messages', messages: [...said('one'), ...said('two')] };
-    expect(read.slice(0, 7)).toEqual([
+    expect(read.slice(0, 8)).toEqual([
+      { kind: 'unreadable' },
       { kind: 'messages', messages: [] },
       whole,
       { kind: 'too_long', bytes: expect.any(Number) },
@@ -144,6 +166,6 @@ describe('conversations that are read together', () => {
       { kind: 'gap' },
       whole,
     ]);
-    expect(new Set(read.slice(7).map(({ kind }) => kind))).toEqual(new Set(['gap']));
+    expect(new Set(read.slice(8).map(({ kind }) => kind))).toEqual(new Set(['gap']));
   });
 });

@@ -222,10 +222,17 @@ export class PostgresCallLedger extends CallLedger {
     const { bytes, last_seq: lastSeq } = rows[0] ?? { bytes: 0, last_seq: 0 };
     if (lastSeq + 1 < seq) return { kind: 'gap' };
     if (bytes > sessionBytesMax) return { kind: 'too_long', bytes };
-    const messages = rows.map((row) =>
-      row.messages === null ? [] : turnSchema.parse(decodeBody(this.#codec, tenant, row.messages)),
-    );
-    return { kind: 'messages', messages: messages.flat() };
+    try {
+      const messages = rows.map((row) =>
+        row.messages === null
+          ? []
+          : turnSchema.parse(decodeBody(this.#codec, tenant, row.messages)),
+      );
+      return { kind: 'messages', messages: messages.flat() };
+    } catch {
+      // A throw would keep all conversations that are read with this one from their turns.
+      return { kind: 'unreadable' };
+    }
   }
 
   async #insert(client: PoolClient, calls: readonly OwnedCall[]): Promise<Inserted[]> {
@@ -352,14 +359,18 @@ export class PostgresCallLedger extends CallLedger {
     if (completion === null || completionType === null || finishedAt === null) {
       return { kind: 'open', id };
     }
-    const bytes = this.#codec.decode(completion, { tenant: row.tenant, medium: 'table' });
-    return {
-      kind: 'ended',
-      id,
-      completionType,
-      completion: bytes.toString(),
-      finishedAtMs: finishedAt.getTime(),
-    };
+    try {
+      const bytes = this.#codec.decode(completion, { tenant: row.tenant, medium: 'table' });
+      return {
+        kind: 'ended',
+        id,
+        completionType,
+        completion: bytes.toString(),
+        finishedAtMs: finishedAt.getTime(),
+      };
+    } catch {
+      return { kind: 'unreadable', id };
+    }
   }
 }
 
