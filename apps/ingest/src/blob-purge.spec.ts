@@ -24,7 +24,9 @@ class FailingBodies extends LargeBodies {
 }
 
 class NoDocuments extends Documents {
+  hasRoom = () => Promise.resolve(true);
   putPiece = () => Promise.resolve();
+  discard = () => Promise.resolve();
   create = () => Promise.resolve(null);
   list = () => Promise.resolve([]);
   find = () => Promise.resolve(null);

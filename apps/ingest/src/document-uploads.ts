@@ -16,6 +16,8 @@ import { Documents } from './ports.ts';
 
 /** Uploads of this process at once: each holds two pieces and a connection now and then. */
 const uploadsMax = 16;
+/** Of them those of one tenant: others find room beside one that uploads slowly. */
+const uploadsPerTenantMax = 4;
 const retryAfterSeconds = 5;
 
 export interface Upload {
@@ -29,31 +31,63 @@ export interface Upload {
 @Injectable()
 export class DocumentUploads {
   private underWay = 0;
+  private readonly ofTenants = new Map<TenantId, number>();
 
   constructor(private readonly documents: Documents) {}
 
   /** @throws ProblemError when it is empty or too large, or there are too many. */
   async take(upload: Upload): Promise<DocumentView> {
-    if (this.underWay >= uploadsMax) {
-      const detail = `${uploadsMax} documents are being uploaded`;
-      throw new RefusedForNow('overloaded', detail, retryAfterSeconds);
-    }
-    this.underWay += 1;
+    const { tenant } = upload;
+    this.refuseMany(tenant);
+    this.count(tenant, 1);
     try {
+      if (!(await this.documents.hasRoom(tenant))) throw noRoom();
       return await this.write(upload);
     } catch (error) {
       if (!isConnectionLost(error)) throw error;
       throw new ProblemError('not_durable', 'the document could not be kept now: try again');
     } finally {
-      this.underWay -= 1;
+      this.count(tenant, -1);
     }
   }
 
-  private async write({ tenant, name, contentType, body }: Upload): Promise<DocumentView> {
+  private refuseMany(tenant: TenantId): void {
+    if (this.underWay >= uploadsMax) {
+      const detail = `${uploadsMax} documents are being uploaded`;
+      throw new RefusedForNow('overloaded', detail, retryAfterSeconds);
+    }
+    if ((this.ofTenants.get(tenant) ?? 0) >= uploadsPerTenantMax) {
+      const detail = `${uploadsPerTenantMax} documents of this tenant are being uploaded`;
+      throw new RefusedForNow('too_many_requests', detail, retryAfterSeconds);
+    }
+  }
+
+  private count(tenant: TenantId, change: 1 | -1): void {
+    this.underWay += change;
+    const own = (this.ofTenants.get(tenant) ?? 0) + change;
+    if (own > 0) this.ofTenants.set(tenant, own);
+    else this.ofTenants.delete(tenant);
+  }
+
+  private async write(upload: Upload): Promise<DocumentView> {
     const id = `doc_${ulid()}`;
+    const written = { id, pieces: 0 };
+    try {
+      return await this.writeAs(written, upload);
+    } catch (error) {
+      // What cannot be deleted now is gone after an hour.
+      await this.documents.discard(upload.tenant, written).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  private async writeAs(
+    written: { readonly id: string; pieces: number },
+    { tenant, name, contentType, body }: Upload,
+  ): Promise<DocumentView> {
+    const { id } = written;
     const hash = createHash('sha256');
     let bytes = 0;
-    let pieces = 0;
     for await (const piece of piecesOf(body)) {
       bytes += piece.length;
       if (bytes > documentBytesMax) {
@@ -61,15 +95,22 @@ export class DocumentUploads {
         throw new ProblemError('payload_too_large', detail);
       }
       hash.update(piece);
-      await this.documents.putPiece(tenant, { id, index: pieces, bytes: piece });
-      pieces += 1;
+      const index = written.pieces;
+      // Counted before: whether it was written may never be known.
+      written.pieces += 1;
+      await this.documents.putPiece(tenant, { id, index, bytes: piece });
     }
     if (bytes === 0) throw new ProblemError('invalid_request', 'the document is empty');
+    const { pieces } = written;
     const manifest = { content_type: contentType, bytes, sha256: hash.digest('hex'), pieces };
     const document = await this.documents.create(tenant, { id, name, manifest });
-    if (document !== null) return document;
-    throw new ProblemError('limit_reached', 'delete documents first, or wait until some expire');
+    if (document === null) throw noRoom();
+    return document;
   }
+}
+
+function noRoom(): ProblemError {
+  return new ProblemError('limit_reached', 'delete documents first, or wait until some expire');
 }
 
 /** A stream as pieces of one size, the last one shorter. */

@@ -1,4 +1,9 @@
-import { documentBytesMax, errorCodes, httpBodyBytesMax } from '@millrace/contracts';
+import {
+  documentBytesMax,
+  documentTypes,
+  errorCodes,
+  httpBodyBytesMax,
+} from '@millrace/contracts';
 import { Metrics, extractTrace, names, tracer, type Histogram } from '@millrace/runtime';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
@@ -6,7 +11,6 @@ import { SpanKind, SpanStatusCode, trace, type Context } from '@opentelemetry/ap
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import { ApiKeyAuth } from './api-key-auth.ts';
-import { documentTypes } from './core/document-upload.ts';
 import { parseJsonBody } from './core/parse-body.ts';
 import { ProblemError } from './core/problem.ts';
 import { withTrace } from './job-trace.ts';

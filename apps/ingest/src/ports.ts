@@ -301,10 +301,14 @@ export interface NewDocument {
 
 /** Uploaded documents. */
 export abstract class Documents {
+  /** Whether the tenant may have one more, as far as is known before it is there. */
+  abstract hasRoom(tenant: TenantId): Promise<boolean>;
   abstract putPiece(
     tenant: TenantId,
     piece: { id: string; index: number; bytes: Buffer },
   ): Promise<void>;
+  /** Deletes what was written of an upload that came to nothing. */
+  abstract discard(tenant: TenantId, upload: { id: string; pieces: number }): Promise<void>;
   /** Null when the tenant has as many as it may have. */
   abstract create(tenant: TenantId, document: NewDocument): Promise<DocumentView | null>;
   /** A page and one more, which says that there is a next page. */

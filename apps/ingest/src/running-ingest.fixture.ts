@@ -21,7 +21,7 @@ import { httpOptions } from './http-options.ts';
 import { IngestModule } from './ingest.module.ts';
 
 export const defaultKey = 'mr_default-key-for-the-specs-of-ingest';
-const otherKey = 'mr_other-key-for-the-specs-of-ingest-00';
+export const otherKey = 'mr_other-key-for-the-specs-of-ingest-00';
 
 /** What `JSON.parse` gives: a spec states what it expects to find in it. */
 export type Json = ReturnType<typeof JSON.parse>;

@@ -5,6 +5,8 @@ import {
   documentManifestSchema,
   documentParamsSchema,
   documentPieceRef,
+  documentTypes,
+  type DocumentForm,
   type DocumentParams,
   type DocumentSource,
   type DocumentSplitRequested,
@@ -14,7 +16,7 @@ import {
 
 import type { DocumentTexts } from './adapters/document-texts.ts';
 import { addresseeOf } from './core/completion.ts';
-import { formOf, type DocumentForm } from './core/document-form.ts';
+import { formOf } from './core/document-form.ts';
 import type { ToolResult } from './core/outcome.ts';
 import { partCall } from './core/part-params.ts';
 import { splitText } from './core/split-text.ts';
@@ -141,7 +143,7 @@ export class DocumentSplits {
     const result = await this.options.courier.exchange({
       method: 'GET',
       url,
-      headers: { accept: 'text/html, text/plain, text/markdown, application/pdf' },
+      headers: { accept: documentTypes.join(', ') },
       body: Buffer.alloc(0),
       signal,
       timeoutMs: fetchMsMax,

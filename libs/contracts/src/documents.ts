@@ -1,5 +1,19 @@
 import { z } from 'zod';
 
+/** How a document is read. */
+export type DocumentForm = 'text' | 'html' | 'pdf';
+
+/** Types that text is taken out of, and how. */
+export const documentForms: ReadonlyMap<string, DocumentForm> = new Map([
+  ['text/plain', 'text'],
+  ['text/markdown', 'text'],
+  ['text/x-markdown', 'text'],
+  ['text/html', 'html'],
+  ['application/xhtml+xml', 'html'],
+  ['application/pdf', 'pdf'],
+]);
+export const documentTypes: readonly string[] = [...documentForms.keys()];
+
 /** An uploaded document. */
 export const documentIdSchema = z.string().regex(/^doc_[0-9A-HJKMNP-TV-Z]{26}$/);
 

@@ -16,7 +16,7 @@ import {
   redriveSubmissionSchema,
   redriveViewSchema,
 } from './dead-letters.ts';
-import { documentListSchema, documentViewSchema } from './documents.ts';
+import { documentListSchema, documentTypes, documentViewSchema } from './documents.ts';
 import { errorCodes, problemSchema } from './errors.ts';
 import { httpHeaders, traceHeaders, webhookHeaders } from './headers.ts';
 import {
@@ -442,15 +442,6 @@ function toolPaths(): JsonObject {
     },
   };
 }
-
-/** What documents may be, as their route takes them. */
-const documentTypes = [
-  'text/plain',
-  'text/markdown',
-  'text/html',
-  'application/xhtml+xml',
-  'application/pdf',
-];
 
 function documentPaths(): JsonObject {
   const tags = ['documents'];

@@ -39,7 +39,16 @@ export class Blobs {
     return rows[0]?.bytes ?? null;
   }
 
-  /** Moves the expiry of bodies; 0 seconds forget them. */
+  /** Deletes bodies at once. */
+  async forget(tenant: string, ids: readonly string[]): Promise<void> {
+    await this.#pool.query({
+      name: 'blobs_forget',
+      text: 'SELECT blobs.forget($1::text, $2::text[])',
+      values: [tenant, ids],
+    });
+  }
+
+  /** Moves the expiry of bodies. */
   async keep(tenant: string, ids: readonly string[], ttlSeconds: number): Promise<void> {
     await this.#pool.query({
       name: 'blobs_keep',

@@ -30,6 +30,9 @@ const uploadTtlSeconds = 3_600;
 
 const columns = 'id, name, content_type, bytes, sha256, pieces, created_at, expires_at';
 
+const roomText = `
+SELECT count(*) < $2 AS has_room FROM ingest.documents WHERE tenant = $1 AND expires_at > now()`;
+
 /** One after the other for each tenant, or two at once could both see room for one. */
 const lockText = `SELECT pg_advisory_xact_lock(hashtext('ingest.documents'), hashtext($1))`;
 
@@ -68,6 +71,12 @@ export class PostgresDocuments extends Documents {
   constructor(o: { pool: Pool; own: TenantDatabase; blobs: Blobs; codec: PayloadCodec }) {
     super();
     this.#o = o;
+  }
+
+  async hasRoom(tenant: TenantId): Promise<boolean> {
+    const query = { text: roomText, values: [tenant, documentsPerTenantMax] };
+    const { rows } = await this.#o.own.query<{ has_room: boolean }>(tenant, query);
+    return rows[0]?.has_room ?? false;
   }
 
   async putPiece(tenant: TenantId, piece: { id: string; index: number; bytes: Buffer }) {
@@ -126,9 +135,19 @@ export class PostgresDocuments extends Documents {
     const { rows } = await this.#o.own.query<DocumentRow>(tenant, query);
     const [row] = rows;
     if (row === undefined) return false;
-    const refs = [documentManifestRef(id), ...pieceRefs(id, row)];
-    await this.#o.blobs.keep(tenant, refs, 0);
+    await this.#forget(tenant, { id, pieces: row.pieces });
     return true;
+  }
+
+  async discard(tenant: TenantId, upload: { id: string; pieces: number }): Promise<void> {
+    // It may have been accepted, and its end not heard of.
+    await this.#o.own.query(tenant, { text: removeText, values: [tenant, upload.id] });
+    await this.#forget(tenant, upload);
+  }
+
+  async #forget(tenant: TenantId, { id, pieces }: { id: string; pieces: number }): Promise<void> {
+    const refs = [documentManifestRef(id), ...pieceRefs(id, { pieces })];
+    await this.#o.blobs.forget(tenant, refs);
   }
 
   async purge(): Promise<void> {

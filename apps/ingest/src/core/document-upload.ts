@@ -1,16 +1,8 @@
+import { documentTypes } from '@millrace/contracts';
 import { z } from 'zod';
 
 import { listQuerySchema } from './list-cursor.ts';
 import { ProblemError } from './problem.ts';
-
-/** What text is taken out of; others are refused before a byte of them is read. */
-export const documentTypes: readonly string[] = [
-  'text/plain',
-  'text/markdown',
-  'text/html',
-  'application/xhtml+xml',
-  'application/pdf',
-];
 
 /** The query of `POST /v1/documents`. */
 export const uploadQuerySchema = z.strictObject({ name: z.string().min(1).max(255).optional() });
@@ -19,7 +11,10 @@ export const uploadQuerySchema = z.strictObject({ name: z.string().min(1).max(25
 export const documentQuerySchema = listQuerySchema.pick({ cursor: true, limit: true });
 export type DocumentQuery = z.infer<typeof documentQuerySchema>;
 
-/** The type that a request says, without its parameters. @throws ProblemError for any other. */
+/**
+ * The type that a request says, without its parameters.
+ * @throws ProblemError for what no text is taken out of, before a byte of it is read.
+ */
 export function documentTypeOf(header: string | undefined): string {
   const [name = ''] = (header ?? '').split(';');
   const type = name.trim().toLowerCase();

@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads';
 
-import { assertNever } from '@millrace/contracts';
+import { assertNever, type DocumentForm } from '@millrace/contracts';
 import { z } from 'zod';
 
-import type { DocumentForm, ExtractedText } from '../core/document-form.ts';
+import type { ExtractedText } from '../core/document-form.ts';
 
 /** A book of a thousand pages takes some ten seconds. */
 const extractMsMax = 60_000;

@@ -1,21 +1,9 @@
-import type { ErrorCode } from '@millrace/contracts';
-
-/** How a document is read. */
-export type DocumentForm = 'text' | 'html' | 'pdf';
+import { documentForms, type DocumentForm, type ErrorCode } from '@millrace/contracts';
 
 /** A document's text, or why there is none. */
 export type ExtractedText =
   | { readonly ok: true; readonly text: string }
   | { readonly ok: false; readonly code: ErrorCode; readonly detail: string };
-
-const formOfType: Readonly<Record<string, DocumentForm>> = {
-  'text/plain': 'text',
-  'text/markdown': 'text',
-  'text/x-markdown': 'text',
-  'text/html': 'html',
-  'application/xhtml+xml': 'html',
-  'application/pdf': 'pdf',
-};
 
 /**
  * How to read a document that is said to be of a type. A PDF is one whatever is said of it; what
@@ -26,5 +14,5 @@ export function formOf(contentType: string | undefined, bytes: Buffer): Document
   const [type = ''] = (contentType ?? '').split(';');
   const name = type.trim().toLowerCase();
   if (name === '' || name === 'application/octet-stream') return 'text';
-  return formOfType[name] ?? null;
+  return documentForms.get(name) ?? null;
 }
