@@ -40,6 +40,7 @@ export interface CallWorkerOptions {
   readonly publishProgress: Publish;
   readonly deadlines: Deadlines;
   readonly limits: SettleLimits;
+  readonly sessionRetentionDays: number;
   readonly inFlightMax: number;
   readonly leaseMs: number;
   readonly deltaLingerMs: number;
@@ -79,6 +80,7 @@ export class CallWorker {
     this.#days = new DayKeeper({
       pool,
       schema: 'worker',
+      forget: () => this.#forgetSessions(),
       onDropped: (dropped) => log.info(dropped, 'days were dropped'),
       onError: (error) => log.warn({ error }, 'days are kept again in an hour'),
     });
@@ -147,6 +149,13 @@ export class CallWorker {
     await this.#days.stop();
     await this.ledger.close();
     await this.#outbox.stop();
+  }
+
+  async #forgetSessions(): Promise<boolean> {
+    const { ledger, log, sessionRetentionDays } = this.#options;
+    const { more, sessions } = await ledger.forgetSessions(sessionRetentionDays);
+    if (sessions > 0) log.info({ sessions }, 'conversations were deleted that nobody used');
+    return more;
   }
 
   #showInFlight(): void {

@@ -986,6 +986,82 @@ describe('a session', () => {
   });
 });
 
+describe('a session that nobody used for long', () => {
+  const turnsOf = async (session: string): Promise<number> =>
+    (await rows('SELECT FROM worker.session_turns WHERE session_id = $1', [session])).length;
+  const unused = (session: string, days: number) =>
+    sql.query(
+      `UPDATE worker.sessions SET used_on = (now() AT TIME ZONE 'UTC')::date - $2::int
+       WHERE session_id = $1`,
+      [session, days],
+    );
+  const turn = (session: string, seq: number) =>
+    job({ session_id: session, session_seq: seq });
+
+  it('begins anew with its next turn: the history is gone, the numbers go on', async () => {
+    const worker = await startWorker({ SESSION_RETENTION_DAYS: '7' });
+    const { ledger } = worker.get(CallWorker);
+    for (const seq of [1, 2]) {
+      await run(turn('old', seq));
+      await run(turn('kept', seq));
+    }
+    await unused('old', 8);
+    await unused('kept', 7);
+    expect(await ledger.forgetSessions(7)).toEqual({ sessions: 1, more: false });
+    expect(await ledger.forgetSessions(7)).toEqual({ sessions: 0, more: false });
+    expect([await turnsOf('old'), await turnsOf('kept')]).toEqual([0, 2]);
+    const [old, kept, last] = [turn('old', 3), turn('kept', 3), turn('old', 4)];
+    await submit([old, old, kept, last]);
+    for (const request of [old, kept, last]) {
+      expect(await end(request)).toMatchObject({ status: 'succeeded' });
+    }
+    const sent = [old, kept, last].flatMap((request) => requestsOf(request));
+    expect(sent.map(({ body }) => body['messages'])).toMatchObject([
+      { length: 1 },
+      { length: 5 },
+      { length: 3 },
+    ]);
+    // It counts from its last turn again.
+    expect(await ledger.forgetSessions(7)).toEqual({ sessions: 0, more: false });
+    await unused('old', 8);
+    expect(await ledger.forgetSessions(7)).toEqual({ sessions: 1, more: false });
+  });
+
+  it('is deleted when a process starts, whatever the number of sessions', async () => {
+    await sql.query(`INSERT INTO worker.sessions (tenant, session_id, last_seq, used_on)
+      SELECT 'default', 'many-' || n, 1, '2026-01-02' FROM generate_series(1, 120) AS n`);
+    await sql.query(`INSERT INTO worker.session_turns
+      SELECT tenant, session_id, 1, '[]' FROM worker.sessions`);
+    await startWorker();
+    await until(async () => (await rows('SELECT FROM worker.session_turns')).length === 0);
+    const counted = 'SELECT FROM worker.sessions WHERE last_seq = 1 AND used_on IS NULL';
+    expect(await rows(counted)).toHaveLength(120);
+  });
+
+  it('stays while a turn of it waits or runs', async () => {
+    const worker = await startWorker();
+    const { ledger } = worker.get(CallWorker);
+    await run(turn('busy', 1));
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    claude.answerWith(() => ({ kind: 'message', after: released }));
+    const [running, ahead] = [turn('busy', 2), turn('waits', 2)];
+    await submit([running, ahead]);
+    await until(() => claude.inFlight === 1);
+    await sql.query(`INSERT INTO worker.sessions VALUES ('default', 'waits', 0)`);
+    await unused('busy', 1_000);
+    await unused('waits', 1_000);
+    expect(await ledger.forgetSessions(90)).toEqual({ sessions: 0, more: false });
+    expect(await turnsOf('busy')).toBe(1);
+    release();
+    expect(await end(running)).toMatchObject({ status: 'succeeded' });
+    // What has just been used stays, whatever it was when somebody began to look.
+    expect(await ledger.forgetSessions(90)).toEqual({ sessions: 0, more: false });
+    expect(await turnsOf('busy')).toBe(2);
+    expect(await rows("SELECT FROM worker.sessions WHERE used_on < '2026-01-01'")).toHaveLength(1);
+  });
+});
+
 describe('a turn whose predecessor has not come', () => {
   const waiting = async ({ call_id: id }: ClaudeRequested): Promise<boolean> => {
     const query = "SELECT FROM worker.calls WHERE call_id = $1 AND state = 'QUEUED'";

@@ -130,6 +130,7 @@ function limitsOf(config: ClaudeWorkerConfig) {
       retryBaseMs: config.RETRY_BASE_MS,
       redispatchMax: config.UNKNOWN_REDISPATCH_MAX,
     },
+    sessionRetentionDays: config.SESSION_RETENTION_DAYS,
     inFlightMax: config.MAX_IN_FLIGHT,
     leaseMs: config.LEASE_MS,
     deltaLingerMs: config.DELTA_LINGER_MS,

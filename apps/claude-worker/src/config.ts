@@ -22,6 +22,8 @@ export const claudeWorkerEnvironment = z.object({
   TOTAL_TIMEOUT_MS: msSchema.max(86_400_000).default(3_600_000),
   UNKNOWN_REDISPATCH_MAX: z.coerce.number().int().min(0).max(10).default(1),
   LEASE_MS: msSchema.min(300).default(10_000),
+  /** Whole days without a turn, then a session's conversation is deleted. */
+  SESSION_RETENTION_DAYS: z.coerce.number().int().min(1).max(3_650).default(90),
   DELTA_LINGER_MS: z.coerce.number().int().min(0).max(1_000).default(20),
 });
 export type ClaudeWorkerConfig = z.infer<typeof claudeWorkerEnvironment>;

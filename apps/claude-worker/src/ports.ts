@@ -139,6 +139,13 @@ export abstract class CallLedger {
   abstract releaseUnheld(options: ReleaseUnheld): Promise<number>;
   /** The conversation before a turn, oldest message first. */
   abstract history(tenant: string, turn: SessionTurn): Promise<History>;
+  /**
+   * Deletes the conversations of some sessions of users in which no turn has ended for more than so
+   * many days, unless one waits or runs. Their next turns begin new ones.
+   */
+  abstract forgetSessions(
+    unusedDays: number,
+  ): Promise<{ readonly sessions: number; readonly more: boolean }>;
   /** Rows that nobody runs yet. */
   abstract countWaiting(): Promise<number>;
   /** Resolves when all that was handed over is written, or has failed. */

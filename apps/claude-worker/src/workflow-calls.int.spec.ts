@@ -27,6 +27,7 @@ import { Test } from '@nestjs/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import pg from 'pg';
 
+import { CallWorker } from './call-worker.ts';
 import { ClaudeWorkerModule } from './claude-worker.module.ts';
 import { claudeWorkerEnvironment } from './config.ts';
 
@@ -480,7 +481,7 @@ describe("a workflow's conversation", () => {
   });
 
   it("goes with the day of its job's calls; a user's session stays", async () => {
-    await startWorker();
+    const app = await startWorker();
     const old = { ...call('old', 1, [user('old-1')]).reply, created_at: '2026-01-02T10:00:00Z' };
     await run(call('old', 1, [user('old-1')], { reply: old }));
     const count = `SELECT
@@ -494,6 +495,9 @@ describe("a workflow's conversation", () => {
     await sql.query(`INSERT INTO worker.sessions VALUES ('default', 'mine', 1);
       INSERT INTO worker.session_turns VALUES ('default', 'mine', 1, '[]')`);
     await keepDays();
+    await sql.query("UPDATE worker.sessions SET used_on = '2026-01-02' WHERE session_id = 'old/s'");
+    const { ledger } = app.get(CallWorker);
+    expect(await ledger.forgetSessions(1)).toEqual({ sessions: 0, more: false });
     expect(await rows(count, ['old/s'])).toEqual([{ sessions: 1, turns: 1 }]);
     await sql.query(
       "UPDATE worker.calls SET finished_at = now() - interval '31 days' WHERE call_id = 'old/m1'",

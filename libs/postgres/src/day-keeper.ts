@@ -6,6 +6,8 @@ const everyMs = 3_600_000;
 export interface DayKeeperOptions {
   readonly pool: Pool;
   readonly schema: 'ingest' | 'worker' | 'orchestrator' | 'tools' | 'dispatcher';
+  /** Deletes some of what else goes by its age. @returns whether there may be more. */
+  readonly forget?: () => Promise<boolean>;
   /** Told when old days went. */
   readonly onDropped: (dropped: { readonly table: string; readonly days: number }) => void;
   /** Told of what failed; it is tried again after an hour. */
@@ -20,7 +22,7 @@ interface Kept {
 /**
  * Keeps a schema's daily partitions, at the start and then every hour: makes those of the days to
  * come, and drops those of which nothing has ended in the last 30 days. The database decides by its
- * own clock, and lets one process at a time do it.
+ * own clock, and lets one process at a time do it. What else goes by its age is deleted after that.
  */
 export class DayKeeper {
   readonly #options: DayKeeperOptions;
@@ -52,6 +54,17 @@ export class DayKeeper {
     for (const table of await this.#tables()) {
       if (this.#stopped) return;
       await this.#keepTable(table);
+    }
+    await this.#forget();
+  }
+
+  async #forget(): Promise<void> {
+    const { forget } = this.#options;
+    try {
+      let more = forget !== undefined;
+      while (more && !this.#stopped) more = (await forget?.()) ?? false;
+    } catch (error) {
+      this.#failed(error);
     }
   }
 

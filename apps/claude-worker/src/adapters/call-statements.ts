@@ -12,7 +12,7 @@ import { callAgeMsMax } from '../core/settle-call.ts';
  * S4 One call of a session runs at a time, in the order of its turns. Their numbers are dense, so
  *    a turn waits for the one before it, also when that has not come yet: its intake may have died
  *    or been without Kafka. It comes, since its row is on disk. A row of `worker.sessions` must
- *    therefore outlive the session's count at ingest.
+ *    therefore outlive the session's count at ingest: of an old session only the turns go.
  */
 
 /** How long S4 is waited for. Then a turn is claimed to be ended unsent: none waits for ever. */
@@ -265,13 +265,15 @@ const dead = `dead AS (
 )`;
 
 const conversation = `conversation AS (
-  INSERT INTO worker.sessions AS known (tenant, session_id, last_seq, day)
-  SELECT tenant, session_id, max(session_seq), max(workflow_day) FROM settled
+  INSERT INTO worker.sessions AS known (tenant, session_id, last_seq, day, used_on)
+  SELECT tenant, session_id, max(session_seq), max(workflow_day),
+    CASE WHEN max(workflow_day) IS NULL THEN (now() AT TIME ZONE 'UTC')::date END
+  FROM settled
   WHERE ended AND session_id IS NOT NULL
   GROUP BY tenant, session_id
   ORDER BY tenant, session_id
   ON CONFLICT (tenant, session_id)
-  DO UPDATE SET last_seq = greatest(known.last_seq, excluded.last_seq)
+  DO UPDATE SET last_seq = greatest(known.last_seq, excluded.last_seq), used_on = excluded.used_on
 )`;
 
 const turns = `turns AS (

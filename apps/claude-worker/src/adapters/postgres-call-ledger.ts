@@ -36,6 +36,7 @@ import {
 } from '../ports.ts';
 import { callOfRow, decodeBody, encodeBody } from './call-rows.ts';
 import * as sql from './call-statements.ts';
+import { forgetSessions } from './forget-sessions.ts';
 
 interface OwnedCall extends NewCall {
   readonly owner: string;
@@ -186,6 +187,10 @@ export class PostgresCallLedger extends CallLedger {
     // There is nothing to read before the first turn.
     if (turn.seq === 1) return Promise.resolve({ kind: 'messages', messages: [] });
     return this.#histories.submit({ tenant, ...turn });
+  }
+
+  forgetSessions(unusedDays: number): ReturnType<typeof forgetSessions> {
+    return forgetSessions(this.#pool, unusedDays);
   }
 
   async countWaiting(): Promise<number> {
