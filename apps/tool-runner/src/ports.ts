@@ -1,6 +1,12 @@
-import type { OutgoingMessage, ToolList, ToolSubmission, ToolView } from '@millrace/contracts';
+import type {
+  OutgoingMessage,
+  TenantChanged,
+  ToolList,
+  ToolSubmission,
+  ToolView,
+} from '@millrace/contracts';
 import type { ExchangeRequest, ExchangeResult, SigningKeys } from '@millrace/egress';
-import type { TenantSecrets } from '@millrace/postgres';
+import type { RefusedSecrets } from '@millrace/postgres';
 import type { BusyLane, Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Completion } from './core/completion.ts';
@@ -88,7 +94,7 @@ export abstract class Executions {
 export abstract class Tenants {
   /** @returns null while the tenant is not known here yet. */
   abstract signingKeysOf(tenant: string): Promise<readonly SigningKeys[] | null>;
-  abstract put(tenants: readonly TenantSecrets[]): Promise<PromiseSettledResult<void>[]>;
+  abstract put(changed: readonly TenantChanged[]): Promise<readonly RefusedSecrets[]>;
 }
 
 /** Bodies too large to travel in an event, by tenant and id. */

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { IdentityPayloadCodec } from '@millrace/contracts';
+import { IdentityPayloadCodec, tenantChangedSchema } from '@millrace/contracts';
 import { EgressClient } from '@millrace/egress';
 import type { RawRecord } from '@millrace/kafka';
 import { createPool, type Pool } from '@millrace/postgres';
@@ -178,7 +178,8 @@ async function start(options?: DispatcherOptions, withSecret = true): Promise<Di
 }
 
 function putSecret(dispatcher: Dispatcher, tenant: string) {
-  return dispatcher.tenants.put([{ tenant, secrets: [secret], changedAt: new Date() }]);
+  const changed = { tenant, webhook_secrets: [secret], changed_at: new Date().toISOString() };
+  return dispatcher.tenants.put([tenantChangedSchema.parse(changed)]);
 }
 
 function record(jobId: string, url: string | undefined, changes: object = {}): RawRecord {

@@ -1,6 +1,6 @@
-import type { JobDeliveriesQuery, JobDelivery } from '@millrace/contracts';
+import type { JobDeliveriesQuery, JobDelivery, TenantChanged } from '@millrace/contracts';
 import type { PostRequest, PostResult, SigningKeys } from '@millrace/egress';
-import type { TenantSecrets } from '@millrace/postgres';
+import type { RefusedSecrets } from '@millrace/postgres';
 import type { BusyLane, Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from './core/delivery.ts';
@@ -49,7 +49,7 @@ export abstract class DeliveryHistory {
 export abstract class Tenants {
   /** @returns null while the tenant is not known here yet. */
   abstract signingKeysOf(tenant: string): Promise<readonly SigningKeys[] | null>;
-  abstract put(tenants: readonly TenantSecrets[]): Promise<PromiseSettledResult<void>[]>;
+  abstract put(changed: readonly TenantChanged[]): Promise<readonly RefusedSecrets[]>;
 }
 
 /** The way out to receivers. */

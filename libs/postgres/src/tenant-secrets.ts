@@ -1,8 +1,9 @@
-import type { PayloadCodec } from '@millrace/contracts';
+import type { PayloadCodec, TenantChanged } from '@millrace/contracts';
 import { LRUCache } from 'lru-cache';
 import type { Pool } from 'pg';
 import { z } from 'zod';
 
+import { BadRowError } from './bad-row-error.ts';
 import { GroupCommit } from './group-commit.ts';
 
 /** How long another process's rotation may go unseen; the old secret lives on for hours. */
@@ -12,12 +13,10 @@ const cachedTenantsMax = 10_000;
 
 const secretsSchema = z.array(z.string());
 
-/** What a service that signs for tenants knows of one. */
-export interface TenantSecrets {
+/** Secrets that the database refused: the next change of the tenant mends it. */
+export interface RefusedSecrets {
   readonly tenant: string;
-  /** Newest first. */
-  readonly secrets: readonly string[];
-  readonly changedAt: Date;
+  readonly error: BadRowError;
 }
 
 export interface TenantSecretTableOptions<Key> {
@@ -35,7 +34,7 @@ export interface TenantSecretTableOptions<Key> {
  */
 export class TenantSecretTable<Key> {
   readonly #options: TenantSecretTableOptions<Key>;
-  readonly #puts: GroupCommit<TenantSecrets, void>;
+  readonly #puts: GroupCommit<TenantChanged, void>;
   readonly #cache = new LRUCache<string, Promise<readonly Key[] | null>>({
     max: cachedTenantsMax,
     ttl: cacheMsMax,
@@ -72,11 +71,20 @@ export class TenantSecretTable<Key> {
     return reading;
   }
 
-  /** A late copy of an older state changes nothing. */
-  async put(tenants: readonly TenantSecrets[]): Promise<PromiseSettledResult<void>[]> {
-    const results = await this.#puts.submitAll(tenants);
-    for (const { tenant } of tenants) this.#cache.delete(tenant);
-    return results;
+  /**
+   * A late copy of an older state changes nothing.
+   * @throws when Postgres is away: some of it may be kept, and all of it may come again.
+   */
+  async put(changed: readonly TenantChanged[]): Promise<readonly RefusedSecrets[]> {
+    const results = await this.#puts.submitAll(changed);
+    for (const { tenant } of changed) this.#cache.delete(tenant);
+    return changed.flatMap(({ tenant }, i) => {
+      const result = results[i];
+      if (result?.status !== 'rejected') return [];
+      const error: unknown = result.reason;
+      if (!(error instanceof BadRowError)) throw error;
+      return [{ tenant, error }];
+    });
   }
 
   async #read(tenant: string): Promise<readonly Key[] | null> {
@@ -92,13 +100,13 @@ export class TenantSecretTable<Key> {
     return secretsSchema.parse(JSON.parse(json.toString('utf8'))).map(keyOf);
   }
 
-  #columns(items: readonly TenantSecrets[]): unknown[][] {
-    const encode = ({ tenant, secrets }: TenantSecrets): Buffer =>
+  #columns(items: readonly TenantChanged[]): unknown[][] {
+    const encode = ({ tenant, webhook_secrets: secrets }: TenantChanged): Buffer =>
       this.#options.codec.encode(Buffer.from(JSON.stringify(secrets)), { tenant, medium: 'table' });
     return [
       items.map(({ tenant }) => tenant),
       items.map(encode),
-      items.map(({ changedAt }) => changedAt),
+      items.map(({ changed_at: changedAt }) => changedAt),
     ];
   }
 }

@@ -1,6 +1,6 @@
-import type { PayloadCodec } from '@millrace/contracts';
+import type { PayloadCodec, TenantChanged } from '@millrace/contracts';
 import { signingKeysOf, type SigningKeys } from '@millrace/egress';
-import { TenantSecretTable, type Pool, type TenantSecrets } from '@millrace/postgres';
+import { TenantSecretTable, type Pool, type RefusedSecrets } from '@millrace/postgres';
 
 import { Tenants } from '../ports.ts';
 
@@ -17,7 +17,7 @@ export class PostgresTenants extends Tenants {
     return this.table.keysOf(tenant);
   }
 
-  put(tenants: readonly TenantSecrets[]): Promise<PromiseSettledResult<void>[]> {
-    return this.table.put(tenants);
+  put(changed: readonly TenantChanged[]): Promise<readonly RefusedSecrets[]> {
+    return this.table.put(changed);
   }
 }
