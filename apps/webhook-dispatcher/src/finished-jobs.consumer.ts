@@ -1,4 +1,4 @@
-import { jobFinishedSchema, redriveHeader, topics } from '@millrace/contracts';
+import { redriveHeader, topics, type JobFinished } from '@millrace/contracts';
 import { decodeEvent, RawStep, type RawRecord, type StepResult } from '@millrace/kafka';
 import { BadRowError } from '@millrace/postgres';
 import { injectTrace, names } from '@millrace/runtime';
@@ -57,8 +57,7 @@ export class FinishedJobsConsumer {
     return { intakes, deadLetters };
   }
 
-  private deliveryOf(record: RawRecord, eventId: string, data: unknown): NewDelivery | null {
-    const job = jobFinishedSchema.parse(data);
+  private deliveryOf(record: RawRecord, eventId: string, job: JobFinished): NewDelivery | null {
     trace.getSpan(record.context)?.setAttributes({
       [names.attribute.jobId]: job.job_id,
       [names.attribute.tenantId]: job.tenant,

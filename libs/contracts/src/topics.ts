@@ -38,14 +38,14 @@ export type ServiceName =
   | 'webhook-dispatcher';
 
 /** One row of the topic table. Creation, ACLs, AsyncAPI and the repo's tests come from it. */
-export interface Topic {
+export interface Topic<Data = unknown> {
   /** With `{tenant}` in it the row stands for one topic of each tenant. */
   readonly name: string;
   readonly summary: string;
   readonly direction: 'public-in' | 'public-out' | 'internal';
   /** What the record's key says: records of one key stay in order. */
   readonly key: string;
-  readonly types: Readonly<Record<string, z.ZodType>>;
+  readonly types: Readonly<Record<string, z.ZodType<Data>>>;
   readonly producers: readonly (ServiceName | 'upstream')[];
   readonly consumers: readonly (ServiceName | 'subscriber')[];
   readonly partitions: number;

@@ -15,11 +15,11 @@ export interface DecodedJson {
   readonly value: unknown;
 }
 
-export interface DecodedEvent {
+export interface DecodedEvent<Data = unknown> {
   readonly kind: 'event';
   readonly id: string;
   readonly type: string;
-  readonly data: unknown;
+  readonly data: Data;
 }
 
 export interface EncodedRecord {
@@ -48,11 +48,11 @@ export function decodeJson(value: Buffer | null): DecodedJson | BadRecord {
  *
  * @param decodeBody turns stored bytes into JSON text: the payload codec, or identity.
  */
-export function decodeEvent(
-  topic: Topic,
+export function decodeEvent<Data>(
+  topic: Topic<Data>,
   record: EncodedRecord,
   decodeBody: (body: Buffer) => Buffer,
-): DecodedEvent | BadRecord {
+): DecodedEvent<Data> | BadRecord {
   const type = record.headers[cloudEventHeaders.type];
   if (type === undefined) return bad('unknown_type', `no ${cloudEventHeaders.type} header`);
   const schema = Object.hasOwn(topic.types, type) ? topic.types[type] : undefined;
