@@ -10,6 +10,9 @@ import { freePorts, startStack } from '../tools/stack.mjs';
 
 /** @typedef {Awaited<ReturnType<typeof openBench>>} Bench */
 
+/** Both compilers of the JVM, as a broker that runs for days has them. */
+const kafkaOptions = '-XX:+UseG1GC -XX:MaxGCPauseMillis=20';
+
 /** @param {string | undefined} cpuProf the folder for a CPU profile of each service */
 export async function openBench(cpuProf) {
   const home = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
@@ -19,6 +22,7 @@ export async function openBench(cpuProf) {
   const stack = await startStack({
     home,
     ports: await freePorts(),
+    env: { ...process.env, KAFKA_JVM_PERFORMANCE_OPTS: kafkaOptions },
     claude: { apiKey: 'bench', baseUrl: `http://127.0.0.1:${model.port}` },
     receiver: false,
     serviceEnv: {

@@ -61,7 +61,7 @@ describe.each(services)('the local stack', (service) => {
 
 describe('every variable that is documented', () => {
   // Read by the OpenTelemetry SDK and by the local stack, not by a config.ts.
-  const readElsewhere = /^OTEL_|^MILLRACE_HOME$/;
+  const readElsewhere = /^OTEL_|^MILLRACE_HOME$|^KAFKA_JVM_PERFORMANCE_OPTS$/;
 
   it('is read by a service or the local stack', () => {
     const orphans = [...inExample, ...inReadme].filter(
