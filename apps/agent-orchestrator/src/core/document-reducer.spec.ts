@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
+import { startedAt } from './agent-run.fixture.ts';
 import { aboutOf, callsIn, DocumentDriver } from './document-run.fixture.ts';
 import type { Command } from './workflow.ts';
 
@@ -101,6 +102,26 @@ describe('a document of many parts', () => {
       // One in the instruction, one for each part.
       3,
     );
+  });
+});
+
+describe('a document of which nobody says the parts', () => {
+  it('is asked to be split again by the same call, until someone does', () => {
+    const run = new DocumentDriver();
+    const commands = run.request();
+    const asked = commands.find(({ kind }) => kind === 'split_document');
+    const timer = commands.find((one) => 'name' in one && one.name === 'split');
+    if (timer?.kind !== 'set_timer') throw new TypeError('nothing wakes it');
+    run.now = timer.at;
+    const again = run.happen({ type: 'timer_fired', name: 'split' });
+    expect(again).toEqual([asked, { ...timer, at: timer.at + (timer.at - startedAt) }]);
+    const first = run.split(2);
+    expect(first).toContainEqual({ kind: 'clear_timer', name: 'split' });
+    run.happen({ type: 'timer_fired', name: 'split' });
+    expect(run.last).toEqual({ kind: 'ignored', why: 'no parts are waited for' });
+    expect(run.split(2)).toEqual([]);
+    answerAll(run, first);
+    expect(run.end()?.result).toBe('[0][1]');
   });
 });
 

@@ -2,6 +2,7 @@ import { assertNever, documentParamsSchema, jobIdSchema } from '@millrace/contra
 import type { DocumentSplit, ErrorCode, WorkflowBudgetRaised } from '@millrace/contracts';
 
 import { openLedger, raise, spending } from './agent-budget.ts';
+import { runnerGraceMs } from './agent-limits.ts';
 import { dropJoined, takePartAnswer } from './document-answers.ts';
 import { askAboutParts } from './document-calls.ts';
 import type { DocumentRun, DocumentState } from './document-state.ts';
@@ -66,9 +67,27 @@ function decideFirst(
   if ('code' in run) return endUnbegun('failed', run);
   const step = documentStepOf(workflow, run, o.now);
   setTimers(step);
-  const params = { ...run.asked, document: event.data.params?.['document'] };
-  step.commands.push({ kind: 'split_document', callId: splitCallId(step), params });
+  askForParts(step);
   return documentDecision(step);
+}
+
+function askForParts(step: DocumentStep): void {
+  const { asked, document } = step.run;
+  const params = { ...asked, document };
+  step.commands.push(
+    { kind: 'split_document', callId: splitCallId(step), params },
+    { kind: 'set_timer', name: 'split', at: step.now + runnerGraceMs },
+  );
+}
+
+/**
+ * Nobody has said yet what the parts are: tool-runner is away, or reads it still, or what it said
+ * is lost. It is asked again, knows the call, and answers as before if it has ended it.
+ */
+function askAgainForParts(step: DocumentStep): string | null {
+  if (step.run.stage !== 'splitting') return 'no parts are waited for';
+  askForParts(step);
+  return null;
 }
 
 interface Unfit {
@@ -88,7 +107,7 @@ function begin(
     const detail = `params.${at}: ${issue?.message ?? 'not as it should be'}`;
     return { code: 'invalid_request', detail };
   }
-  const { document: _document, model, ...asked } = parsed.data;
+  const { document, model, ...asked } = parsed.data;
   if (model === undefined) return { code: 'invalid_request', detail: 'params.model is missing' };
   const price = priceOf(prices, model, new Date(now));
   if (data.budget?.usd !== undefined && price === undefined) {
@@ -101,6 +120,7 @@ function begin(
     startedAt: now,
     ...(data.complete_by === undefined ? {} : { completeBy: data.complete_by }),
     stream: data.stream ?? false,
+    document,
     asked: { ...asked, model },
     ...(price === undefined ? {} : { price }),
     ledger: openLedger({ iterations: iterationsDefault, ...data.budget }),
@@ -187,7 +207,9 @@ function takeParts(step: DocumentStep, split: DocumentSplit): string | null {
   if (step.run.stage !== 'splitting' || split.call_id !== splitCallId(step)) {
     return 'no parts are waited for';
   }
-  change(step, { stage: 'working' });
+  step.commands.push({ kind: 'clear_timer', name: 'split' });
+  const { document: _document, ...run } = step.run;
+  step.run = { ...run, stage: 'working' };
   if (error !== undefined) {
     failDocument(step, error.code, error.detail);
   } else if (parts === undefined || partsRef === undefined || parts.length === 0) {
@@ -224,6 +246,8 @@ function takeTimer(step: DocumentStep, name: string): string | null {
       end(step, { status: 'expired', error });
       return null;
     }
+    case 'split':
+      return askAgainForParts(step);
     default:
       return 'there is no such timer';
   }

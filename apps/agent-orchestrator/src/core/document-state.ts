@@ -19,6 +19,8 @@ export interface DocumentRun {
   readonly startedAt: EpochMs;
   readonly completeBy?: string;
   readonly stream: boolean;
+  /** Until it is split; absent in states of older releases. */
+  readonly document?: DocumentParams['document'];
   readonly asked: Omit<DocumentParams, 'document'> & { readonly model: string };
   readonly price?: Price;
   readonly ledger: Ledger;

@@ -45,7 +45,10 @@ export function end(step: DocumentStep, ending: DocumentEnding): void {
   step.commands.push({ kind: 'clear_timer', name: 'deadline' });
   if (completeBy !== undefined) step.commands.push({ kind: 'clear_timer', name: 'complete_by' });
   if (stage === 'splitting') {
-    step.commands.push({ kind: 'cancel_tool', callId: splitCallId(step), via: 'runner' });
+    step.commands.push(
+      { kind: 'clear_timer', name: 'split' },
+      { kind: 'cancel_tool', callId: splitCallId(step), via: 'runner' },
+    );
   }
   for (const { callId, held } of open) {
     step.commands.push({ kind: 'cancel_call', callId, seq: null });
