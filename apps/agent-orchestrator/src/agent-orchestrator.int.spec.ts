@@ -15,12 +15,37 @@ import { WorkflowBodies } from './adapters/workflow-rows.ts';
 import { PostgresWorkflows } from './adapters/postgres-workflows.ts';
 import { reducersWith } from './core/reducers.ts';
 import { replay } from './core/replay.ts';
-import { createdAt, internalKey, OrchestratorWorld } from './orchestrator-world.fixture.ts';
+import { ToolTokens } from './core/tool-token.ts';
+import {
+  createdAt,
+  internalKey,
+  OrchestratorWorld,
+  tokenKey,
+  type Script,
+} from './orchestrator-world.fixture.ts';
 import { readPrices } from './price-file.ts';
 
 jest.setTimeout(90_000);
 
 const prices = readPrices(new URL('../../../deploy/prices.json', import.meta.url));
+const twoTurns: Script = {
+  turns: [
+    [
+      { name: 'look', input: { at: 1 } },
+      { name: 'ask', input: { whom: 'a worker' } },
+    ],
+    [{ name: 'look', input: { at: 2 } }],
+  ],
+};
+const waitFor = (name: string) => [{ name: 'wait_for_signal', input: { name } }];
+/** Of runs that do something else. Null: their model never answers. */
+const scripts: Readonly<Record<string, Script | null>> = {
+  'job-parent': { turns: [[{ name: 'helper', input: { prompt: 'Help.' } }]] },
+  'job-parent/c1': null,
+  'job-budget': { turns: [[{ name: 'look', input: {} }]] },
+  'job-signals': { turns: [waitFor('early'), waitFor('late')] },
+  'job-victim': { turns: [[{ name: 'held', input: { at: 1 } }]] },
+};
 let world: OrchestratorWorld;
 let app: NestFastifyApplication;
 let admin: pg.Pool;
@@ -31,15 +56,7 @@ beforeAll(async () => {
   app = await world.startOrchestrator();
   // A second replica: partitions and timers are shared.
   await world.startOrchestrator();
-  await world.fakeWorker({
-    turns: [
-      [
-        { name: 'look', input: { at: 1 } },
-        { name: 'ask', input: { whom: 'a worker' } },
-      ],
-      [{ name: 'look', input: { at: 2 } }],
-    ],
-  });
+  await world.fakeWorker((id) => (id in scripts ? scripts[id]! : twoTurns));
   await world.fakeTools();
 });
 
@@ -57,6 +74,18 @@ async function viewOf(jobId: string, key = internalKey) {
 
 async function answerOf(jobId: string): Promise<WorkflowAnswer> {
   return workflowAnswerSchema.parse((await viewOf(jobId)).json());
+}
+
+async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+async function statusOf(id: string): Promise<string | undefined> {
+  const { rows } = await admin.query<{ status: string }>(
+    'SELECT status FROM orchestrator.workflows WHERE id = $1',
+    [id],
+  );
+  return rows[0]?.status;
 }
 
 async function waitForStatus(jobId: string, status: string): Promise<WorkflowAnswer> {
@@ -168,13 +197,75 @@ describe('an agent', () => {
   });
 });
 
+describe('a run that waits', () => {
+  it('for a sub-agent is cancelled with it, and with the call that it waits for', async () => {
+    const agents = [{ name: 'helper', description: 'helps' }];
+    await world.submit('job-parent', { params: { agents } });
+    await until(async () => (await statusOf('job-parent/c1')) === 'running');
+    await world.cancel('job-parent');
+    const { ids, job } = await world.finished('job-parent');
+    expect(ids.size).toBe(1);
+    expect(job).toMatchObject({ status: 'cancelled', usage: { input_tokens: 100 } });
+    await until(() => world.cancelledCalls.has('job-parent/c1/m1'));
+    expect(await statusOf('job-parent/c1')).toBe('cancelled');
+  });
+
+  it('for a larger budget goes on when it is raised', async () => {
+    const budget = { iterations: 1, on_reached: 'park' };
+    await world.submit('job-budget', { params: { tools: ['look'] }, budget });
+    await waitForStatus('job-budget', 'awaiting_budget');
+    const raise = { raise_id: 'r1', budget: { iterations: 2 } };
+    await world.tellRun('job-budget', 'budget-raised', raise);
+    const { job } = await world.finished('job-budget');
+    expect(job).toMatchObject({ status: 'succeeded', spent: { iterations: 2, tool_calls: 1 } });
+  });
+
+  it('for signals takes one that came before it waited, and one that comes then', async () => {
+    const signal = (name: string) =>
+      world.tellRun('job-signals', 'signalled', { name, signal_id: 's1', data: { name } });
+    await world.submit('job-signals', { params: { signals: ['early', 'late'] } });
+    await signal('early');
+    const answer = await waitForStatus('job-signals', 'awaiting_signal');
+    expect(answer.view.signals).toEqual(['late']);
+    await signal('late');
+    const { job } = await world.finished('job-signals');
+    expect(job).toMatchObject({ status: 'succeeded', result: 'done after 3 turns' });
+  });
+
+  it("for a worker of its own tenant believes nobody else's", async () => {
+    await world.submit('job-victim', { params: { tools: ['held'] } });
+    await until(() => world.held.length > 0);
+    const [call] = world.held;
+    if (call === undefined) throw new TypeError('nobody was asked');
+    const names = { workflowId: call.workflow_id, callId: call.call_id, attempt: call.attempt };
+    const other = { tenant: 'other', day: createdAt.slice(0, 10) };
+    const tokens = new ToolTokens(tokenKey);
+    // What another tenant has by right: of a call of its own, and of a run that has the same name.
+    const ownCall = { ...other, workflowId: 'own', callId: 'own/t1', attempt: 1 };
+    const forged = { ...call, arguments: { forged: true } };
+    await world.complete(forged, tokens.make(ownCall));
+    await world.complete(forged, tokens.make({ ...other, ...names }));
+    await world.complete(forged, call.token.replace('v1.default.', 'v1.other.'));
+    // Two copies of each of the two that are of no such call.
+    const letters = await world.deadLetters.waitFor(4);
+    expect(letters.every(({ headers }) => headers['dlq-reason'] === 'bad_token')).toBe(true);
+    await world.complete(call);
+    await world.finished('job-victim');
+    const { steps } = await answerOf('job-victim');
+    const told = steps.find(({ kind }) => kind === 'tool_call');
+    expect(told).toMatchObject({ output: { saw: { at: 1 } } });
+    expect(JSON.stringify(steps)).not.toContain('forged');
+  });
+});
+
 describe('what comes from strangers', () => {
   it('is dead-lettered when its token was not made for its call', async () => {
     const call = { workflow_id: 'job-1', call_id: 'job-1/t1', tool: 'look', arguments: {} };
     const token = `v1.default.2026-11-24.1.${'A'.repeat(43)}`;
     await world.complete({ ...call, token });
-    const [letter] = await world.deadLetters.waitFor(1);
-    expect(letter?.headers).toMatchObject({ 'dlq-reason': 'bad_token' });
+    const isOfCall = ({ key }: { readonly key: Buffer | null }) => key?.toString() === 'job-1';
+    const letters = await world.deadLetters.waitFor((all) => all.some(isOfCall));
+    expect(letters.find(isOfCall)?.headers).toMatchObject({ 'dlq-reason': 'bad_token' });
   });
 });
 

@@ -8,6 +8,7 @@ import {
   type ClaudeRequested,
   type OutgoingMessage,
   type Topic,
+  type ToolRequested,
 } from '@millrace/contracts';
 import { createKafka, eventMessage, Publisher } from '@millrace/kafka';
 import {
@@ -37,6 +38,9 @@ const codec = new IdentityPayloadCodec();
 export const internalKey = Buffer.alloc(32, 5).toString('base64url');
 export const createdAt = '2026-11-24T10:00:00.000Z';
 
+/** Seals what a tool's result has to bring back. */
+export const tokenKey = Buffer.alloc(32, 6).toString('base64url');
+
 /** What the fake model answers: a `tool_use` of these, turn by turn, and then text. */
 export interface Script {
   readonly turns: readonly (readonly { readonly name: string; readonly input: object }[])[];
@@ -51,6 +55,10 @@ export class OrchestratorWorld {
   readonly #apps: NestFastifyApplication[] = [];
   readonly results: KafkaReader;
   readonly deadLetters: KafkaReader;
+  /** Calls of the tool `held`, which nobody answers by himself. */
+  readonly held: ToolRequested[] = [];
+  /** Cancels of model calls, by call. */
+  readonly cancelledCalls = new Set<string>();
 
   private constructor(
     readonly database: TestDatabase,
@@ -76,7 +84,7 @@ export class OrchestratorWorld {
     const config = parseConfig(configSchema, {
       KAFKA_BROKERS: this.isolated.brokers.join(','),
       DATABASE_URL: this.database.url('agent_orchestrator'),
-      TOOL_TOKEN_KEY: Buffer.alloc(32, 6).toString('base64url'),
+      TOOL_TOKEN_KEY: tokenKey,
       MILLRACE_INTERNAL_KEY: internalKey,
       HTTP_PORT: '1',
     });
@@ -128,7 +136,10 @@ export class OrchestratorWorld {
     await this.publisher.publish(Array.from({ length: times }, () => message));
   }
 
-  async submit(jobId: string, more: { readonly params?: object; readonly fork?: object } = {}) {
+  async submit(
+    jobId: string,
+    more: { readonly params?: object; readonly fork?: object; readonly budget?: object } = {},
+  ) {
     await this.tell({
       topic: topics.workflowsRequested,
       type: 'millrace.workflow.requested.v1',
@@ -146,6 +157,7 @@ export class OrchestratorWorld {
           ...more.params,
         },
         ...(more.fork === undefined ? {} : { fork: more.fork }),
+        ...(more.budget === undefined ? {} : { budget: more.budget }),
         reply: {
           kind: 'job',
           callback: { url: 'https://example.com/hook' },
@@ -167,12 +179,28 @@ export class OrchestratorWorld {
     });
   }
 
-  /** A fake of claude-worker: answers by its script, whoever asks. */
-  async fakeWorker(script: Script): Promise<void> {
+  /** What people and other systems tell a run. */
+  async tellRun(jobId: string, kind: 'signalled' | 'budget-raised', data: object): Promise<void> {
+    await this.tell({
+      topic: topics.workflowsRequested,
+      type: `millrace.workflow.${kind}.v1`,
+      id: `default:${jobId}:${JSON.stringify(data)}`,
+      key: `default/${jobId}`,
+      data: { tenant: 'default', workflow_id: jobId, created_at: createdAt, ...data },
+    });
+  }
+
+  /** A fake of claude-worker: answers by the script of a workflow; null: not at all. */
+  async fakeWorker(scriptOf: (workflowId: string) => Script | null): Promise<void> {
     await this.#follow(topics.claudeRequested, async ({ headers, value }) => {
-      if (headers['ce_type'] !== 'millrace.claude.requested.v1') return;
-      const request = claudeRequestedSchema.parse(JSON.parse(value?.toString() ?? ''));
-      await this.answer(request, script);
+      const body = JSON.parse(value?.toString() ?? '');
+      if (headers['ce_type'] !== 'millrace.claude.requested.v1') {
+        this.cancelledCalls.add(body.call_id);
+        return;
+      }
+      const request = claudeRequestedSchema.parse(body);
+      const script = request.reply.kind === 'workflow' ? scriptOf(request.reply.workflow_id) : null;
+      if (script !== null) await this.answer(request, script);
     });
   }
 
@@ -226,9 +254,11 @@ export class OrchestratorWorld {
         default:
       }
     });
-    await this.#follow(topics.toolsRequested, ({ value }) =>
-      this.complete(toolRequestedSchema.parse(JSON.parse(value?.toString() ?? ''))),
-    );
+    await this.#follow(topics.toolsRequested, async ({ value }) => {
+      const call = toolRequestedSchema.parse(JSON.parse(value?.toString() ?? ''));
+      if (call.tool === 'held') this.held.push(call);
+      else await this.complete(call);
+    });
   }
 
   async complete(
@@ -262,7 +292,7 @@ export class OrchestratorWorld {
       input_schema: { type: 'object' },
       effect: name === 'change' ? 'write' : 'read',
       approval: name === 'change' ? 'always' : 'auto',
-      via: name === 'ask' ? 'worker' : 'runner',
+      via: ['ask', 'held'].includes(name) ? 'worker' : 'runner',
       timeout_seconds: 60,
       retries: 1,
       result_bytes_max: 10_000,
