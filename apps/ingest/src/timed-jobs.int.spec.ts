@@ -493,7 +493,11 @@ describe('the rate of republications', () => {
       await client.query('BEGIN');
       await client.query('SELECT FROM ingest.silence FOR UPDATE');
       expect(await one.note()).toBe(0);
-      expect(await one.republishDue(100, never)).toEqual({ messages: [], givenUp: [] });
+      expect(await one.republishDue(100, never)).toEqual({
+        messages: [],
+        givenUp: [],
+        unreadable: [],
+      });
     } finally {
       await client.query('ROLLBACK');
       client.release();
