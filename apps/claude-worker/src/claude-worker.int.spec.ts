@@ -1,77 +1,49 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
-  type ClaudeCancelRequested,
   claudeDeltaSchema,
   type ClaudeRequested,
   claudeRequestedSchema,
-  IdentityPayloadCodec,
   jobFinishedSchema,
   topics,
 } from '@millrace/contracts';
-import { createKafka, eventMessage, type KafkaClient, Publisher } from '@millrace/kafka';
-import { Metrics, RuntimeModule, ServiceTransport, SilentLogger } from '@millrace/runtime';
 import {
-  createTestDatabase,
-  createTestTopics,
   type FakeAnswer,
   type FakeClaudeServer,
   type FakeRequest,
-  KafkaReader,
+  type KafkaReader,
   PostgresProxy,
   type ReadMessage,
   sse,
-  startFakeClaudeServer,
-  type TestDatabase,
-  type TestTopics,
 } from '@millrace/testing';
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Test } from '@nestjs/testing';
-import { ROOT_CONTEXT } from '@opentelemetry/api';
-import pg from 'pg';
+import type pg from 'pg';
 
 import { CallWorker } from './call-worker.ts';
-import { ClaudeWorkerModule } from './claude-worker.module.ts';
-import { claudeWorkerEnvironment } from './config.ts';
+import { cancelRequested, requested, RunningWorkers } from './running-workers.fixture.ts';
 
 /** A worker joins its group, runs and stops in each spec, on a machine that may be busy. */
 jest.setTimeout(30_000);
 
-const codec = new IdentityPayloadCodec();
-const log = new SilentLogger();
-
-let database: TestDatabase;
+let workers: RunningWorkers;
 let claude: FakeClaudeServer;
-let kafka: TestTopics;
-let client: KafkaClient;
-let publisher: Publisher;
 let finished: KafkaReader;
 let deltas: KafkaReader;
 let progress: KafkaReader;
 let deadLetters: KafkaReader;
 let sql: pg.Pool;
-const workers: NestFastifyApplication[] = [];
 
 beforeAll(async () => {
-  [database, claude, kafka] = await Promise.all([
-    createTestDatabase(),
-    startFakeClaudeServer(),
-    createTestTopics(),
-  ]);
-  client = createKafka({ brokers: kafka.brokers, clientId: 'spec', log, prefix: kafka.prefix });
-  publisher = new Publisher({ kafka: client, name: 'spec', log, metrics: new Metrics() });
-  sql = new pg.Pool({ connectionString: database.adminUrl, max: 2 });
-  sql.on('error', () => undefined);
-  const reader = (topic: string) => new KafkaReader(kafka.prefix + topic).start();
+  workers = await RunningWorkers.prepare();
+  ({ claude, sql } = workers);
   [finished, deltas, progress, deadLetters] = await Promise.all([
-    reader(topics.jobsFinished.name),
-    reader(topics.claudeDeltas.name),
-    reader(topics.jobsProgressed.name),
-    reader(`${topics.claudeRequested.name}.dlq`),
+    workers.reader(topics.jobsFinished.name),
+    workers.reader(topics.claudeDeltas.name),
+    workers.reader(topics.jobsProgressed.name),
+    workers.reader(`${topics.claudeRequested.name}.dlq`),
   ]);
 }, 60_000);
 
 afterEach(async () => {
-  await Promise.all(workers.splice(0).map((worker) => stopWorker(worker)));
+  await workers.stopAll();
   await sql.query(`TRUNCATE worker.calls, worker.attempts, worker.outbox, worker.late_usage,
     worker.sessions, worker.session_turns, worker.processes`);
   claude.answerWith(() => ({ kind: 'message' }));
@@ -79,47 +51,8 @@ afterEach(async () => {
 
 afterAll(async () => {
   await Promise.all([finished, deltas, progress, deadLetters].map((reader) => reader.stop()));
-  await publisher.disconnect();
-  await claude.close();
-  await sql.end();
-  await database.drop();
-  await kafka.drop();
+  await workers.close();
 }, 30_000);
-
-async function startWorker(
-  environment: Record<string, string> = {},
-): Promise<NestFastifyApplication> {
-  const config = claudeWorkerEnvironment.parse({
-    KAFKA_BROKERS: kafka.brokers.join(','),
-    DATABASE_URL: database.url('claude_worker'),
-    HTTP_PORT: '1',
-    ANTHROPIC_API_KEY: 'for-specs-only',
-    ANTHROPIC_BASE_URL: claude.url,
-    RETRY_BASE_MS: '20',
-    // Longer than a busy machine holds up the event loop: a lost lease pays calls twice.
-    LEASE_MS: '4000',
-    SHUTDOWN_MS: '5000',
-    ...environment,
-  });
-  const module = await Test.createTestingModule({
-    imports: [
-      RuntimeModule.forService(config, 'claude-worker', log),
-      ClaudeWorkerModule.forConfig(config, { prefix: kafka.prefix }),
-    ],
-  }).compile();
-  const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter());
-  app.useLogger(false);
-  app.connectMicroservice({ strategy: app.get(ServiceTransport) });
-  workers.push(app);
-  await app.init();
-  await app.startAllMicroservices();
-  return app;
-}
-
-async function stopWorker(app: NestFastifyApplication): Promise<void> {
-  await app.get(ServiceTransport).close();
-  await app.close();
-}
 
 let jobs = 0;
 
@@ -146,45 +79,12 @@ function job(fields: Partial<Record<keyof ClaudeRequested, unknown>> = {}): Clau
 }
 
 async function submit(requests: readonly ClaudeRequested[]): Promise<void> {
-  await publisher.publish(
-    requests.map((data) =>
-      eventMessage<ClaudeRequested>({
-        topic: topics.claudeRequested,
-        type: 'millrace.claude.requested.v1',
-        id: `${data.tenant}:${data.call_id}:requested`,
-        source: 'ingest',
-        subject: data.call_id,
-        key: `${data.tenant}/${data.session_id ?? data.call_id}`,
-        time: new Date(),
-        tenant: data.tenant,
-        data,
-        codec,
-        context: ROOT_CONTEXT,
-      }),
-    ),
-  );
+  await workers.publisher.publish(requests.map(requested));
 }
 
-/** Asks for calls to be cancelled, as ingest does: by the topic and key of their requests. */
+/** Asks for calls to be cancelled, as ingest does. */
 async function cancel(requests: readonly ClaudeRequested[]): Promise<void> {
-  await publisher.publish(
-    requests.map((request) => {
-      const { tenant, call_id, session_id, session_seq, reply } = request;
-      return eventMessage<ClaudeCancelRequested>({
-        topic: topics.claudeRequested,
-        type: 'millrace.claude.cancel-requested.v1',
-        id: `${tenant}:${call_id}:cancel-requested`,
-        source: 'ingest',
-        subject: call_id,
-        key: `${tenant}/${session_id ?? call_id}`,
-        time: new Date(),
-        tenant,
-        data: { tenant, call_id, session_id, session_seq, reply },
-        codec,
-        context: ROOT_CONTEXT,
-      });
-    }),
-  );
+  await workers.publisher.publish(requests.map(cancelRequested));
 }
 
 /** Completions by job, as far as they were looked at: thousands are waited for at once. */
@@ -233,13 +133,13 @@ async function until(condition: () => Promise<boolean> | boolean): Promise<void>
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-async function rows(query: string, values: unknown[] = []): Promise<unknown[]> {
-  return (await sql.query(query, values)).rows;
+function rows(query: string, values: unknown[] = []): Promise<unknown[]> {
+  return workers.rows(query, values);
 }
 
 describe('a message job', () => {
   it.each([false, true])('is answered, stream: %p', async (stream) => {
-    await startWorker();
+    await workers.start();
     const request = job({ stream });
     const result = await run(request);
     expect(result).toMatchObject({
@@ -266,7 +166,7 @@ describe('a message job', () => {
   });
 
   it('tells its text as it is written', async () => {
-    await startWorker();
+    await workers.start();
     const request = job({ stream: true });
     await run(request);
     const told = () =>
@@ -280,7 +180,7 @@ describe('a message job', () => {
   });
 
   it('is paid once though its request comes twice, and told again when it had ended', async () => {
-    await startWorker();
+    await workers.start();
     const requests = Array.from({ length: 50 }, () => job());
     await submit([...requests, ...requests]);
     await submit(requests);
@@ -299,7 +199,7 @@ describe('a message job', () => {
   });
 
   it('keeps a message that is too large to travel in blobs', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => ({ kind: 'message', text: 'x'.repeat(300 * 1024) }));
     const result = await run(job());
     expect(result.status).toBe('succeeded');
@@ -312,7 +212,7 @@ describe('a message job', () => {
   });
 
   it('is read from blobs when it was too large to come in the event', async () => {
-    await startWorker();
+    await workers.start();
     const params = { ...job().params, system: 'y'.repeat(300 * 1024) };
     await sql.query("SELECT blobs.put('default', 'blob_x.params', $1, 60)", [
       Buffer.from(JSON.stringify(params)),
@@ -323,7 +223,7 @@ describe('a message job', () => {
   });
 
   it('fails alone when the database refuses it', async () => {
-    await startWorker();
+    await workers.start();
     const bad = job({ params: { ...job().params, model: 'claude\u0000' } });
     const good = job();
     await submit([bad, good]);
@@ -335,7 +235,7 @@ describe('a message job', () => {
   });
 
   it('is told to be running after a second, not before', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(({ prompt }) => ({
       kind: 'message',
       afterMs: prompt === slow.call_id ? 1_500 : 0,
@@ -355,7 +255,7 @@ describe('a cancel', () => {
   const slow: FakeAnswer = { kind: 'message', afterMs: 10_000 };
 
   it('ends a call that waits, which is then never sent', async () => {
-    await startWorker({ MAX_IN_FLIGHT: '1' });
+    await workers.start({ MAX_IN_FLIGHT: '1' });
     claude.answerWith(({ prompt }) => (prompt === first.call_id ? slow : { kind: 'message' }));
     const first = job();
     const waiting = job();
@@ -373,7 +273,7 @@ describe('a cancel', () => {
   });
 
   it('stops a call that runs; its attempt may have been paid', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => slow);
     const request = job();
     await submit([request]);
@@ -387,7 +287,7 @@ describe('a cancel', () => {
   });
 
   it('that comes before its request ends it, and nothing is paid', async () => {
-    await startWorker();
+    await workers.start();
     const request = job();
     await cancel([request]);
     expect(await end(request)).toMatchObject({
@@ -402,7 +302,7 @@ describe('a cancel', () => {
   });
 
   it('that comes too late has the end told again, whatever it was', async () => {
-    await startWorker();
+    await workers.start();
     const request = job();
     expect(await run(request)).toMatchObject({ status: 'succeeded' });
     const told = completionsOf(request).length;
@@ -412,7 +312,7 @@ describe('a cancel', () => {
   });
 
   it('of a turn waits for the turns before it, and lets the next one go', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(({ prompt }) =>
       prompt === turns[0]?.call_id ? { kind: 'message', afterMs: 700 } : { kind: 'message' },
     );
@@ -431,7 +331,7 @@ describe('a cancel', () => {
   });
 
   it('races with 100 answers: each call has one end, and its row says the same', async () => {
-    await startWorker();
+    await workers.start();
     const requests = Array.from({ length: 100 }, () => job());
     claude.answerWith(() => ({ kind: 'message', afterMs: Math.random() * 20 }));
     await Promise.all([submit(requests), cancel(requests)]);
@@ -455,7 +355,7 @@ describe('complete_by', () => {
   const soon = (ms: number): string => new Date(Date.now() + ms).toISOString();
 
   it('ends a call that waits for a slot, which is then never sent', async () => {
-    await startWorker({ MAX_IN_FLIGHT: '1' });
+    await workers.start({ MAX_IN_FLIGHT: '1' });
     claude.answerWith(() => slow);
     const first = job();
     await submit([first]);
@@ -469,7 +369,7 @@ describe('complete_by', () => {
   });
 
   it('that has passed before the call comes in lets nothing be sent', async () => {
-    await startWorker();
+    await workers.start();
     const late = job({ complete_by: soon(-1) });
     await submit([late, late]);
     expect(await end(late)).toMatchObject({ ...expired, attempts: [] });
@@ -481,7 +381,7 @@ describe('complete_by', () => {
   });
 
   it('stops a call that runs; its attempt may have been paid', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => slow);
     const request = job({ complete_by: soon(2_000) });
     await submit([request]);
@@ -494,7 +394,7 @@ describe('complete_by', () => {
   });
 
   it('ends a call between two attempts, and while the account is parked', async () => {
-    await startWorker({ RETRY_BASE_MS: '60000' });
+    await workers.start({ RETRY_BASE_MS: '60000' });
     claude.answerWith(() => ({ kind: 'error', status: 500 }));
     const retried = job({ complete_by: soon(2_000) });
     await submit([retried]);
@@ -508,7 +408,7 @@ describe('complete_by', () => {
   });
 
   it('of a turn waits for the turns before it, and lets the next one go', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(({ prompt }) =>
       prompt === first.call_id ? { kind: 'message', afterMs: 2_500 } : { kind: 'message' },
     );
@@ -526,7 +426,7 @@ describe('complete_by', () => {
   });
 
   it('comes after a wish to cancel that nobody has heard of yet', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => slow);
     const request = job({ complete_by: soon(1_500) });
     await submit([request]);
@@ -536,8 +436,8 @@ describe('complete_by', () => {
   });
 
   it('races with answers and cancels: each call has one end, as its row says', async () => {
-    await startWorker();
-    await Promise.all([startWorker({ MAX_IN_FLIGHT: '5' })]);
+    await workers.start();
+    await Promise.all([workers.start({ MAX_IN_FLIGHT: '5' })]);
     claude.answerWith(() => ({ kind: 'message', afterMs: Math.random() * 3_000 }));
     const requests = Array.from({ length: 90 }, () => job({ complete_by: soon(1_500) }));
     await submit(requests);
@@ -593,7 +493,7 @@ describe('a call that fails', () => {
       'answer_malformed',
     ],
   ])('is tried again after %s', async (_, answer, outcome, code) => {
-    await startWorker();
+    await workers.start();
     answerInTurn([answer]);
     const result = await run(job({ stream: true }));
     expect(result.status).toBe('succeeded');
@@ -626,7 +526,7 @@ describe('a call that fails', () => {
       'unknown_stop_reason',
     ],
   ])('fails the job at once after %s', async (_, answer, code) => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => answer);
     const request = job();
     expect(await run(request)).toMatchObject({ status: 'failed', error: { code } });
@@ -634,7 +534,7 @@ describe('a call that fails', () => {
   });
 
   it('tells of each attempt that is made again, and of the last one by its end', async () => {
-    await startWorker();
+    await workers.start();
     answerInTurn([{ kind: 'error', status: 500 }, { kind: 'error', status: 529 }]);
     const request = job();
     const { attempts } = await run(request);
@@ -663,7 +563,7 @@ describe('a call that fails', () => {
   });
 
   it('fails after five retries, told and kept as a dead letter', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => ({ kind: 'error', status: 500 }));
     const request = job();
     const result = await run(request);
@@ -686,7 +586,7 @@ describe('a call that fails', () => {
   });
 
   it('waits as long as retry-after says, which is no attempt of anybody', async () => {
-    await startWorker();
+    await workers.start();
     answerInTurn([
       { kind: 'error', status: 429, type: 'rate_limit_error', headers: { 'retry-after': '1' } },
     ]);
@@ -702,7 +602,7 @@ describe('a call that fails', () => {
   });
 
   it('waits while the account is refused, and goes on when access returns', async () => {
-    const worker = await startWorker();
+    const worker = await workers.start();
     let refused = true;
     claude.answerWith(() =>
       refused
@@ -719,7 +619,7 @@ describe('a call that fails', () => {
   });
 
   it('uses up no attempts while the server is down', async () => {
-    await startWorker();
+    await workers.start();
     let down = true;
     const answered = () => claude.requests.length;
     claude.answerWith(() => (down ? { kind: 'error', status: 503 } : { kind: 'message' }));
@@ -747,7 +647,7 @@ describe('a stream that does not go on', () => {
     ['no progress', { kind: 'drip', everyMs: 5_000 }, 'progress_timeout', 200],
     ['a drip without end', { kind: 'drip', everyMs: 30 }, 'total_timeout', 800],
   ])('%s: is ended and tried again', async (_, answer, code, afterMs) => {
-    await startWorker(short);
+    await workers.start(short);
     answerInTurn([answer]);
     const request = job({ stream: true });
     const result = await run(request);
@@ -760,7 +660,7 @@ describe('a stream that does not go on', () => {
   });
 
   it('is whole when split UTF-8 and unknown events come in single bytes', async () => {
-    await startWorker();
+    await workers.start();
     const text = 'zwölf Boxkämpfer 🥊';
     const body = [
       { type: 'message_start', message: { ...message, content: [], stop_reason: null } },
@@ -796,7 +696,7 @@ describe('a stored row that cannot be read', () => {
   }
 
   it('ends its job as failed, while those that are claimed with it run', async () => {
-    await startWorker({ MAX_IN_FLIGHT: '4' });
+    await workers.start({ MAX_IN_FLIGHT: '4' });
     let release = (): void => undefined;
     const released = new Promise<void>((resolve) => (release = resolve));
     claude.answerWith(() => ({ kind: 'message', after: released }));
@@ -821,7 +721,7 @@ describe('a stored row that cannot be read', () => {
   });
 
   it('ends its job also when its process has died, or its time has passed', async () => {
-    await startWorker({ MAX_IN_FLIGHT: '2' });
+    await workers.start({ MAX_IN_FLIGHT: '2' });
     claude.answerWith(() => ({ kind: 'silence', headers: false }));
     const [lost, beside] = [job(), job()];
     await submit([lost, beside]);
@@ -835,7 +735,7 @@ describe('a stored row that cannot be read', () => {
     ]);
     expect(await end(late)).toMatchObject({ status: 'expired' });
     claude.answerWith(() => ({ kind: 'message' }));
-    await startWorker();
+    await workers.start();
     await Promise.all([die(lost), die(beside)]);
     expect(await end(lost)).toMatchObject({ ...failed, attempts: [{ outcome: 'unknown' }] });
     expect(await end(beside)).toMatchObject({ status: 'succeeded' });
@@ -855,12 +755,12 @@ async function die(request: ClaudeRequested): Promise<void> {
 
 describe('a process that goes away with calls', () => {
   it('has its call sent once more, labelled unknown, and writes only late usage', async () => {
-    await startWorker({ MAX_IN_FLIGHT: '1' });
+    await workers.start({ MAX_IN_FLIGHT: '1' });
     answerInTurn([{ kind: 'message', afterMs: 4_000, text: 'too late' }]);
     const request = job();
     await submit([request]);
     await until(() => requestsOf(request).length === 1);
-    await startWorker();
+    await workers.start();
     await die(request);
     const result = await end(request);
     expect(result).toMatchObject({
@@ -879,8 +779,8 @@ describe('a process that goes away with calls', () => {
   });
 
   it('notes what it spent while it could not write, once Postgres is back', async () => {
-    const proxy = await PostgresProxy.start(database.url('claude_worker'));
-    await startWorker({ DATABASE_URL: proxy.url, LEASE_MS: '1500' });
+    const proxy = await PostgresProxy.start(workers.database.url('claude_worker'));
+    await workers.start({ DATABASE_URL: proxy.url, LEASE_MS: '1500' });
     let release = (): void => undefined;
     const released = new Promise<void>((resolve) => (release = resolve));
     claude.answerWith(() => ({ kind: 'message', after: released }));
@@ -889,7 +789,7 @@ describe('a process that goes away with calls', () => {
     await until(() => requestsOf(request).length === 1);
     proxy.refuse();
     release();
-    await startWorker();
+    await workers.start();
     expect(await end(request)).toMatchObject({
       status: 'succeeded',
       attempts: [{ number: 1, outcome: 'unknown' }, { number: 2, outcome: 'succeeded' }],
@@ -901,12 +801,12 @@ describe('a process that goes away with calls', () => {
       { call_id: request.call_id, attempt: 1, usage: { input_tokens: 11, output_tokens: 7 } },
     ]);
     expect(completionsOf(request)).toHaveLength(1);
-    await Promise.all(workers.splice(0).map((worker) => stopWorker(worker)));
+    await workers.stopAll();
     await proxy.stop();
   });
 
   it('fails the job with outcome_unknown when it may not be sent again', async () => {
-    await startWorker({ UNKNOWN_REDISPATCH_MAX: '0' });
+    await workers.start({ UNKNOWN_REDISPATCH_MAX: '0' });
     claude.answerWith(() => ({ kind: 'silence', headers: false }));
     const request = job();
     await submit([request]);
@@ -922,17 +822,16 @@ describe('a process that goes away with calls', () => {
   });
 
   it('puts back what it cannot finish when it is stopped; another process does', async () => {
-    const first = await startWorker({ SHUTDOWN_MS: '200' });
+    const first = await workers.start({ SHUTDOWN_MS: '200' });
     answerInTurn([{ kind: 'silence', headers: true }]);
     const request = job({ stream: true });
     await submit([request]);
     await until(() => requestsOf(request).length === 1);
-    workers.splice(workers.indexOf(first), 1);
-    await stopWorker(first);
+    await workers.stop(first);
     expect(await rows('SELECT state, redispatches FROM worker.calls')).toEqual([
       { state: 'QUEUED', redispatches: 0 },
     ]);
-    await startWorker();
+    await workers.start();
     expect(await end(request)).toMatchObject({ status: 'succeeded' });
   });
 
@@ -943,14 +842,14 @@ describe('a process that goes away with calls', () => {
        VALUES ('x', 'jobs.finished.v1', $1, '{"ce_id": "x"}', $2, now() - interval '5 s')`,
       [request.call_id, Buffer.from('{}')],
     );
-    await startWorker();
+    await workers.start();
     await finished.waitFor(() => completionsOf(request).length === 1);
   });
 });
 
 describe('a session', () => {
   it('runs its turns in order, one at a time, with the history, in two processes', async () => {
-    await Promise.all([startWorker(), startWorker()]);
+    await Promise.all([workers.start(), workers.start()]);
     claude.answerWith(({ prompt }) => ({ kind: 'message', text: `re: ${prompt}`, afterMs: 5 }));
     const turns = Array.from({ length: 8 }, (_, i) =>
       job({ session_id: 'talk', session_seq: i + 1 }),
@@ -973,7 +872,7 @@ describe('a session', () => {
   });
 
   it('goes on after a turn that failed, as if it had not been', async () => {
-    await startWorker();
+    await workers.start();
     const turns = [1, 2].map((seq) => job({ session_id: 'rough', session_seq: seq }));
     const [failing] = turns;
     claude.answerWith(({ prompt }) =>
@@ -999,7 +898,7 @@ describe('a session that nobody used for long', () => {
     job({ session_id: session, session_seq: seq });
 
   it('begins anew with its next turn: the history is gone, the numbers go on', async () => {
-    const worker = await startWorker({ SESSION_RETENTION_DAYS: '7' });
+    const worker = await workers.start({ SESSION_RETENTION_DAYS: '7' });
     const { ledger } = worker.get(CallWorker);
     for (const seq of [1, 2]) {
       await run(turn('old', seq));
@@ -1032,14 +931,14 @@ describe('a session that nobody used for long', () => {
       SELECT 'default', 'many-' || n, 1, '2026-01-02' FROM generate_series(1, 120) AS n`);
     await sql.query(`INSERT INTO worker.session_turns
       SELECT tenant, session_id, 1, '[]' FROM worker.sessions`);
-    await startWorker();
+    await workers.start();
     await until(async () => (await rows('SELECT FROM worker.session_turns')).length === 0);
     const counted = 'SELECT FROM worker.sessions WHERE last_seq = 1 AND used_on IS NULL';
     expect(await rows(counted)).toHaveLength(120);
   });
 
   it('stays while a turn of it waits or runs', async () => {
-    const worker = await startWorker();
+    const worker = await workers.start();
     const { ledger } = worker.get(CallWorker);
     await run(turn('busy', 1));
     let release = (): void => undefined;
@@ -1075,7 +974,7 @@ describe('a turn whose predecessor has not come', () => {
   }
 
   it('waits for it, however late it is', async () => {
-    await startWorker();
+    await workers.start();
     const [first = job(), second = job(), third = job()] = talk('late', 3);
     await submit([third, second]);
     await until(async () => (await waiting(second)) && (await waiting(third)));
@@ -1102,7 +1001,7 @@ describe('a turn whose predecessor has not come', () => {
   });
 
   it('ends unsent after a day, and the session goes on; the late one still runs', async () => {
-    await startWorker();
+    await workers.start();
     const [first = job(), second = job(), third = job()] = talk('never', 3);
     await submit([second]);
     await until(() => waiting(second));
@@ -1118,7 +1017,7 @@ describe('a turn whose predecessor has not come', () => {
   });
 
   it('does not wait for one that the database refused: that ends in its turn', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => ({ kind: 'message', afterMs: 200 }));
     const bad = { params: { ...job().params, model: 'claude\u0000' } };
     const [first = job(), second = job(), third = job()] = talk('refused', 3);
@@ -1137,7 +1036,7 @@ describe('a turn whose predecessor has not come', () => {
 
 describe('a thousand calls', () => {
   it('are in flight at once', async () => {
-    const worker = await startWorker({ LEASE_MS: '20000' });
+    const worker = await workers.start({ LEASE_MS: '20000' });
     // So long that a busy machine can send a thousand before the first is answered.
     claude.answerWith(() => ({ kind: 'message', afterMs: 4_000 }));
     const requests = Array.from({ length: 1_200 }, () => job());

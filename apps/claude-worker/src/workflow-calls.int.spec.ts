@@ -1,122 +1,57 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
-  type ClaudeCancelRequested,
   claudeCompletedSchema,
   claudeDeltaSchema,
   type ClaudeRequested,
   claudeRequestedSchema,
-  IdentityPayloadCodec,
-  type OutgoingMessage,
   topics,
 } from '@millrace/contracts';
-import { createKafka, eventMessage, Publisher } from '@millrace/kafka';
-import { Metrics, RuntimeModule, ServiceTransport, SilentLogger } from '@millrace/runtime';
 import {
-  createTestDatabase,
-  createTestTopics,
   type FakeClaudeServer,
   type FakeRequest,
-  KafkaReader,
+  type KafkaReader,
   type ReadMessage,
-  startFakeClaudeServer,
-  type TestDatabase,
-  type TestTopics,
 } from '@millrace/testing';
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Test } from '@nestjs/testing';
-import { ROOT_CONTEXT } from '@opentelemetry/api';
-import pg from 'pg';
+import type pg from 'pg';
 
 import { CallWorker } from './call-worker.ts';
-import { ClaudeWorkerModule } from './claude-worker.module.ts';
-import { claudeWorkerEnvironment } from './config.ts';
+import { cancelRequested, requested, RunningWorkers } from './running-workers.fixture.ts';
 
 /** A worker joins its group, runs and stops in each spec, on a machine that may be busy. */
 jest.setTimeout(30_000);
 
-const codec = new IdentityPayloadCodec();
-const log = new SilentLogger();
 /** The one job among these specs that is no workflow's. */
 const messageJob = 'seen-job';
 const createdAt = '2026-11-23T10:00:00.000Z';
 
-let database: TestDatabase;
+let workers: RunningWorkers;
 let claude: FakeClaudeServer;
-let kafka: TestTopics;
-let publisher: Publisher;
 let completed: KafkaReader;
 let jobTopics: KafkaReader[];
 let deltas: KafkaReader;
 let sql: pg.Pool;
-const workers: NestFastifyApplication[] = [];
 
 beforeAll(async () => {
-  [database, claude, kafka] = await Promise.all([
-    createTestDatabase(),
-    startFakeClaudeServer(),
-    createTestTopics(),
-  ]);
-  const client = createKafka({ ...kafka, clientId: 'spec', log });
-  publisher = new Publisher({ kafka: client, name: 'spec', log, metrics: new Metrics() });
-  sql = new pg.Pool({ connectionString: database.adminUrl, max: 2 });
-  sql.on('error', () => undefined);
-  const reader = (topic: string) => new KafkaReader(kafka.prefix + topic).start();
+  workers = await RunningWorkers.prepare();
+  ({ claude, sql } = workers);
   [completed, deltas, ...jobTopics] = await Promise.all([
-    reader(topics.claudeCompleted.name),
-    reader(topics.claudeDeltas.name),
-    reader(topics.jobsFinished.name),
-    reader(topics.jobsProgressed.name),
-    reader(`${topics.claudeRequested.name}.dlq`),
+    workers.reader(topics.claudeCompleted.name),
+    workers.reader(topics.claudeDeltas.name),
+    workers.reader(topics.jobsFinished.name),
+    workers.reader(topics.jobsProgressed.name),
+    workers.reader(`${topics.claudeRequested.name}.dlq`),
   ]);
 }, 60_000);
 
 afterEach(async () => {
-  await Promise.all(workers.splice(0).map((worker) => stopWorker(worker)));
+  await workers.stopAll();
   claude.answerWith(() => ({ kind: 'message' }));
 }, 30_000);
 
 afterAll(async () => {
   await Promise.all([completed, deltas, ...jobTopics].map((reader) => reader.stop()));
-  await publisher.disconnect();
-  await claude.close();
-  await sql.end();
-  await database.drop();
-  await kafka.drop();
+  await workers.close();
 }, 30_000);
-
-async function startWorker(
-  environment: Record<string, string> = {},
-): Promise<NestFastifyApplication> {
-  const config = claudeWorkerEnvironment.parse({
-    KAFKA_BROKERS: kafka.brokers.join(','),
-    DATABASE_URL: database.url('claude_worker'),
-    HTTP_PORT: '1',
-    ANTHROPIC_API_KEY: 'for-specs-only',
-    ANTHROPIC_BASE_URL: claude.url,
-    RETRY_BASE_MS: '20',
-    LEASE_MS: '4000',
-    SHUTDOWN_MS: '5000',
-    ...environment,
-  });
-  const module = await Test.createTestingModule({
-    imports: [
-      RuntimeModule.forService(config, 'claude-worker', log),
-      ClaudeWorkerModule.forConfig(config, { prefix: kafka.prefix }),
-    ],
-  }).compile();
-  const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter());
-  app.useLogger(false);
-  app.connectMicroservice({ strategy: app.get(ServiceTransport) });
-  workers.push(app);
-  await app.init();
-  await app.startAllMicroservices();
-  return app;
-}
-
-async function stopWorker(app: NestFastifyApplication): Promise<void> {
-  await app.get(ServiceTransport).close();
-  await app.close();
-}
 
 type Fields = Partial<Record<keyof ClaudeRequested, unknown>>;
 type Message = Readonly<Record<string, unknown>>;
@@ -146,42 +81,6 @@ function call(workflow: string, n: number, messages: Message[], fields: Fields =
   });
 }
 
-function workflowOf({ reply }: ClaudeRequested): string {
-  return reply.kind === 'workflow' ? reply.workflow_id : 'none';
-}
-
-function requested(data: ClaudeRequested): OutgoingMessage {
-  return eventMessage<ClaudeRequested>({
-    topic: topics.claudeRequested,
-    type: 'millrace.claude.requested.v1',
-    id: `${data.tenant}:${data.call_id}:requested`,
-    source: 'agent-orchestrator',
-    key: `${data.tenant}/${workflowOf(data)}`,
-    time: new Date(),
-    tenant: data.tenant,
-    data,
-    codec,
-    context: ROOT_CONTEXT,
-  });
-}
-
-/** A cancel, by the topic and key of its request. */
-function cancelled(request: ClaudeRequested): OutgoingMessage {
-  const { tenant, call_id, session_id, session_seq, reply } = request;
-  return eventMessage<ClaudeCancelRequested>({
-    topic: topics.claudeRequested,
-    type: 'millrace.claude.cancel-requested.v1',
-    id: `${tenant}:${call_id}:cancel-requested`,
-    source: 'agent-orchestrator',
-    key: `${tenant}/${workflowOf(request)}`,
-    time: new Date(),
-    tenant,
-    data: { tenant, call_id, session_id, session_seq, reply },
-    codec,
-    context: ROOT_CONTEXT,
-  });
-}
-
 function toldOf({ call_id: id }: ClaudeRequested): ReadMessage[] {
   return completed.messages.filter(
     ({ headers }) => headers['ce_id'] === `default:${id}:completed`,
@@ -201,7 +100,7 @@ async function end(request: ClaudeRequested) {
 
 /** Every request comes twice. */
 async function run(request: ClaudeRequested) {
-  await publisher.publish([requested(request), requested(request)]);
+  await workers.publisher.publish([requested(request), requested(request)]);
   return end(request);
 }
 
@@ -214,8 +113,8 @@ async function until(condition: () => Promise<boolean> | boolean): Promise<void>
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-async function rows(query: string, values: unknown[] = []): Promise<unknown[]> {
-  return (await sql.query(query, values)).rows;
+function rows(query: string, values: unknown[] = []): Promise<unknown[]> {
+  return workers.rows(query, values);
 }
 
 const toolUse = { type: 'tool_use', id: 'toolu_1', name: 'look', input: { at: 'it' } };
@@ -226,7 +125,7 @@ const toolResult = {
 
 describe("a workflow's call", () => {
   it('ends with its completion, which its workflow alone is told', async () => {
-    await startWorker();
+    await workers.start();
     const request = call('plain', 1, [user('plain-1')]);
     expect(await run(request)).toMatchObject({
       workflow_id: 'plain',
@@ -251,11 +150,11 @@ describe("a workflow's call", () => {
   });
 
   it('is paid once though its request comes again, and told again word for word', async () => {
-    await startWorker();
+    await workers.start();
     const request = call('twice', 1, [user('twice-1')]);
     await run(request);
     const before = toldOf(request).length;
-    await publisher.publish([requested(request)]);
+    await workers.publisher.publish([requested(request)]);
     await completed.waitFor(() => toldOf(request).length > before);
     expect(new Set(toldOf(request).map(({ value }) => String(value))).size).toBe(1);
     expect(new Set(toldOf(request).map(({ key }) => String(key)))).toEqual(
@@ -265,7 +164,7 @@ describe("a workflow's call", () => {
   });
 
   it('lies in the outbox with its end, for when its process dies before telling', async () => {
-    await startWorker();
+    await workers.start();
     await sql.query(`CREATE TABLE public.outbox_seen (LIKE worker.outbox);
       GRANT INSERT ON public.outbox_seen TO claude_worker;
       CREATE FUNCTION public.see_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -280,7 +179,7 @@ describe("a workflow's call", () => {
       reply: { kind: 'job', created_at: createdAt },
     });
     const request = call('seen', 1, [user('seen-1')]);
-    await publisher.publish([requested(job), requested(request)]);
+    await workers.publisher.publish([requested(job), requested(request)]);
     await end(request);
     const query = 'SELECT key, value FROM public.outbox_seen WHERE topic = $1';
     expect(await rows(query, [topics.claudeCompleted.name])).toEqual([
@@ -292,7 +191,7 @@ describe("a workflow's call", () => {
   });
 
   it('keeps an answer that is too large to travel in blobs', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => ({ kind: 'message', text: 'x'.repeat(300 * 1024) }));
     const result = await run(call('large/c1', 1, [user('large-1')]));
     expect(result).toMatchObject({ outcome: 'answered', kept: true });
@@ -304,7 +203,7 @@ describe("a workflow's call", () => {
   it.each(['refusal', 'pause_turn', 'something_new'])(
     'is answered when it stops with %s: its workflow decides',
     async (stopReason) => {
-      await startWorker();
+      await workers.start();
       claude.answerWith(() => ({ kind: 'message', fields: { stop_reason: stopReason } }));
       const result = await run(call(`stop-${stopReason}`, 1, [user(stopReason)]));
       expect(result).toMatchObject({ outcome: 'answered', message: { stop_reason: stopReason } });
@@ -312,7 +211,7 @@ describe("a workflow's call", () => {
   );
 
   it('that fails has no dead letter, and tells its attempts', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => ({ kind: 'error', status: 500 }));
     const result = await run(call('failing', 1, [user('failing-1')]));
     expect(result).toMatchObject({
@@ -328,7 +227,7 @@ describe("a workflow's call", () => {
   });
 
   it('tells its text under the job, with its turn, and no progress', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => ({ kind: 'message', afterMs: 1_500 }));
     await run(call('streamed', 1, [user('streamed-1')], { stream: true }));
     const told = () =>
@@ -343,13 +242,13 @@ describe("a workflow's call", () => {
   });
 
   it('is sent again when its process dies with it, and has one end', async () => {
-    await startWorker({ MAX_IN_FLIGHT: '1' });
+    await workers.start({ MAX_IN_FLIGHT: '1' });
     claude.answerWith((_, nth) => ({ kind: 'message', afterMs: nth === first ? 4_000 : 0 }));
     const first = claude.requests.length + 1;
     const request = call('dying', 1, [user('dying-1')]);
-    await publisher.publish([requested(request)]);
+    await workers.publisher.publish([requested(request)]);
     await until(() => sendsOf('dying-1').length === 1);
-    await startWorker();
+    await workers.start();
     await sql.query(
       `WITH dead AS (
          INSERT INTO worker.processes (id, lease_until) VALUES ('dead', now() - interval '1 s')
@@ -374,12 +273,12 @@ describe("a cancel of a workflow's call", () => {
   const isCancelled = { outcome: 'cancelled', kept: false, error: { code: 'cancelled' } };
 
   it('stops one that runs', async () => {
-    await startWorker();
+    await workers.start();
     claude.answerWith(() => ({ kind: 'message', afterMs: 10_000 }));
     const request = call('stopped', 1, [user('stopped-1')]);
-    await publisher.publish([requested(request)]);
+    await workers.publisher.publish([requested(request)]);
     await until(() => sendsOf('stopped-1').length === 1);
-    await publisher.publish([cancelled(request), cancelled(request)]);
+    await workers.publisher.publish([cancelRequested(request), cancelRequested(request)]);
     expect(await end(request)).toMatchObject({
       ...isCancelled,
       attempts: [{ outcome: 'unknown', code: 'cancelled' }],
@@ -388,12 +287,12 @@ describe("a cancel of a workflow's call", () => {
   });
 
   it('that comes first ends it, nothing is paid, and the next turn goes', async () => {
-    await startWorker();
+    await workers.start();
     const first = call('early', 1, [user('early-1')]);
-    await publisher.publish([cancelled(first)]);
+    await workers.publisher.publish([cancelRequested(first)]);
     expect(await end(first)).toMatchObject({ ...isCancelled, attempts: [] });
     const told = toldOf(first).length;
-    await publisher.publish([requested(first)]);
+    await workers.publisher.publish([requested(first)]);
     await completed.waitFor(() => toldOf(first).length > told);
     expect(new Set(toldOf(first).map(({ value }) => String(value))).size).toBe(1);
     const second = await run(call('early', 2, [user('early-2')]));
@@ -402,11 +301,11 @@ describe("a cancel of a workflow's call", () => {
   });
 
   it('that comes too late has the end told again', async () => {
-    await startWorker();
+    await workers.start();
     const request = call('over', 1, [user('over-1')]);
     await run(request);
     const told = toldOf(request).length;
-    await publisher.publish([cancelled(request)]);
+    await workers.publisher.publish([cancelRequested(request)]);
     await completed.waitFor(() => toldOf(request).length > told);
     expect(new Set(toldOf(request).map(({ value }) => String(value))).size).toBe(1);
   });
@@ -414,7 +313,7 @@ describe("a cancel of a workflow's call", () => {
 
 describe("a workflow's conversation", () => {
   it.each([false, true])('goes on after tools, stream: %p', async (stream) => {
-    await startWorker();
+    await workers.start();
     const workflow = `tools-${stream}`;
     const asked = [{ type: 'text', text: 'I look.' }, toolUse];
     claude.answerWith(({ prompt }) =>
@@ -434,7 +333,7 @@ describe("a workflow's conversation", () => {
   });
 
   it('goes on after the assistant when a turn was paused', async () => {
-    await startWorker();
+    await workers.start();
     const half = [{ type: 'text', text: 'half' }];
     claude.answerWith(({ prompt }) =>
       prompt === 'paused-1'
@@ -454,7 +353,7 @@ describe("a workflow's conversation", () => {
   });
 
   it('is as before after a tool_use that was cut off, and after a turn that failed', async () => {
-    await startWorker();
+    await workers.start();
     const cutOff = { content: [toolUse], stop_reason: 'max_tokens' };
     claude.answerWith((_, nth) => {
       if (nth === first) return { kind: 'message', fields: cutOff };
@@ -481,7 +380,7 @@ describe("a workflow's conversation", () => {
   });
 
   it("goes with the day of its job's calls; a user's session stays", async () => {
-    const app = await startWorker();
+    const app = await workers.start();
     const old = { ...call('old', 1, [user('old-1')]).reply, created_at: '2026-01-02T10:00:00Z' };
     await run(call('old', 1, [user('old-1')], { reply: old }));
     const count = `SELECT

@@ -1,52 +1,25 @@
 import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals';
-import {
-  type ClaudeRequested,
-  claudeRequestedSchema,
-  IdentityPayloadCodec,
-  topics,
-} from '@millrace/contracts';
-import { createKafka, eventMessage, Publisher } from '@millrace/kafka';
-import { Metrics, SilentLogger } from '@millrace/runtime';
-import {
-  ChildProgram,
-  createTestDatabase,
-  createTestTopics,
-  type FakeClaudeServer,
-  KafkaReader,
-  startFakeClaudeServer,
-  type TestDatabase,
-  type TestTopics,
-} from '@millrace/testing';
-import { ROOT_CONTEXT } from '@opentelemetry/api';
-import pg from 'pg';
+import { type ClaudeRequested, claudeRequestedSchema, topics } from '@millrace/contracts';
+import { ChildProgram, type FakeClaudeServer, type KafkaReader } from '@millrace/testing';
+
+import { requested, RunningWorkers } from './running-workers.fixture.ts';
 
 jest.setTimeout(60_000);
 
 /** Longer than a busy machine holds up a process that is not stopped. */
 const leaseMs = 3_000;
-const log = new SilentLogger();
 
-let database: TestDatabase;
+let surroundings: RunningWorkers;
 let claude: FakeClaudeServer;
-let kafka: TestTopics;
-let publisher: Publisher;
 let finished: KafkaReader;
-let sql: pg.Pool;
 const workers: ChildProgram[] = [];
 
 beforeAll(async () => {
-  [database, claude, kafka] = await Promise.all([
-    createTestDatabase(),
-    startFakeClaudeServer(),
-    createTestTopics(),
-  ]);
-  const client = createKafka({ ...kafka, clientId: 'spec', log });
-  publisher = new Publisher({ kafka: client, name: 'spec', log, metrics: new Metrics() });
-  sql = new pg.Pool({ connectionString: database.adminUrl, max: 2 });
-  sql.on('error', () => undefined);
-  finished = await new KafkaReader(kafka.prefix + topics.jobsFinished.name).start();
+  surroundings = await RunningWorkers.prepare();
+  ({ claude } = surroundings);
+  finished = await surroundings.reader(topics.jobsFinished.name);
 });
 
 afterEach(async () => {
@@ -55,26 +28,18 @@ afterEach(async () => {
 
 afterAll(async () => {
   await finished.stop();
-  await publisher.disconnect();
-  await claude.close();
-  await sql.end();
-  await database.drop();
-  await kafka.drop();
+  await surroundings.close();
 });
 
 function startWorker(): ChildProgram {
   const file = join(import.meta.dirname, 'worker-process.fixture.ts');
   const env = {
-    KAFKA_BROKERS: kafka.brokers.join(','),
-    DATABASE_URL: database.url('claude_worker'),
+    ...surroundings.environment(),
     HTTP_PORT: '0',
-    ANTHROPIC_API_KEY: 'for-specs-only',
-    ANTHROPIC_BASE_URL: claude.url,
     LEASE_MS: String(leaseMs),
-    RETRY_BASE_MS: '20',
     LOG_LEVEL: 'error',
   };
-  const worker = ChildProgram.start(file, [kafka.prefix], env);
+  const worker = ChildProgram.start(file, [surroundings.kafka.prefix], env);
   workers.push(worker);
   return worker;
 }
@@ -98,27 +63,11 @@ function request(id: string, fields: Fields = {}): ClaudeRequested {
 }
 
 async function submit(requests: readonly ClaudeRequested[]): Promise<void> {
-  await publisher.publish(
-    requests.map((data) =>
-      eventMessage<ClaudeRequested>({
-        topic: topics.claudeRequested,
-        type: 'millrace.claude.requested.v1',
-        id: `${data.tenant}:${data.call_id}:requested`,
-        source: 'ingest',
-        subject: data.call_id,
-        key: `${data.tenant}/${data.session_id ?? data.call_id}`,
-        time: new Date(),
-        tenant: data.tenant,
-        data,
-        codec: new IdentityPayloadCodec(),
-        context: ROOT_CONTEXT,
-      }),
-    ),
-  );
+  await surroundings.publisher.publish(requests.map(requested));
 }
 
-async function rows(query: string, values: unknown[] = []): Promise<unknown[]> {
-  return (await sql.query(query, values)).rows;
+function rows(query: string, values: unknown[] = []): Promise<unknown[]> {
+  return surroundings.rows(query, values);
 }
 
 async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
