@@ -51,6 +51,8 @@ function integration(run) {
   return jest({
     ...run,
     folders: ['apps', 'libs', 'tools'],
+    // Each spec has a database and topics of its own, and waits more than it works.
+    args: ['--maxWorkers=2'],
     before: [node, 'tools/scratch.mjs', '--'],
     env: { MILLRACE_SPECS: 'int' },
     timeoutMs: 15 * minuteMs,
