@@ -32,6 +32,7 @@ export const errorCodes = {
   // Records from Kafka.
   empty_record: { status: null, title: 'The record has no value' },
   not_utf8: { status: null, title: 'The record is not UTF-8' },
+  unreadable_batch: { status: null, title: 'The batch of the record cannot be unpacked' },
   unknown_type: { status: null, title: 'No service handles this event type' },
   bad_token: { status: null, title: 'The token of this result was not made for its call' },
   bad_row: { status: null, title: 'The database refused this record' },

@@ -4,6 +4,7 @@ import type { PayloadCodec, Topic } from '@millrace/contracts';
 import type { FetchedMessage, HeaderValue } from './client.ts';
 import { decodeEvent } from './core/decode.ts';
 import type { BadRecord } from './core/decode.ts';
+import { unreadableRecord } from './core/unreadable-record.ts';
 import { startProcessSpan } from './process-span.ts';
 import type { EventRecord, RawRecord } from './records.ts';
 
@@ -30,6 +31,10 @@ export function readMessage(message: FetchedMessage, options: ReadingOptions): R
     offset: message.offset,
     headers,
   };
+  if (message.unreadable !== undefined) {
+    const bad = unreadableRecord(message.unreadable);
+    return { kind: 'bad', record: rawRecord(message, place, options), bad };
+  }
   if (options.form === 'raw') {
     return { kind: 'good', record: rawRecord(message, place, options) };
   }

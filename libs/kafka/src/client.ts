@@ -1,5 +1,7 @@
+import type { UnreadableReason } from './core/unreadable-record.ts';
 import type { HeaderValue, WireMessage } from './core/wire-message.ts';
 
+export type { UnreadableReason } from './core/unreadable-record.ts';
 export type { HeaderValue, WireMessage } from './core/wire-message.ts';
 
 /**
@@ -41,6 +43,8 @@ export interface FetchedMessage {
   readonly value: Buffer | null;
   readonly timestampMs: number;
   readonly headers: Readonly<Record<string, HeaderValue>>;
+  /** It stands for a record, or a batch of them, that nobody can use. */
+  readonly unreadable?: UnreadableReason;
 }
 
 /** Records of one partition. Offsets move only when they are resolved and committed. */

@@ -17,6 +17,7 @@ import type {
 import { backoffMs } from './core/backoff.ts';
 import { decodeEvent } from './core/decode.ts';
 import { hasReached } from './core/tail-position.ts';
+import { unreadableRecord } from './core/unreadable-record.ts';
 import { FreshRead } from './fresh-read.ts';
 import type { EventRecord } from './records.ts';
 import { RestartingConsumer } from './restarting-consumer.ts';
@@ -157,9 +158,12 @@ export class TopicTail<D> {
     const headers = textHeaders(message.headers);
     const key = message.key === null ? null : message.key.toString('utf8');
     if (this.options.accepts?.({ key, headers }) === false) return [];
-    const decoded = decodeEvent(topic, { value: message.value, headers }, (body) =>
-      this.decodeBody(body, headers),
-    );
+    const decoded =
+      message.unreadable === undefined
+        ? decodeEvent(topic, { value: message.value, headers }, (body) =>
+            this.decodeBody(body, headers),
+          )
+        : unreadableRecord(message.unreadable);
     if (decoded.kind === 'bad' || !this.isExpected(decoded.data)) {
       const code = decoded.kind === 'bad' ? decoded.code : 'invalid_request';
       const place = { topic: topic.name, partition, offset: message.offset, code };

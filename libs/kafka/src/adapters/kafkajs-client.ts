@@ -14,6 +14,7 @@ import { KafkajsConsumer } from './kafkajs-consumer.ts';
 import { letIdleConnectionsSleep } from './kafkajs-idle-connections.ts';
 import { kafkajsLogger } from './kafkajs-logger.ts';
 import { KafkajsProducer } from './kafkajs-producer.ts';
+import { readFetchesWhateverIsPacked } from './kafkajs-readable-fetches.ts';
 import { KafkajsTopicRanges } from './kafkajs-topic-ranges.ts';
 
 export interface KafkaOptions {
@@ -33,6 +34,7 @@ const requestMsMax = 15_000;
 const retry = { retries: 3, initialRetryTime: 200, maxRetryTime: 1_000 };
 
 letIdleConnectionsSleep();
+readFetchesWhateverIsPacked();
 
 /** @returns a client over kafkajs. It connects when something is asked of it. */
 export function createKafka(options: KafkaOptions): KafkaClient {

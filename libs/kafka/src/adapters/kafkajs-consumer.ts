@@ -8,7 +8,10 @@ import type {
   HeaderValue,
   PartitionOffset,
   TopicPartition,
+  UnreadableReason,
 } from '../client.ts';
+import { fetchBytesMax, partitionBytesMax } from './fetch-room.ts';
+import { unreadableHeader } from './kafkajs-readable-fetches.ts';
 
 /** A dead member's partitions go to others after this; the broker's own minimum is 6 s. */
 const sessionMs = 10_000;
@@ -16,12 +19,11 @@ const heartbeatMs = 2_000;
 const rebalanceMsMax = 20_000;
 /** A fetch ends as soon as there is one byte: this is only how long an idle one waits. */
 const fetchWaitMsMax = 250;
-/** Two of the largest records: no batch blocks its partition, whatever its records' size. */
-const partitionBytesMax = 2 * 1024 * 1024;
-const fetchBytesMax = 8 * 1024 * 1024;
 
 /** Of one request inside kafkajs; what is not mended then is a crash, and a new member. */
 const retry = { retries: 3, initialRetryTime: 200, maxRetryTime: 1_000 };
+
+const unreadableReasons: readonly UnreadableReason[] = ['too_large', 'damaged', 'too_many_headers'];
 
 /** One membership of a consumer group. It is not started again after it ended. */
 export class KafkajsConsumer implements ConsumerPort {
@@ -119,12 +121,16 @@ export class KafkajsConsumer implements ConsumerPort {
 }
 
 function messageOf(message: KafkaMessage): FetchedMessage {
+  const headers = headersOf(message.headers);
+  const unreadable = unreadableReasons.find((reason) => String(headers[unreadableHeader]) === reason);
+  delete headers[unreadableHeader];
   return {
     offset: message.offset,
     key: message.key,
     value: message.value,
     timestampMs: Number(message.timestamp),
-    headers: headersOf(message.headers),
+    headers,
+    ...(unreadable === undefined ? {} : { unreadable }),
   };
 }
 
