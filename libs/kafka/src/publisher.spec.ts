@@ -13,6 +13,9 @@ class FakeKafka extends KafkaClient implements ProducerPort {
   readonly batches: string[][] = [];
   refuse: (message: WireMessage) => boolean = () => false;
   isAway = false;
+  /** Told the number of each send that has its answer. */
+  afterSend: (sends: number) => void = () => undefined;
+  private sends = 0;
   inFlight = 0;
   inFlightMax = 0;
 
@@ -48,6 +51,15 @@ class FakeKafka extends KafkaClient implements ProducerPort {
     this.inFlightMax = Math.max(this.inFlightMax, this.inFlight);
     await new Promise((resolve) => setImmediate(resolve));
     this.inFlight -= 1;
+    this.sends += 1;
+    try {
+      this.take(messages);
+    } finally {
+      this.afterSend(this.sends);
+    }
+  }
+
+  private take(messages: readonly WireMessage[]): void {
     if (this.isAway) throw new SendError('unavailable', { cause: undefined });
     if (messages.some(this.refuse)) throw new SendError('rejected', { cause: undefined });
     this.batches.push(messages.map(({ value }) => String(value)));
@@ -106,6 +118,25 @@ describe('a publisher', () => {
     kafka.isAway = false;
     await publisher.publish([message('3')]);
     expect(kafka.batches).toEqual([['3']]);
+  });
+
+  it('sends no half of a refused batch after one that found Kafka away', async () => {
+    const { kafka, publisher } = setUp();
+    kafka.refuse = ({ value }) => {
+      // From the first refusal on, which is the whole batch's.
+      kafka.isAway = true;
+      return String(value) === '3';
+    };
+    const all = Array.from({ length: 4 }, (_, n) => message(String(n)));
+    const sent = publisher.publish(all);
+    kafka.afterSend = (sends) => {
+      if (sends === 2) kafka.isAway = false;
+    };
+    await expect(sent).rejects.toMatchObject({ reason: 'unavailable', failed: all });
+    expect(kafka.batches).toEqual([]);
+    kafka.refuse = () => false;
+    await publisher.publish(all);
+    expect(kafka.batches.flat()).toEqual(['0', '1', '2', '3']);
   });
 
   it('lets callers wait when its queue is full, and takes them in order', async () => {

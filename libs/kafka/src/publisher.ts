@@ -226,26 +226,32 @@ export class Publisher {
     return batch;
   }
 
-  private async send(batch: readonly Entry[]): Promise<void> {
+  /** @returns why nothing may be sent after it for now (P1); undefined when the broker answered. */
+  private async send(batch: readonly Entry[]): Promise<Failure | undefined> {
     const startedAt = performance.now();
     try {
       await this.port.send(batch.map((entry) => entry.message));
       this.settle(batch, undefined);
+      return undefined;
     } catch (error) {
-      await this.sendFailed(batch, error);
+      return await this.sendFailed(batch, error);
     } finally {
       const seconds = (performance.now() - startedAt) / 1000;
       this.duration.observe({ publisher: this.options.name }, seconds);
     }
   }
 
-  private async sendFailed(batch: readonly Entry[], error: unknown): Promise<void> {
+  private async sendFailed(
+    batch: readonly Entry[],
+    error: unknown,
+  ): Promise<Failure | undefined> {
     const reason = error instanceof SendError ? error.reason : 'unavailable';
     if (reason === 'rejected' && batch.length > 1) {
       const middle = Math.ceil(batch.length / 2);
-      await this.send(batch.slice(0, middle));
-      await this.send(batch.slice(middle));
-      return;
+      const away = await this.send(batch.slice(0, middle));
+      if (away === undefined) return this.send(batch.slice(middle));
+      this.settle(batch.slice(middle), away);
+      return away;
     }
     const lost = [...batch];
     if (reason === 'unavailable') {
@@ -256,7 +262,9 @@ export class Publisher {
     }
     const line = { event: names.event.publishFailed, messages: lost.length, reason, error };
     this.options.log.warn(line, 'messages were not published');
-    this.settle(lost, { reason, cause: error });
+    const failure = { reason, cause: error };
+    this.settle(lost, failure);
+    return reason === 'unavailable' ? failure : undefined;
   }
 
   private settle(
