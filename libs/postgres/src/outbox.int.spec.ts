@@ -119,6 +119,30 @@ describe('Outbox', () => {
     expect(publishes).toEqual([16, 2].map((mebibytes) => mebibytes * 1024 * 1024));
   });
 
+  it('holds no more bytes than its limit while Kafka is frozen, and sends all afterwards', async () => {
+    let thaw: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (thaw = resolve));
+    const { outbox, published } = box({ held });
+    const bytes = 250 * 1024;
+    const value = Buffer.alloc(bytes);
+    const all = Array.from({ length: 300 }, (_, i) => message(`${i}`));
+    // Their rows may be small: what counts is held in memory.
+    await commit(all);
+    const left: number[] = [];
+    for (const [i, one] of all.entries()) {
+      outbox.publish([{ ...one, value, onSettled: () => left.push(i) }]);
+    }
+    const taken = all.length - left.length;
+    expect(taken * bytes).toBeGreaterThan(60 * 1024 * 1024);
+    expect(taken * bytes).toBeLessThanOrEqual(64 * 1024 * 1024);
+    thaw();
+    outbox.start();
+    await until(async () => (await ids()).length === 0);
+    await outbox.stop();
+    expect(new Set(published.map(({ headers }) => headers['ce_id'])).size).toBe(all.length);
+    expect(published).toHaveLength(all.length);
+  });
+
   it('sweeps a row that is larger than that', async () => {
     await commitLarge([sweepBytesMax + 1, 3]);
     const { outbox, publishes } = box();

@@ -8,6 +8,8 @@ import { inTransaction } from './pool.ts';
 
 /** Messages of this process between commit and deletion; what comes above is left to the sweep. */
 const inFlightMessagesMax = 10_000;
+/** Of their values while Kafka is waited for: as much as a publisher's own queue. */
+const publishingBytesMax = 64 * 1024 * 1024;
 /** Deletions gather this long: nobody waits for them, and the sweep looks only after a second. */
 const deleteLingerMs = 25;
 const sweepEveryMsDefault = 1_000;
@@ -51,6 +53,7 @@ export class Outbox {
   /** Published, but their deletion failed: deleted again by the next sweep. */
   readonly #undeleted = new Set<string>();
   readonly #publishing = new Set<Promise<void>>();
+  #publishingBytes = 0;
   #timer: NodeJS.Timeout | null = null;
   #sweeping: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -81,12 +84,19 @@ export class Outbox {
    */
   publish(messages: readonly OutgoingMessage[]): void {
     if (messages.length === 0) return;
-    if (this.#stopped || this.#inFlight.size + messages.length > inFlightMessagesMax) {
+    if (this.#stopped || !this.#hasRoomFor(messages)) {
       for (const { onSettled } of messages) onSettled?.(new Error('left to the outbox sweep'));
       return;
     }
     const publishing = this.#send(messages).finally(() => this.#publishing.delete(publishing));
     this.#publishing.add(publishing);
+  }
+
+  /** One publish is always let in, or a message above the limit would be nobody's but the sweep's. */
+  #hasRoomFor(messages: readonly OutgoingMessage[]): boolean {
+    if (this.#inFlight.size + messages.length > inFlightMessagesMax) return false;
+    const bytes = this.#publishingBytes + bytesOf(messages);
+    return bytes <= publishingBytesMax || this.#publishingBytes === 0;
   }
 
   /** Resolves when what was handed to `publish` is sent and deleted, or left to the sweep. */
@@ -104,13 +114,17 @@ export class Outbox {
 
   async #send(messages: readonly OutgoingMessage[]): Promise<void> {
     const ids = messages.map(outgoingMessageId);
+    const bytes = bytesOf(messages);
     for (const id of ids) this.#inFlight.add(id);
+    this.#publishingBytes += bytes;
     try {
       await this.#options.publish(messages);
     } catch (error) {
       for (const id of ids) this.#inFlight.delete(id);
       this.#options.onError(error);
       return;
+    } finally {
+      this.#publishingBytes -= bytes;
     }
     await this.#delete(ids);
   }
@@ -192,8 +206,8 @@ export class Outbox {
   }
 }
 
-function bytesOf(rows: readonly OutboxRow[]): number {
-  return rows.reduce((bytes, { value }) => bytes + (value?.length ?? 0), 0);
+function bytesOf(messages: readonly OutgoingMessage[]): number {
+  return messages.reduce((bytes, { value }) => bytes + (value?.length ?? 0), 0);
 }
 
 async function deleteRows(
