@@ -10,6 +10,7 @@ interface ComposeService {
   readonly image?: string;
   readonly command?: readonly string[];
   readonly ports?: readonly string[];
+  readonly stop_grace_period?: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
@@ -97,6 +98,11 @@ describe.each(services)('%s in docker-compose.yml', (name) => {
     } else {
       expect(url).toBeUndefined();
     }
+  });
+
+  it('is given longer to stop than it takes', () => {
+    const seconds = /^(\d+)s$/.exec(service.stop_grace_period ?? '')?.[1];
+    expect(Number(seconds) * 1_000).toBeGreaterThan(Number(environment['SHUTDOWN_MS']));
   });
 
   it('listens on the port that is published, from every address of its container', () => {

@@ -38,7 +38,10 @@ export function inheritedEnvironment(env) {
 
 /** Loopback: where the sample receiver listens. Only a local stack may call it. */
 const loopbackCidrs = '127.0.0.0/8,::1/128';
-/** Services end within this; the whole stack has 15 s. */
+/**
+ * Services end within this; the whole stack has 15 s. Whoever stops it does not want to wait for an
+ * hour's answer: a model call that is cut off closes as UNKNOWN, and the next start sends it again.
+ */
 export const serviceStopMs = 6_000;
 
 /**

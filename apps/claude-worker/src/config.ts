@@ -2,6 +2,10 @@ import { flagSchema, parseConfig, serviceEnvironment } from '@millrace/runtime';
 import { z } from 'zod';
 
 const msSchema = z.coerce.number().int().min(1);
+/** The longest answers are streamed for about an hour. */
+const totalMsDefault = 3_600_000;
+/** Of a stop beside its longest call: leaving the group, settling, the last messages. */
+const stopMsBeside = 30_000;
 
 /** The environment of claude-worker. */
 export const claudeWorkerEnvironment = z.object({
@@ -18,8 +22,9 @@ export const claudeWorkerEnvironment = z.object({
   RETRY_BASE_MS: msSchema.default(1_000),
   FIRST_EVENT_TIMEOUT_MS: msSchema.default(120_000),
   PROGRESS_TIMEOUT_MS: msSchema.default(120_000),
-  /** The longest answers are streamed for about an hour. */
-  TOTAL_TIMEOUT_MS: msSchema.max(86_400_000).default(3_600_000),
+  TOTAL_TIMEOUT_MS: msSchema.max(86_400_000).default(totalMsDefault),
+  /** Whatever a call may take: one that a stop cuts off is paid, and sent again (ADR 0017). */
+  SHUTDOWN_MS: msSchema.min(100).max(90_000_000).default(totalMsDefault + stopMsBeside),
   UNKNOWN_REDISPATCH_MAX: z.coerce.number().int().min(0).max(10).default(1),
   LEASE_MS: msSchema.min(300).default(10_000),
   /** Whole days without a turn, then a session's conversation is deleted. */

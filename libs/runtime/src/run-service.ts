@@ -58,15 +58,26 @@ async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise
   const tracing = startServiceTracing(app, config);
   app.get(Metrics).collectProcessMetrics();
   connectTransport(app);
-  // Providers start before records come: Nest alone would run `onModuleInit` after the consumers.
-  await app.init();
-  await app.startAllMicroservices();
-  const port = await listen(app, config);
-
+  const started = start(app, config, signals.heard);
+  // From here on there is work that a stop has to bring home, such as rows that a queue claimed.
   signals.onStop = (signal) => {
     app.get(Logger).info({ event: names.event.serviceStopping, signal }, 'the service stops');
-    void stop({ app, config, tracing, unused });
+    void stop({ app, config, tracing, unused, started });
   };
+  await started;
+}
+
+/** In the order in which its parts need each other. A stop that is heard meanwhile leaves it out. */
+async function start(
+  app: NestFastifyApplication,
+  config: CommonConfig,
+  stopHeard: AbortSignal,
+): Promise<void> {
+  // Providers start before records come: Nest alone would run `onModuleInit` after the consumers.
+  await app.init();
+  if (!stopHeard.aborted) await app.startAllMicroservices();
+  if (stopHeard.aborted) return;
+  const port = await listen(app, config);
   const where = { event: names.event.serviceStarted, port };
   app.get(Logger).info(where, 'the service serves');
 }
@@ -145,13 +156,15 @@ interface Running {
   readonly config: CommonConfig;
   readonly tracing: Tracing;
   readonly unused: UnusedConnections;
+  /** What is half started cannot be stopped: the rest of the start is waited for. */
+  readonly started: Promise<void>;
 }
 
-async function stop({ app, config, tracing, unused }: Running): Promise<void> {
+async function stop({ app, config, tracing, unused, started }: Running): Promise<void> {
   const log = app.get(Logger);
   app.get(Health).stopping();
   unused.close();
-  const ended = closeAll(app, tracing).then(
+  const ended = started.then(() => closeAll(app, tracing)).then(
     () => 'clean' as const,
     (error: unknown) => {
       log.error({ error }, 'the service did not stop cleanly');
@@ -178,20 +191,24 @@ async function closeAll(app: NestFastifyApplication, tracing: Tracing): Promise<
  * that comes between the removal of one and the dispatch to the next.
  */
 class StopSignals {
-  /** While the service still boots there is nothing to bring home. */
+  /** While nothing was started yet there is nothing to bring home. */
   onStop: (signal: string) => void = () => process.exit(0);
-  private isStopping = false;
+  readonly #stop = new AbortController();
 
   constructor() {
-    const listener = (signal: string) => this.hear(signal);
+    const listener = (signal: string) => this.#hear(signal);
     process.on('SIGTERM', listener);
     process.on('SIGINT', listener);
   }
 
-  private hear(signal: string): void {
+  get heard(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  #hear(signal: string): void {
     // A terminal's Ctrl-C arrives twice when npm passes it on: the second one changes nothing.
-    if (this.isStopping) return;
-    this.isStopping = true;
+    if (this.heard.aborted) return;
+    this.#stop.abort();
     this.onStop(signal);
   }
 }

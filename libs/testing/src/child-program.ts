@@ -43,6 +43,12 @@ export class ChildProgram {
     await gone;
   }
 
+  /** Waits until it is gone. @returns its exit status, or the signal that ended it */
+  async ended(): Promise<number | NodeJS.Signals | null> {
+    if (!this.#isGone) await once(this.child, 'exit');
+    return this.child.exitCode ?? this.child.signalCode;
+  }
+
   /**
    * Waits for something that this program has to do.
    *
