@@ -23,6 +23,7 @@ const dropped = named('dropped');
 const killed = named('killed');
 const committed = named('committed');
 const moved = named('moved');
+const led = named('led');
 const compacted = named('compacted');
 
 type Handle = (records: readonly RawRecord[]) => Promise<StepResult<RawRecord>>;
@@ -43,7 +44,7 @@ beforeAll(async () => {
   await admin.createTopics({
     waitForLeaders: true,
     topics: [
-      ...[dropped, killed, committed, moved].map(({ name }) => ({
+      ...[dropped, killed, committed, moved, led].map(({ name }) => ({
         topic: name,
         numPartitions: partitions,
       })),
@@ -155,13 +156,20 @@ describe('a connection that is cut after the broker appended', () => {
 
 describe('a commit that is refused', () => {
   it.each([
+    ['UNKNOWN_TOPIC_OR_PARTITION', 3],
     ['REQUEST_TIMED_OUT', 7],
+    ['OFFSET_METADATA_TOO_LARGE', 12],
     ['COORDINATOR_LOAD_IN_PROGRESS', 14],
     ['COORDINATOR_NOT_AVAILABLE', 15],
     ['NOT_COORDINATOR', 16],
     ['ILLEGAL_GENERATION', 22],
+    ['INVALID_GROUP_ID', 24],
     ['UNKNOWN_MEMBER_ID', 25],
     ['REBALANCE_IN_PROGRESS', 27],
+    ['INVALID_COMMIT_OFFSET_SIZE', 28],
+    ['TOPIC_AUTHORIZATION_FAILED', 29],
+    ['GROUP_AUTHORIZATION_FAILED', 30],
+    ['FENCED_INSTANCE_ID', 82],
   ])('with %s is repeated: nothing is lost, and nothing stays open', async (name, code) => {
     const seen: string[] = [];
     await startMember(committed, (records) => {
@@ -176,6 +184,50 @@ describe('a commit that is refused', () => {
     await until(() => isAllCommitted(committed));
     expect(new Set(seen)).toEqual(new Set(all));
     expect(broker.proxy.commitsFailed).toBe(failedBefore + 3);
+  });
+});
+
+describe('a commit without an answer', () => {
+  it.each([
+    ['that was taken before its connection was cut', () => broker.proxy.cutCommits(3)],
+    ['that did not arrive', () => broker.proxy.swallowCommits(1)],
+  ])('%s is repeated: nothing is lost, and nothing stays open', async (name, spoil) => {
+    const seen: string[] = [];
+    await startMember(committed, (records) => {
+      seen.push(...records.map(textOf));
+      return Promise.resolve({});
+    });
+    spoil();
+    const all = texts(`${name}-`, 30);
+    for (const text of all) await publish(committed, text, text);
+    await until(() => all.every((text) => seen.includes(text)));
+    await until(() => isAllCommitted(committed));
+    await publish(committed, 'after', `after ${name}`);
+    await until(() => seen.includes(`after ${name}`));
+    await until(() => isAllCommitted(committed));
+  });
+});
+
+describe('a leader that changes', () => {
+  const notLeader = 6;
+
+  it('is found again: what is published then is there, and in order', async () => {
+    const seen: string[] = [];
+    await startMember(led, (records) => {
+      seen.push(...records.map(textOf));
+      return Promise.resolve({});
+    });
+    const before = broker.proxy.answersFailed;
+    const all = texts('led-', 30);
+    for (const [n, text] of all.entries()) {
+      if (n % 10 === 5) broker.proxy.failProduces([notLeader, notLeader]);
+      if (n % 10 === 7) broker.proxy.failFetches([notLeader, notLeader]);
+      await publish(led, 'one', text);
+    }
+    await until(() => firstOf(seen).length === all.length);
+    expect(firstOf(seen)).toEqual(all);
+    expect(broker.proxy.answersFailed - before).toBeGreaterThanOrEqual(6 + 2);
+    await until(() => isAllCommitted(led));
   });
 });
 

@@ -277,6 +277,40 @@ describe('members of a group', () => {
     expect(progress.at(-1)).toBeGreaterThan(progress[0] ?? 0);
   });
 
+  it('that come and go with nobody who stays lose nothing, and work goes on', async () => {
+    const seen = new Set<string>();
+    const handle: Handle = (records) => {
+      for (const text of textsOf(records, 'relay-')) seen.add(text);
+      return Promise.resolve({});
+    };
+    let sent = 0;
+    let isOver = false;
+    const flow = (async () => {
+      while (!isOver) {
+        await send([{ key: `key-${sent % 20}`, text: `relay-${sent}` }]);
+        sent += 1;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    })();
+    let runner = startMember('relay', handle);
+    await joined(runner);
+    const progress: number[] = [];
+    for (let turn = 0; turn < 5; turn += 1) {
+      // The next one comes before the last has gone, in the middle of its work or of its join.
+      const next = startMember('relay', handle);
+      const hasJoined = joined(next);
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      await runner.close();
+      runner = next;
+      await hasJoined;
+      progress.push(seen.size);
+    }
+    isOver = true;
+    await flow;
+    await until(async () => seen.size === sent && (await openRecords('relay')) === 0);
+    expect(progress.at(-1)).toBeGreaterThan(progress[0] ?? 0);
+  });
+
   it('may be closed at any time of their start: another takes all, and none lives on', async () => {
     const seen = new Set<string>();
     const handle: Handle = (records) => {

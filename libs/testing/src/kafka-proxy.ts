@@ -1,13 +1,15 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 /** Kafka's numbers of the requests that are spoiled. */
-export const kafkaApi = { produce: 0, offsetCommit: 8 } as const;
+export const kafkaApi = { produce: 0, fetch: 1, offsetCommit: 8 } as const;
 
 /** No generation of a group is so high: the broker refuses what names it. */
 const wrongGeneration = 1_000_000;
 
 /** What becomes of a request and its answer. */
-type Spoiling = { readonly kind: 'cut' } | { readonly kind: 'commit-error'; readonly code: number };
+type Spoiling =
+  | { readonly kind: 'cut' }
+  | { readonly kind: 'commit-error' | 'produce-error' | 'fetch-error'; readonly code: number };
 
 /** Stands between clients and a broker that advertises this proxy's port. */
 export class KafkaProxy {
@@ -15,7 +17,11 @@ export class KafkaProxy {
   readonly #server = createServer((client) => this.#serve(client));
   readonly #clients = new Set<Socket>();
   #cutsLeft = 0;
+  #commitCutsLeft = 0;
+  #commitsToSwallow = 0;
   #commitErrors: number[] = [];
+  #produceErrors: number[] = [];
+  #fetchErrors: number[] = [];
   #cuts = 0;
   #commitsFailed = 0;
 
@@ -30,7 +36,14 @@ export class KafkaProxy {
     return port;
   }
 
-  /** Connections that were cut instead of a produce's answer. */
+  /** Produces and fetches that were answered with an error. */
+  #answersFailed = 0;
+
+  get answersFailed(): number {
+    return this.#answersFailed;
+  }
+
+  /** Connections that were cut instead of an answer to a produce or a commit. */
   get cuts(): number {
     return this.#cuts;
   }
@@ -43,6 +56,26 @@ export class KafkaProxy {
   /** The next `count` produces are appended, and their connections cut instead of the answer. */
   cutProduces(count: number): void {
     this.#cutsLeft = count;
+  }
+
+  /** The next `count` commits are taken, and their connections cut instead of the answer. */
+  cutCommits(count: number): void {
+    this.#commitCutsLeft = count;
+  }
+
+  /** The next `count` commits do not arrive, and are never answered. */
+  swallowCommits(count: number): void {
+    this.#commitsToSwallow = count;
+  }
+
+  /** The next produces are appended, and answered with these error codes even so. */
+  failProduces(codes: readonly number[]): void {
+    this.#produceErrors = [...codes];
+  }
+
+  /** The next fetches are answered with these error codes, as to all of their partitions. */
+  failFetches(codes: readonly number[]): void {
+    this.#fetchErrors = [...codes];
   }
 
   /** The next commits are refused by the broker, one with each of these error codes. */
@@ -59,7 +92,10 @@ export class KafkaProxy {
     const server = connect(this.upstreamPort, '127.0.0.1');
     const spoiled = new Map<number, Spoiling>();
     this.#clients.add(client);
-    client.on('data', framesTo((frame) => server.write(this.#ask(frame, spoiled))));
+    const ask = (frame: Buffer): void => {
+      if (!this.#isSwallowed(frame)) server.write(this.#ask(frame, spoiled));
+    };
+    client.on('data', framesTo(ask));
     server.on('data', framesTo((frame) => this.#answer(frame, { client, spoiled })));
     client.on('error', () => undefined).on('close', () => {
       this.#clients.delete(client);
@@ -68,14 +104,18 @@ export class KafkaProxy {
     server.on('error', () => undefined).on('close', () => client.destroy());
   }
 
+  #isSwallowed(frame: Buffer): boolean {
+    if (frame.readInt16BE(4) !== kafkaApi.offsetCommit || this.#commitsToSwallow === 0) return false;
+    this.#commitsToSwallow -= 1;
+    return true;
+  }
+
   #ask(frame: Buffer, spoiled: Map<number, Spoiling>): Buffer {
     const api = frame.readInt16BE(4);
     const correlation = frame.readInt32BE(8);
-    if (api === kafkaApi.produce && this.#cutsLeft > 0) {
-      this.#cutsLeft -= 1;
-      spoiled.set(correlation, { kind: 'cut' });
-    }
-    if (api !== kafkaApi.offsetCommit) return frame;
+    const spoiling = this.#spoilingOf(api);
+    if (spoiling !== undefined) spoiled.set(correlation, spoiling);
+    if (api !== kafkaApi.offsetCommit || spoiling !== undefined) return frame;
     const code = this.#commitErrors.shift();
     if (code === undefined) return frame;
     spoiled.set(correlation, { kind: 'commit-error', code });
@@ -83,6 +123,21 @@ export class KafkaProxy {
     const groupAt = 14 + frame.readInt16BE(12);
     frame.writeInt32BE(wrongGeneration, groupAt + 2 + frame.readInt16BE(groupAt));
     return frame;
+  }
+
+  /** What becomes of the answer to a request that goes through as it is. */
+  #spoilingOf(api: number): Spoiling | undefined {
+    if (api === kafkaApi.produce && this.#cutsLeft > 0) {
+      this.#cutsLeft -= 1;
+      return { kind: 'cut' };
+    }
+    if (api === kafkaApi.offsetCommit && this.#commitCutsLeft > 0) {
+      this.#commitCutsLeft -= 1;
+      return { kind: 'cut' };
+    }
+    if (api === kafkaApi.produce) return errorOf('produce-error', this.#produceErrors.shift());
+    if (api === kafkaApi.fetch) return errorOf('fetch-error', this.#fetchErrors.shift());
+    return undefined;
   }
 
   #answer(
@@ -98,23 +153,54 @@ export class KafkaProxy {
     }
     if (spoiling?.kind === 'commit-error') {
       this.#commitsFailed += 1;
-      replaceCommitErrors(frame, spoiling.code);
+      replaceErrors(frame, { ...spoiling, topicsAt: 12 });
+    }
+    if (spoiling?.kind === 'produce-error') {
+      this.#answersFailed += replaceErrors(frame, { ...spoiling, topicsAt: 8 });
+    }
+    if (spoiling?.kind === 'fetch-error') {
+      this.#answersFailed += replaceErrors(frame, { ...spoiling, topicsAt: 18 });
     }
     client.write(frame);
   }
 }
 
-/** Of an answer to an OffsetCommit of version 3 to 7: throttle time, then topics and partitions. */
-function replaceCommitErrors(frame: Buffer, code: number): void {
-  let at = 12;
+type ErrorKind = Exclude<Spoiling['kind'], 'cut'>;
+
+function errorOf(kind: ErrorKind, code: number | undefined): Spoiling | undefined {
+  return code === undefined ? undefined : { kind, code };
+}
+
+/** What an answer says of a partition beside its number and error, in the versions of kafkajs. */
+const partitionRestBytes: Readonly<Record<ErrorKind, (frame: Buffer, at: number) => number>> = {
+  // Version 3 to 7.
+  'commit-error': () => 0,
+  // Version 5 to 7: offset, time, first offset.
+  'produce-error': () => 24,
+  // Version 11: three offsets, aborted transactions, a replica, records.
+  'fetch-error': (frame, at) => {
+    const aborted = Math.max(0, frame.readInt32BE(at + 24)) * 16;
+    return 36 + aborted + Math.max(0, frame.readInt32BE(at + 32 + aborted));
+  },
+};
+
+/** @returns how many partitions have the error now. */
+function replaceErrors(
+  frame: Buffer,
+  { kind, code, topicsAt }: { kind: ErrorKind; code: number; topicsAt: number },
+): number {
+  let replaced = 0;
+  let at = topicsAt;
   const next = (): number => frame.readInt32BE((at += 4) - 4);
   for (let topics = next(); topics > 0; topics -= 1) {
     at += 2 + frame.readInt16BE(at);
     for (let partitions = next(); partitions > 0; partitions -= 1) {
       frame.writeInt16BE(code, at + 4);
-      at += 6;
+      at += 6 + partitionRestBytes[kind](frame, at + 6);
+      replaced += 1;
     }
   }
+  return replaced;
 }
 
 /** Cuts what arrives into Kafka's frames: their size in four bytes, then so many bytes. */
