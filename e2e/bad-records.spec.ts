@@ -1,8 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFileSync, spawnSync } from 'node:child_process';
 
-import { consume, ended, produce, uniqueId, until } from './running-stack.ts';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { CompressionTypes } from 'kafkajs';
+
+import { consume, ended, produce, stack, uniqueId, until } from './running-stack.ts';
 
 const topic = 'jobs.submitted.v1';
+const kcatIsThere = spawnSync('kcat', ['-V']).status === 0;
 
 describe('bad records on the intake topic', () => {
   let deadLetters: Awaited<ReturnType<typeof consume>>;
@@ -63,6 +67,37 @@ describe('bad records on the intake topic', () => {
     expect(letter.headers).toMatchObject({ 'dlq-reason': bad.code, 'dlq-topic': topic });
     expect(letter.value).toEqual(value);
   });
+
+  it('a batch that unpacks to 256 MiB is one dead letter, and delays nobody', async () => {
+    const before = deadLetters.records.length;
+    // A broker looks at the size of a batch as it is packed.
+    const bomb = { key: uniqueId('bomb'), value: Buffer.alloc(256 * 1024 * 1024), partition: 0 };
+    await produce(topic, [bomb], CompressionTypes.GZIP);
+    const next = uniqueId('good');
+    const good = { job_id: next, prompt: 'Say hello.' };
+    await produce(topic, [{ key: next, value: JSON.stringify(good), partition: 0 }]);
+    expect((await ended(next)).status).toBe('succeeded');
+    const letter = await until('the dead letter', 10_000, () =>
+      deadLetters.records
+        .slice(before)
+        .find(({ headers }) => headers['dlq-detail']?.includes('unpacks to too much')),
+    );
+    expect(letter.headers).toMatchObject({ 'dlq-reason': 'payload_too_large', 'dlq-topic': topic });
+    expect(letter.value?.length).toBeGreaterThan(100_000);
+  });
+
+  (kcatIsThere ? it.each : it.skip.each)(['gzip', 'snappy', 'lz4', 'zstd'])(
+    'a batch that kcat packed by %s is no bad one: its jobs are done',
+    async (packing) => {
+      const ids = Array.from({ length: 5 }, () => uniqueId(packing));
+      const lines = ids.map((id) => JSON.stringify({ job_id: id, prompt: 'Say hello.' }));
+      execFileSync('kcat', ['-b', stack.kafka, '-t', topic, '-P', '-z', packing], {
+        input: lines.join('\n'),
+      });
+      const statuses = await Promise.all(ids.map(async (id) => (await ended(id)).status));
+      expect(statuses).toEqual(ids.map(() => 'succeeded'));
+    },
+  );
 
   it('one with a readable job id becomes a failed job', async () => {
     const jobId = uniqueId('bad');

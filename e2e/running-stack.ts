@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { Kafka, logLevel, type Message } from 'kafkajs';
+import { CompressionTypes, Kafka, logLevel, type Message } from 'kafkajs';
 
 /**
  * The whole system as `e2e/start-stack.mjs` started it for all stories: real services, Kafka and
@@ -114,11 +114,15 @@ export const upstream = new Kafka({
 });
 
 /** Publishes records to a topic and waits for the acknowledgement. */
-export async function produce(topic: string, messages: Message[]): Promise<void> {
+export async function produce(
+  topic: string,
+  messages: Message[],
+  compression = CompressionTypes.None,
+): Promise<void> {
   const producer = upstream.producer({ allowAutoTopicCreation: false });
   await producer.connect();
   try {
-    await producer.send({ topic, messages, acks: -1 });
+    await producer.send({ topic, messages, compression, acks: -1 });
   } finally {
     await producer.disconnect();
   }

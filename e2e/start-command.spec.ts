@@ -109,6 +109,43 @@ describe('npm start', () => {
     expect(performance.now() - signalledAt).toBeLessThan(stopWithinMs);
   });
 
+  it('--replicas 2 runs two processes of each service, and either API answers', async () => {
+    const start = run('start', '--no-sample', '--replicas', '2');
+    await start.ready();
+    const services = [
+      'ingest',
+      'claude-worker',
+      'agent-orchestrator',
+      'tool-runner',
+      'webhook-dispatcher',
+    ];
+    const pids = services.flatMap((service) =>
+      [1, 2].map((n) => Number(readFileSync(join(home, 'run', `${service}-${n}.pid`), 'utf8'))),
+    );
+    expect(new Set(pids).size).toBe(10);
+    expect(processesOf(home)).toEqual(expect.arrayContaining(pids.map(String)));
+
+    const first = `http://127.0.0.1:${env['MILLRACE_HTTP_PORT']}`;
+    const printed = start.output.match(/http:\/\/127\.0\.0\.1:\d+/g) ?? [];
+    const job = await submitTo(env, home);
+    const answers = await Promise.all(
+      [...new Set(printed)].map((url) =>
+        fetch(`${url}/v1/jobs/${job}`, { headers: authorization(home) }).then(
+          async (response) => (response.status === 200 ? [url, await response.text()] : []),
+          () => [],
+        ),
+      ),
+    );
+    const apis = answers.filter((answer) => answer[1]?.includes(job) === true);
+    expect(apis).toHaveLength(2);
+    expect(apis.map(([url]) => url)).toContain(first);
+
+    const stop = run('stop');
+    expect(await stop.exited).toBe(0);
+    await start.exited;
+    expect(processesOf(home)).toEqual([]);
+  });
+
   it('leaves nothing running when it is killed with -9, and starts again after that', async () => {
     const start = run('start', '--no-sample');
     await start.ready();

@@ -77,6 +77,55 @@ async function calls(): Promise<string[]> {
   return rows.map(({ call_id: id }) => id);
 }
 
+const roles = {
+  ingest: 'ingest',
+  worker: 'claude_worker',
+  orchestrator: 'agent_orchestrator',
+  tools: 'tool_runner',
+  dispatcher: 'webhook_dispatcher',
+} as const;
+const schemas = ['ingest', 'worker', 'orchestrator', 'tools', 'dispatcher'] as const;
+
+describe.each(schemas)('the role of the schema %s', (schema) => {
+  it('drops old days of each of its tables by days, and makes those to come', async () => {
+    const { rows } = await admin.query<{ name: string }>(
+      `SELECT table_name AS name FROM millrace.daily_tables
+       WHERE schema_name = $1 AND partitioned`,
+      [schema],
+    );
+    const tables = rows.map(({ name }) => `${schema}.${name}`);
+    for (const { name } of rows) {
+      await admin.query(
+        `SELECT millrace_make_day($1, $2, (now() AT TIME ZONE 'UTC')::date - days)
+         FROM unnest('{31, 40}'::int[]) AS days`,
+        [schema, name],
+      );
+    }
+    const old = [await today(-40), await today(-31)];
+    for (const table of tables) expect(await daysOf(table)).toEqual(expect.arrayContaining(old));
+    const url = database.url(roles[schema]);
+    const pool = createPool({ url, max: 1, applicationName: 'days-spec-role' });
+    const dropped = new Map<string, number>();
+    const onDropped = ({ table, days }: { table: string; days: number }): void =>
+      void dropped.set(`${schema}.${table}`, days);
+    const onError = (error: unknown): void => void errors.push(error);
+    await new DayKeeper({ pool, schema, onDropped, onError }).keep();
+    await pool.end();
+    expect(errors).toEqual([]);
+    const days = [await today(), await today(1), await today(2)];
+    for (const table of tables) expect([table, await daysOf(table)]).toEqual([table, days]);
+    expect([...dropped].sort()).toEqual(tables.map((table) => [table, 2]).sort());
+  });
+});
+
+it('every schema with tables by days has a role that keeps them', async () => {
+  const { rows } = await admin.query<{ name: string }>(
+    'SELECT DISTINCT schema_name AS name FROM millrace.daily_tables',
+  );
+  expect(rows.map(({ name }) => name).filter((name) => !Object.hasOwn(roles, name))).toEqual([]);
+  expect(rows.length).toBeGreaterThan(1);
+});
+
 describe('DayKeeper', () => {
   it('has partitions for today and the two days to come', async () => {
     await keeper().keep();
