@@ -23,6 +23,7 @@ export class KafkaProxy {
   #produceErrors: number[] = [];
   #fetchErrors: number[] = [];
   #cuts = 0;
+  #answersFailed = 0;
   #commitsFailed = 0;
 
   static async start(): Promise<KafkaProxy> {
@@ -36,9 +37,7 @@ export class KafkaProxy {
     return port;
   }
 
-  /** Produces and fetches that were answered with an error. */
-  #answersFailed = 0;
-
+  /** Partitions of produces and fetches that were answered with an error. */
   get answersFailed(): number {
     return this.#answersFailed;
   }
@@ -105,7 +104,8 @@ export class KafkaProxy {
   }
 
   #isSwallowed(frame: Buffer): boolean {
-    if (frame.readInt16BE(4) !== kafkaApi.offsetCommit || this.#commitsToSwallow === 0) return false;
+    const isCommit = frame.readInt16BE(4) === kafkaApi.offsetCommit;
+    if (!isCommit || this.#commitsToSwallow === 0) return false;
     this.#commitsToSwallow -= 1;
     return true;
   }
