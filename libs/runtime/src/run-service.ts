@@ -59,7 +59,7 @@ async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise
   app.get(Metrics).collectProcessMetrics();
   connectTransport(app);
   const started = start(app, config, signals.heard);
-  // From here on there is work that a stop has to bring home, such as rows that a queue claimed.
+  // From here on there is work that a stop has to bring home: a queue may have claimed rows.
   signals.onStop = (signal) => {
     app.get(Logger).info({ event: names.event.serviceStopping, signal }, 'the service stops');
     void stop({ app, config, tracing, unused, started });
