@@ -34,6 +34,11 @@ export interface ServiceOptions<C extends CommonConfig> {
 
 /** Job ids have up to 128 characters; Fastify's own limit of 100 would answer them with 414. */
 const pathParameterLengthMax = 256;
+/**
+ * A stop waits so long, and half its time at most, for a start that is under way. One that takes
+ * longer waits for something, such as a database, and holds nothing: it is stopped as it is.
+ */
+const startMsMax = 10_000;
 
 /**
  * Boots a service and stays until a signal stops it: consumers first, then what they feed, then
@@ -67,7 +72,7 @@ async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise
   await started;
 }
 
-/** In the order in which its parts need each other. A stop that is heard meanwhile leaves it out. */
+/** In the order in which its parts need each other. A stop that is heard cuts the rest off. */
 async function start(
   app: NestFastifyApplication,
   config: CommonConfig,
@@ -156,7 +161,7 @@ interface Running {
   readonly config: CommonConfig;
   readonly tracing: Tracing;
   readonly unused: UnusedConnections;
-  /** What is half started cannot be stopped: the rest of the start is waited for. */
+  /** What is half started is hard to stop: the rest of the start is waited for. */
   readonly started: Promise<void>;
 }
 
@@ -164,7 +169,9 @@ async function stop({ app, config, tracing, unused, started }: Running): Promise
   const log = app.get(Logger);
   app.get(Health).stopping();
   unused.close();
-  const ended = started.then(() => closeAll(app, tracing)).then(
+  const startMs = Math.min(startMsMax, config.SHUTDOWN_MS / 2);
+  const settled = Promise.race([started, delay(startMs, undefined, { ref: false })]);
+  const ended = settled.then(() => closeAll(app, tracing)).then(
     () => 'clean' as const,
     (error: unknown) => {
       log.error({ error }, 'the service did not stop cleanly');
