@@ -301,7 +301,7 @@ describe('a cancel', () => {
     expect(requestsOf(request)).toHaveLength(0);
   });
 
-  it('that comes in one batch with its request, in either order, lets nothing be sent', async () => {
+  it('that comes in a batch with its request, in either order, lets nothing be sent', async () => {
     const lone = Array.from({ length: 20 }, () => job());
     const turns = [1, 2].map((seq) => job({ session_id: 'one-batch', session_seq: seq }));
     const [first = job(), second = job()] = turns;
