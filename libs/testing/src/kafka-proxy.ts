@@ -16,6 +16,7 @@ export class KafkaProxy {
   readonly #clients = new Set<Socket>();
   #cutsLeft = 0;
   #commitErrors: number[] = [];
+  #isHoldingCommits = false;
   #cuts = 0;
   #commitsFailed = 0;
 
@@ -50,6 +51,16 @@ export class KafkaProxy {
     this.#commitErrors = [...codes];
   }
 
+  /** From now on commits of offsets get no further than this, and are not answered. */
+  holdCommits(): void {
+    this.#isHoldingCommits = true;
+  }
+
+  /** New ones pass; those that were held never will. */
+  passCommits(): void {
+    this.#isHoldingCommits = false;
+  }
+
   async stop(): Promise<void> {
     for (const client of this.#clients) client.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
@@ -59,7 +70,10 @@ export class KafkaProxy {
     const server = connect(this.upstreamPort, '127.0.0.1');
     const spoiled = new Map<number, Spoiling>();
     this.#clients.add(client);
-    client.on('data', framesTo((frame) => server.write(this.#ask(frame, spoiled))));
+    client.on('data', framesTo((frame) => {
+      const isHeld = this.#isHoldingCommits && frame.readInt16BE(4) === kafkaApi.offsetCommit;
+      if (!isHeld) server.write(this.#ask(frame, spoiled));
+    }));
     server.on('data', framesTo((frame) => this.#answer(frame, { client, spoiled })));
     client.on('error', () => undefined).on('close', () => {
       this.#clients.delete(client);
