@@ -12,6 +12,8 @@ export type HoldPoint = 'before' | 'during' | 'after';
 /** What becomes of a connection by the statement that it sent. */
 interface Hold {
   readonly text: string;
+  /** Only in a transaction in which this went before: other work commits, too. */
+  readonly within: string;
   readonly at: HoldPoint | 'cut';
   readonly held: () => void;
 }
@@ -59,18 +61,23 @@ export class PostgresProxy {
     this.#cutAfter = text;
   }
 
-  /** Once: the connection is closed instead of passing on what holds `text`. */
-  cutBefore(text: string): Promise<void> {
-    return this.#hold(text, 'cut');
+  /** Once: the connection is closed instead of committing what holds `text`. */
+  cutBeforeCommitOf(text: string): Promise<void> {
+    return this.#hold({ text: 'COMMIT', within: text, at: 'cut' });
   }
 
   /** Once: what holds `text` goes no further than this. Resolves when it is there. */
   hold(text: string, at: HoldPoint): Promise<void> {
-    return this.#hold(text, at);
+    return this.#hold({ text, within: '', at });
   }
 
-  #hold(text: string, at: Hold['at']): Promise<void> {
-    return new Promise((resolve) => this.#holds.push({ text, at, held: resolve }));
+  /** The same for the commit of a transaction of which a statement holds `text`. */
+  holdCommitOf(text: string, at: HoldPoint): Promise<void> {
+    return this.#hold({ text: 'COMMIT', within: text, at });
+  }
+
+  #hold(hold: Omit<Hold, 'held'>): Promise<void> {
+    return new Promise((held) => this.#holds.push({ ...hold, held }));
   }
 
   /** Closes every connection, and new ones at once, until `accept`. */
@@ -96,13 +103,16 @@ export class PostgresProxy {
     const server = this.#connect();
     let cutting = false;
     let hold: Hold | undefined;
+    let transaction = '';
     this.#clients.add(client);
     client.on('data', (bytes: Buffer) => {
       if (this.#cutAfter !== null && bytes.includes(this.#cutAfter)) {
         this.#cutAfter = null;
         cutting = true;
       }
-      hold ??= this.#takeHold(bytes);
+      transaction = bytes.includes('BEGIN') ? '' : transaction;
+      if (this.#holds.length > 0) transaction += bytes.toString('latin1');
+      hold ??= this.#takeHold(bytes, transaction);
       if (hold?.at === 'cut') client.destroy();
       else if (hold?.at !== 'before') server.write(bytes);
       if (hold !== undefined && hold.at !== 'after') hold.held();
@@ -124,8 +134,10 @@ export class PostgresProxy {
     server.on('error', () => undefined).on('close', () => client.destroy());
   }
 
-  #takeHold(bytes: Buffer): Hold | undefined {
-    const hold = this.#holds.find(({ text }) => bytes.includes(text));
+  #takeHold(bytes: Buffer, transaction: string): Hold | undefined {
+    const hold = this.#holds.find(
+      ({ text, within }) => bytes.includes(text) && transaction.includes(within),
+    );
     if (hold !== undefined) this.#holds = this.#holds.filter((other) => other !== hold);
     return hold;
   }
