@@ -27,8 +27,8 @@ type CancelRecord = EventRecord<ClaudeCancelRequested>;
  * Takes requests in: one batched insert, at once as ours where a slot is free. It waits for no
  * call. A request that comes again changes nothing; what has ended is told again.
  *
- * Cancels come by the same topic and key. Requests of a batch go first, so that a cancel finds the
- * row that it follows; one that really comes first leaves a row that is never run.
+ * Cancels come by the same topic and key. Those of a batch go first, and a request beside its own
+ * cancel is not looked at: the row that the cancel finds or leaves stands for it, and is never run.
  */
 @Controller()
 export class ClaudeRequestsConsumer {
@@ -41,8 +41,11 @@ export class ClaudeRequestsConsumer {
   async handle(
     records: readonly (Record | CancelRecord)[],
   ): Promise<StepResult<Record | CancelRecord>> {
-    const requested = await this.#take(records.filter(isRequest));
-    const cancelled = await this.#cancel(records.filter(isCancel));
+    const cancels = records.filter(isCancel);
+    const cancelled = await this.#cancel(cancels);
+    const ids = new Set(cancels.map(idOf));
+    const requests = records.filter(isRequest).filter((record) => !ids.has(idOf(record)));
+    const requested = await this.#take(requests);
     return { ...requested, publish: [...(requested.publish ?? []), ...cancelled] };
   }
 
@@ -196,7 +199,7 @@ function isCancel(record: Record | CancelRecord): record is CancelRecord {
   return record.type !== requestedType;
 }
 
-function idOf({ data }: CancelRecord): string {
+function idOf({ data }: Record | CancelRecord): string {
   return callKey(data.tenant, data.call_id);
 }
 

@@ -301,6 +301,27 @@ describe('a cancel', () => {
     expect(requestsOf(request)).toHaveLength(0);
   });
 
+  it('that comes in a batch with its request, in either order, lets nothing be sent', async () => {
+    const lone = Array.from({ length: 20 }, () => job());
+    const turns = [1, 2].map((seq) => job({ session_id: 'one-batch', session_seq: seq }));
+    const [first = job(), second = job()] = turns;
+    const beside = job();
+    // All of this lies in the topic when the worker comes: what has one key is read as one batch.
+    await submit([...lone, first, beside]);
+    await cancel([...lone, first]);
+    await submit([...lone, second]);
+    await workers.start();
+    for (const request of [...lone, first]) {
+      expect(await end(request)).toMatchObject({ ...cancelled, attempts: [] });
+      expect(requestsOf(request)).toHaveLength(0);
+    }
+    expect(await end(beside)).toMatchObject({ status: 'succeeded' });
+    expect(await end(second)).toMatchObject({ status: 'succeeded' });
+    for (const request of lone) {
+      expect(new Set(completionsOf(request).map(({ value }) => String(value))).size).toBe(1);
+    }
+  });
+
   it('that comes too late has the end told again, whatever it was', async () => {
     await workers.start();
     const request = job();
@@ -633,6 +654,18 @@ describe('a call that fails', () => {
   });
 });
 
+const message = {
+  id: 'msg_1',
+  type: 'message',
+  role: 'assistant',
+  model: 'claude-sonnet-5-5',
+  usage: { input_tokens: 3, output_tokens: 1 },
+};
+const streamStart = sse({
+  type: 'message_start',
+  message: { ...message, content: [], stop_reason: null },
+});
+
 describe('a stream that does not go on', () => {
   const short = {
     FIRST_EVENT_TIMEOUT_MS: '200',
@@ -646,6 +679,18 @@ describe('a stream that does not go on', () => {
     ['pings only', { kind: 'pings', everyMs: 20 }, 'first_event_timeout', 200],
     ['no progress', { kind: 'drip', everyMs: 5_000 }, 'progress_timeout', 200],
     ['a drip without end', { kind: 'drip', everyMs: 30 }, 'total_timeout', 800],
+    [
+      'single bytes of its first event',
+      { kind: 'raw', body: streamStart + streamStart, chunkBytes: 1, everyMs: 20 },
+      'first_event_timeout',
+      200,
+    ],
+    [
+      'single bytes after its first event',
+      { kind: 'raw', begin: streamStart, body: streamStart, chunkBytes: 1, everyMs: 20 },
+      'progress_timeout',
+      200,
+    ],
   ])('%s: is ended and tried again', async (_, answer, code, afterMs) => {
     await workers.start(short);
     answerInTurn([answer]);
@@ -663,7 +708,6 @@ describe('a stream that does not go on', () => {
     await workers.start();
     const text = 'zwölf Boxkämpfer 🥊';
     const body = [
-      { type: 'message_start', message: { ...message, content: [], stop_reason: null } },
       { type: 'something_new', value: 1 },
       { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
       { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } },
@@ -671,7 +715,8 @@ describe('a stream that does not go on', () => {
       { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 9 } },
       { type: 'message_stop' },
     ];
-    claude.answerWith(() => ({ kind: 'raw', body: body.map(sse).join(''), chunkBytes: 7 }));
+    const bytes = streamStart + body.map(sse).join('');
+    claude.answerWith(() => ({ kind: 'raw', body: bytes, chunkBytes: 1 }));
     expect(await run(job({ stream: true }))).toMatchObject({
       status: 'succeeded',
       result: text,
@@ -679,14 +724,6 @@ describe('a stream that does not go on', () => {
     });
   });
 });
-
-const message = {
-  id: 'msg_1',
-  type: 'message',
-  role: 'assistant',
-  model: 'claude-sonnet-5-5',
-  usage: { input_tokens: 3, output_tokens: 1 },
-};
 
 describe('a stored row that cannot be read', () => {
   const failed = { status: 'failed', error: { code: 'internal' } };

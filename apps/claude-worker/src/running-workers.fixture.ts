@@ -43,13 +43,15 @@ export class RunningWorkers {
     this.sql.on('error', () => undefined);
   }
 
-  static async prepare(): Promise<RunningWorkers> {
-    const made = [createTestDatabase(), startFakeClaudeServer(), createTestTopics()] as const;
+  /** @param brokers of a Kafka of the spec's own */
+  static async prepare(brokers?: readonly string[]): Promise<RunningWorkers> {
+    const kafka = createTestTopics(undefined, brokers);
+    const made = [createTestDatabase(), startFakeClaudeServer(), kafka] as const;
     return new RunningWorkers(...(await Promise.all(made)));
   }
 
   reader(topic: string): Promise<KafkaReader> {
-    return new KafkaReader(this.kafka.prefix + topic).start();
+    return new KafkaReader(this.kafka.prefix + topic, [...this.kafka.brokers]).start();
   }
 
   /** What a worker needs in its environment. */

@@ -648,6 +648,18 @@ describe('jobs.submitted.v1', () => {
     ['a list', '[1]', {}, 'invalid_request'],
     ['no prompt and no id', '{"callback_url":"x"}', {}, 'invalid_request'],
     ['an unknown type', '{"prompt":"a"}', { ce_type: 'some.other.v1' }, 'unknown_type'],
+    [
+      'an unknown version',
+      '{"prompt":"a"}',
+      { ce_type: 'millrace.job.submitted.v2', ce_specversion: '1.0' },
+      'unknown_type',
+    ],
+    [
+      'an unknown specversion',
+      '{"prompt":"a"}',
+      { ce_type: 'millrace.job.submitted.v1', ce_specversion: '2.0' },
+      'unknown_type',
+    ],
     ['an id that is none', '{"job_id":"a/b","prompt":"a"}', {}, 'invalid_request'],
   ];
 

@@ -21,12 +21,14 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleDestroy,
+  type OnModuleInit,
   type Provider,
 } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 
 import { BacklogTail } from './adapters/backlog-tail.ts';
 import { BlobBodies } from './adapters/blob-bodies.ts';
+import { DatabaseClock } from './adapters/database-clock.ts';
 import { DispatcherDeliveryLog } from './adapters/dispatcher-delivery-log.ts';
 import { InternalHttpService } from './adapters/internal-http-service.ts';
 import { KafkaTails } from './adapters/kafka-tails.ts';
@@ -41,7 +43,6 @@ import { PostgresReleases } from './adapters/postgres-releases.ts';
 import { PostgresSilentJobs } from './adapters/postgres-silent-jobs.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { PostgresTimelines } from './adapters/postgres-timelines.ts';
-import { SystemClock } from './adapters/system-clock.ts';
 import { Admission, AdmissionSettings } from './admission.ts';
 import { AdmissionCounter } from './admission-counter.ts';
 import { ApiKeyAuth, OperatorKey } from './api-key-auth.ts';
@@ -147,9 +148,10 @@ export interface IngestModuleOptions {
 /** Wiring of the front door. */
 @Module({})
 export class IngestModule
-  implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
+  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
 {
   constructor(
+    private readonly clock: DatabaseClock,
     private readonly jobs: PostgresJobs,
     private readonly outbox: Outbox,
     private readonly tails: KafkaTails,
@@ -206,6 +208,11 @@ export class IngestModule
     };
   }
 
+  /** Before anything is accepted, so that it has the database's time. */
+  async onModuleInit(): Promise<void> {
+    await this.clock.start();
+  }
+
   /** In the background: HTTP is served, and jobs are accepted, while Kafka is still away. */
   onApplicationBootstrap(): void {
     this.outbox.start();
@@ -233,6 +240,7 @@ export class IngestModule
 
   /** After the last request: what it committed is sent, or left to the sweep. */
   async onApplicationShutdown(): Promise<void> {
+    await this.clock.stop();
     await this.jobs.close();
     await this.outbox.stop();
     await this.closing.close();
@@ -275,7 +283,8 @@ const shells: Provider[] = [
 
 function adapters(config: IngestConfig): Provider[] {
   return [
-    ...databaseAdapters(config),
+    ...connections(config),
+    ...databaseAdapters,
     ...kafkaAdapters(),
     ...internalServices(config),
     ...settings(config),
@@ -311,7 +320,8 @@ const jobAdapters: Provider[] = [
   },
 ];
 
-function databaseAdapters(config: IngestConfig): Provider[] {
+/** The connections, and the time that is told over them. */
+function connections(config: IngestConfig): Provider[] {
   return [
     {
       provide: ingestPool,
@@ -334,46 +344,59 @@ function databaseAdapters(config: IngestConfig): Provider[] {
       useFactory: (pool: Pool) => new TenantDatabase(pool),
     },
     {
-      provide: DayKeeper,
+      provide: DatabaseClock,
       inject: [ingestPool, Logger],
       useFactory: (pool: Pool, log: Logger) =>
-        new DayKeeper({
+        new DatabaseClock({
           pool,
-          schema: 'ingest',
-          onDropped: (dropped) => log.info(dropped, 'days were dropped'),
-          onError: (error) => log.warn({ error }, 'days are kept again in an hour'),
+          onError: (error) => log.warn({ error }, 'the database did not tell the time'),
         }),
     },
+    { provide: Clock, useExisting: DatabaseClock },
     {
       provide: PoolClosing,
       inject: [ingestPool, apiPool],
       useFactory: (...pools: Pool[]) => new PoolClosing(pools),
     },
-    {
-      provide: LargeBodies,
-      inject: [ingestPool, TenantDatabase, PayloadCodec],
-      useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
-        new BlobBodies({ blobs: new Blobs(pool), own, codec }),
-    },
-    {
-      provide: Documents,
-      inject: [ingestPool, TenantDatabase, PayloadCodec],
-      useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
-        new PostgresDocuments({ pool, blobs: new Blobs(pool), own, codec }),
-    },
-    ...jobAdapters,
-    {
-      provide: ApiKeys,
-      inject: [ingestPool, TenantDatabase],
-      useFactory: (pool: Pool, own: TenantDatabase) => new PostgresApiKeys(pool, own),
-    },
-    {
-      provide: Tenants,
-      inject: [ingestPool, PayloadCodec],
-      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
-    },
   ];
 }
+
+const databaseAdapters: Provider[] = [
+  {
+    provide: DayKeeper,
+    inject: [ingestPool, Logger],
+    useFactory: (pool: Pool, log: Logger) =>
+      new DayKeeper({
+        pool,
+        schema: 'ingest',
+        onDropped: (dropped) => log.info(dropped, 'days were dropped'),
+        onError: (error) => log.warn({ error }, 'days are kept again in an hour'),
+      }),
+  },
+  {
+    provide: LargeBodies,
+    inject: [ingestPool, TenantDatabase, PayloadCodec],
+    useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
+      new BlobBodies({ blobs: new Blobs(pool), own, codec }),
+  },
+  {
+    provide: Documents,
+    inject: [ingestPool, TenantDatabase, PayloadCodec],
+    useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
+      new PostgresDocuments({ pool, blobs: new Blobs(pool), own, codec }),
+  },
+  ...jobAdapters,
+  {
+    provide: ApiKeys,
+    inject: [ingestPool, TenantDatabase],
+    useFactory: (pool: Pool, own: TenantDatabase) => new PostgresApiKeys(pool, own),
+  },
+  {
+    provide: Tenants,
+    inject: [ingestPool, PayloadCodec],
+    useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+  },
+];
 
 /** What waits for its time, and what has been waited for too long. */
 function timed(times: SilenceTimes = silenceTimesDefault): Provider[] {
@@ -447,7 +470,6 @@ function settings(config: IngestConfig): Provider[] {
   };
   const { MILLRACE_DEFAULT_API_KEY: key, MILLRACE_DEFAULT_WEBHOOK_SECRET: secret } = config;
   return [
-    { provide: Clock, useClass: SystemClock },
     { provide: IntakePolicy, useValue: { rules } },
     { provide: OperatorKey, useValue: new OperatorKey(config.MILLRACE_ADMIN_API_KEY) },
     {

@@ -167,6 +167,25 @@ describe('a commit whose answer is lost', () => {
   });
 });
 
+describe('a connection that is reset inside a transaction', () => {
+  it('leaves nothing behind: 503, no row, and the session has no hole', async () => {
+    const turn = (id: string) => ({ job_id: id, prompt: 'a', session_id: 'reset' });
+    expect((await post(turn('reset-1'))).status).toBe(202);
+    const cut = proxy.cutBeforeCommitOf('insert_turns');
+    const lost = await post(turn('reset-2'));
+    await cut;
+    expect([lost.status, lost.body.code]).toEqual([503, 'not_durable']);
+    expect(await idsLike('reset-%')).toEqual(['reset-1']);
+    expect((await post(turn('reset-3'))).status).toBe(202);
+    const again = await post(turn('reset-2'));
+    expect([again.status, again.headers.get('idempotent-replayed')]).toEqual([202, null]);
+    const ids = ['reset-1', 'reset-3', 'reset-2'];
+    await requested.waitFor(() => ids.every((id) => requestsOf(id).length > 0));
+    const seqs = ids.map((id) => JSON.parse(String(requestsOf(id)[0]?.value)).session_seq);
+    expect(seqs).toEqual([1, 2, 3]);
+  });
+});
+
 describe('while connections are refused', () => {
   it('answers 503 soon, stores nothing, and takes records afterwards', async () => {
     await post({ prompt: 'proves the key' });

@@ -22,8 +22,21 @@ export type FakeAnswer =
     }
   /** A stream that goes on for ever at this pace, or stops after so many events. */
   | { readonly kind: 'drip'; readonly everyMs: number; readonly eventsMax?: number }
-  /** A stream that is written as these bytes, in chunks of `chunkBytes`, and then ends. */
-  | { readonly kind: 'raw'; readonly body: string; readonly chunkBytes?: number }
+  /** A stream of `begin`, and then of these bytes in chunks, one every so many ms. Then it ends. */
+  | {
+      readonly kind: 'raw';
+      readonly begin?: string;
+      readonly body: string;
+      readonly chunkBytes?: number;
+      readonly everyMs?: number;
+    }
+  /** A stream of `begin`, and then of `piece` again and again, as fast as it is read. */
+  | {
+      readonly kind: 'flood';
+      readonly begin: string;
+      readonly piece: string;
+      readonly bytes: number;
+    }
   /** A stream that ends, or breaks, after so many events. */
   | { readonly kind: 'cut'; readonly events: number; readonly reset?: boolean }
   /** Only `ping` events. */
@@ -153,6 +166,8 @@ async function write(answer: FakeAnswer, exchange: Exchange): Promise<void> {
       return writeDrip(answer, exchange);
     case 'raw':
       return writeRaw(answer, exchange);
+    case 'flood':
+      return writeFlood(answer, exchange);
     case 'cut':
       return writeCut(answer, exchange);
     case 'pings':
@@ -272,15 +287,29 @@ async function writeDrip(
 }
 
 async function writeRaw(
-  { body, chunkBytes = Infinity }: Extract<FakeAnswer, { kind: 'raw' }>,
+  { begin = '', body, chunkBytes = Infinity, everyMs = 1 }: Extract<FakeAnswer, { kind: 'raw' }>,
   { response, signal }: Exchange,
 ): Promise<void> {
   beginStream(response);
+  response.write(begin);
   const bytes = Buffer.from(body);
   const step = Math.min(chunkBytes, bytes.length);
-  for (let at = 0; at < bytes.length; at += step) {
+  for (let at = 0; at < bytes.length && !response.destroyed; at += step) {
     response.write(bytes.subarray(at, at + step));
-    if (step < bytes.length) await delay(1, undefined, { signal });
+    if (step < bytes.length) await delay(everyMs, undefined, { signal });
+  }
+  response.end();
+}
+
+async function writeFlood(
+  { begin, bytes, piece }: Extract<FakeAnswer, { kind: 'flood' }>,
+  { response, signal }: Exchange,
+): Promise<void> {
+  beginStream(response);
+  response.write(begin);
+  const closed = once(response, 'close', { signal });
+  for (let written = 0; written < bytes && !response.destroyed; written += piece.length) {
+    if (!response.write(piece)) await Promise.race([once(response, 'drain', { signal }), closed]);
   }
   response.end();
 }

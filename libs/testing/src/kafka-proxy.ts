@@ -22,6 +22,7 @@ export class KafkaProxy {
   #commitErrors: number[] = [];
   #produceErrors: number[] = [];
   #fetchErrors: number[] = [];
+  #isHoldingCommits = false;
   #cuts = 0;
   #answersFailed = 0;
   #commitsFailed = 0;
@@ -82,6 +83,16 @@ export class KafkaProxy {
     this.#commitErrors = [...codes];
   }
 
+  /** From now on commits of offsets get no further than this, and are not answered. */
+  holdCommits(): void {
+    this.#isHoldingCommits = true;
+  }
+
+  /** New ones pass; those that were held never will. */
+  passCommits(): void {
+    this.#isHoldingCommits = false;
+  }
+
   async stop(): Promise<void> {
     for (const client of this.#clients) client.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
@@ -92,7 +103,8 @@ export class KafkaProxy {
     const spoiled = new Map<number, Spoiling>();
     this.#clients.add(client);
     const ask = (frame: Buffer): void => {
-      if (!this.#isSwallowed(frame)) server.write(this.#ask(frame, spoiled));
+      const isHeld = this.#isHoldingCommits && frame.readInt16BE(4) === kafkaApi.offsetCommit;
+      if (!isHeld && !this.#isSwallowed(frame)) server.write(this.#ask(frame, spoiled));
     };
     client.on('data', framesTo(ask));
     server.on('data', framesTo((frame) => this.#answer(frame, { client, spoiled })));

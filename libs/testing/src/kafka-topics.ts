@@ -26,15 +26,17 @@ export function testBrokers(): string[] {
  */
 export async function createTestTopics(
   topics: readonly Topic[] = topicList.filter((topic) => !isPerTenant(topic)),
+  brokers: readonly string[] = testBrokers(),
 ): Promise<TestTopics> {
   const prefix = `t${ulid().toLowerCase()}.`;
   const configs = topics.flatMap((topic) => topicConfigs(topic, prefix));
-  await withAdmin((admin) => createLedTopics(admin, configs));
+  await withAdmin(brokers, (admin) => createLedTopics(admin, configs));
   return {
     prefix,
-    brokers: testBrokers(),
+    brokers,
     drop: async () => {
-      await withAdmin((admin) => admin.deleteTopics({ topics: configs.map(({ topic }) => topic) }));
+      const names = configs.map(({ topic }) => topic);
+      await withAdmin(brokers, (admin) => admin.deleteTopics({ topics: names }));
     },
   };
 }
@@ -43,7 +45,7 @@ export async function createTestTopics(
 export async function testTopic(topic: Topic): Promise<Topic> {
   const unique = { ...topic, name: `t${ulid().toLowerCase()}.${topic.name}` };
   const configs = topicConfigs(unique, '');
-  await withAdmin((admin) => createLedTopics(admin, configs));
+  await withAdmin(testBrokers(), (admin) => createLedTopics(admin, configs));
   return unique;
 }
 
@@ -67,8 +69,11 @@ function topicConfigs(topic: Topic, prefix: string): ITopicConfig[] {
   return [own, { ...own, topic: deadLetterTopicOf(name), numPartitions: 1 }];
 }
 
-async function withAdmin<T>(ask: (admin: Admin) => Promise<T>): Promise<T> {
-  const kafka = new Kafka({ brokers: testBrokers(), logLevel: logLevel.NOTHING });
+async function withAdmin<T>(
+  brokers: readonly string[],
+  ask: (admin: Admin) => Promise<T>,
+): Promise<T> {
+  const kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING });
   const admin = kafka.admin();
   await admin.connect();
   try {

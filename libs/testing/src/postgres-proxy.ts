@@ -3,6 +3,21 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 /** The last message of an answer: the server waits for a query, in no transaction. */
 const readyAndIdle = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
 
+/**
+ * Where a statement is held up for ever: before Postgres gets it, while Postgres works on it, or
+ * when Postgres has answered.
+ */
+export type HoldPoint = 'before' | 'during' | 'after';
+
+/** What becomes of a connection by the statement that it sent. */
+interface Hold {
+  readonly text: string;
+  /** Only in a transaction in which this went before: other work commits, too. */
+  readonly within: string;
+  readonly at: HoldPoint | 'cut';
+  readonly held: () => void;
+}
+
 /** Stands between a pool and Postgres, and breaks what passes in ways that a network does. */
 export class PostgresProxy {
   readonly #upstream: URL;
@@ -10,6 +25,7 @@ export class PostgresProxy {
   readonly #clients = new Set<Socket>();
   #refusing = false;
   #cutAfter: string | null = null;
+  #holds: Hold[] = [];
   #cuts = 0;
 
   private constructor(url: string) {
@@ -45,6 +61,25 @@ export class PostgresProxy {
     this.#cutAfter = text;
   }
 
+  /** Once: the connection is closed instead of committing what holds `text`. */
+  cutBeforeCommitOf(text: string): Promise<void> {
+    return this.#hold({ text: 'COMMIT', within: text, at: 'cut' });
+  }
+
+  /** Once: what holds `text` goes no further than this. Resolves when it is there. */
+  hold(text: string, at: HoldPoint): Promise<void> {
+    return this.#hold({ text, within: '', at });
+  }
+
+  /** The same for the commit of a transaction of which a statement holds `text`. */
+  holdCommitOf(text: string, at: HoldPoint): Promise<void> {
+    return this.#hold({ text: 'COMMIT', within: text, at });
+  }
+
+  #hold(hold: Omit<Hold, 'held'>): Promise<void> {
+    return new Promise((held) => this.#holds.push({ ...hold, held }));
+  }
+
   /** Closes every connection, and new ones at once, until `accept`. */
   refuse(): void {
     this.#refusing = true;
@@ -67,17 +102,27 @@ export class PostgresProxy {
     }
     const server = this.#connect();
     let cutting = false;
+    let hold: Hold | undefined;
+    let transaction = '';
     this.#clients.add(client);
     client.on('data', (bytes: Buffer) => {
       if (this.#cutAfter !== null && bytes.includes(this.#cutAfter)) {
         this.#cutAfter = null;
         cutting = true;
       }
-      server.write(bytes);
+      transaction = bytes.includes('BEGIN') ? '' : transaction;
+      if (this.#holds.length > 0) transaction += bytes.toString('latin1');
+      hold ??= this.#takeHold(bytes, transaction);
+      if (hold?.at === 'cut') client.destroy();
+      else if (hold?.at !== 'before') server.write(bytes);
+      if (hold !== undefined && hold.at !== 'after') hold.held();
     });
     server.on('data', (bytes: Buffer) => {
-      if (!cutting) client.write(bytes);
-      else if (bytes.subarray(-readyAndIdle.length).equals(readyAndIdle)) {
+      const isAnswered = bytes.subarray(-readyAndIdle.length).equals(readyAndIdle);
+      if (hold !== undefined) {
+        if (isAnswered) hold.held();
+      } else if (!cutting) client.write(bytes);
+      else if (isAnswered) {
         this.#cuts += 1;
         client.destroy();
       }
@@ -87,6 +132,14 @@ export class PostgresProxy {
       server.destroy();
     });
     server.on('error', () => undefined).on('close', () => client.destroy());
+  }
+
+  #takeHold(bytes: Buffer, transaction: string): Hold | undefined {
+    const hold = this.#holds.find(
+      ({ text, within }) => bytes.includes(text) && transaction.includes(within),
+    );
+    if (hold !== undefined) this.#holds = this.#holds.filter((other) => other !== hold);
+    return hold;
   }
 
   #connect(): Socket {

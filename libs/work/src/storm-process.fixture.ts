@@ -2,18 +2,18 @@ import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createPool } from '@millrace/postgres';
+import { setClockWrong } from '@millrace/testing';
 
 import { WorkQueue } from './index.ts';
 
 /**
- * One process of the storm: `node storm-process.fixture.ts URL LOG CLOCK_STEP_MS RUN_MS LEASE_MS`.
- * It logs each run that begins, and goes on until it is killed.
+ * One process of the storm: `node storm-process.fixture.ts URL LOG CLOCK_OFFSETS RUN_MS LEASE_MS`.
+ * It logs each run that begins, and goes on until it is killed. Its clock is wrong by the first of
+ * the offsets, and by the next with each SIGUSR2.
  */
-const [url = '', logFile = '', clockStepMs = '0', runMs = '5', leaseMs = '1500'] =
+const [url = '', logFile = '', clockOffsets = '0', runMs = '5', leaseMs = '1500'] =
   process.argv.slice(2);
-
-const trueNow = Date.now;
-Date.now = () => trueNow() + Number(clockStepMs);
+setClockWrong(clockOffsets.split(',').map(Number));
 
 interface Task {
   readonly id: string;

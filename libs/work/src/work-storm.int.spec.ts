@@ -53,15 +53,16 @@ interface TaskRow {
 }
 
 interface ProcessOptions {
-  readonly clockStepMs?: number;
+  /** How wrong its clock is: at first, and after each SIGUSR2. */
+  readonly clockOffsetsMs?: readonly number[];
   readonly runMs?: number;
   readonly leaseMs?: number;
 }
 
 function begin(options: ProcessOptions = {}): ChildProgram {
-  const { clockStepMs = 0, runMs = 5, leaseMs = 1_500 } = options;
+  const { clockOffsetsMs = [0], runMs = 5, leaseMs = 1_500 } = options;
   const file = join(import.meta.dirname, 'storm-process.fixture.ts');
-  const args = [database.adminUrl, logFile, ...[clockStepMs, runMs, leaseMs].map(String)];
+  const args = [database.adminUrl, logFile, ...[clockOffsetsMs, runMs, leaseMs].map(String)];
   const child = ChildProgram.start(file, args);
   processes.push(child);
   return child;
@@ -96,13 +97,37 @@ it('eight processes, their clocks hours apart, run each of 2,000 rows once', asy
   await insert(2_000, 4_000);
   // A lease that eight busy processes on few cores do not lose: one lost may run rows again.
   const leaseMs = 15_000;
-  for (let n = 0; n < 8; n += 1) begin({ clockStepMs: ((n % 3) - 1) * hourMs, leaseMs });
+  for (let n = 0; n < 8; n += 1) begin({ clockOffsetsMs: [((n % 3) - 1) * hourMs], leaseMs });
   await until(allDone);
   expect(runs()).toHaveLength(2_000);
   expect(new Set(runs().map((line) => line.split(' ')[0])).size).toBe(2_000);
   const rows = await tasks();
   expect(rows.filter((row) => row.settled !== 1 || row.reaped !== 0 || row.early)).toEqual([]);
   expect(pidsOfRuns().size).toBeGreaterThan(1);
+});
+
+it('clocks that are set while leases and waits run end no lease and no wait early', async () => {
+  await insert(300);
+  const clockOffsetsMs = [hourMs, -hourMs, 5 * hourMs, 0];
+  const leaseMs = 8_000;
+  const steady = [0, 1, 2].map(() => begin({ clockOffsetsMs, leaseMs, runMs: 500 }));
+  // Who has run something hears the signal by now.
+  const heard = (): boolean => steady.every(({ pid }) => pidsOfRuns().has(String(pid)));
+  await until(heard);
+  const stepping = setInterval(() => steady.forEach((child) => child.signal('SIGUSR2')), 100);
+  try {
+    await pool.query(
+      `INSERT INTO storm.tasks (id, not_before)
+       SELECT 'late' || n, clock_timestamp() + interval '2 s' FROM generate_series(1, 100) n`,
+    );
+    await until(allDone);
+  } finally {
+    clearInterval(stepping);
+  }
+  expect(runs()).toHaveLength(400);
+  const rows = await tasks();
+  expect(rows.filter((row) => row.settled !== 1 || row.reaped !== 0 || row.early)).toEqual([]);
+  expect(await owners()).toBe(steady.length);
 });
 
 it('after a kill only what was in flight runs again, and four reapers free it once', async () => {

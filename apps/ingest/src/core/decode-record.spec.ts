@@ -56,6 +56,8 @@ describe('a record', () => {
   });
 
   it.each<[string, Uint8Array | string | null, Record<string, string>, string]>([
+    ['a later version', '{"job_id":"a"}', { ce_type: 'millrace.job.submitted.v2' }, 'unknown_type'],
+    ['a later CloudEvents', '{"job_id":"a"}', { ...ce, ce_specversion: '2.0' }, 'unknown_type'],
     ['nothing', null, {}, 'empty_record'],
     ['no bytes', '', {}, 'empty_record'],
     ['bad bytes', Buffer.from([0xc3, 0x28]), {}, 'not_utf8'],

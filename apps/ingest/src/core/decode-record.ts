@@ -54,6 +54,11 @@ export function decodeRecord(record: SubmittedRecord, rules: IntakeRules): Decod
   if (type !== undefined && type !== submittedType) {
     return unreadable('unknown_type', `the type is ${JSON.stringify(type.slice(0, 200))}`);
   }
+  const version = record.headers[cloudEventHeaders.specVersion] ?? specVersion;
+  if (type !== undefined && version !== specVersion) {
+    const detail = `the specversion is ${JSON.stringify(version.slice(0, 200))}`;
+    return unreadable('unknown_type', detail);
+  }
   const read = readJson(record.value);
   if (!read.ok) return unreadable(read.code, read.detail);
   const isBare = type === undefined;
@@ -73,6 +78,7 @@ export function decodeRecord(record: SubmittedRecord, rules: IntakeRules): Decod
 }
 
 const submittedType = 'millrace.job.submitted.v1';
+const specVersion = '1.0';
 
 type Unread = { readonly ok: false; readonly code: ErrorCode; readonly detail: string };
 
