@@ -98,6 +98,24 @@ describe('an agent with tools', () => {
   });
 });
 
+describe('a result of a tool that comes late', () => {
+  it('is ignored after the end', () => {
+    const run = begun();
+    run.answer(1, asks(['search', {}]));
+    run.happen({ type: 'cancel_requested' });
+    expect(run.toolResult(1, { output: 'late' })).toEqual([]);
+    expect(run.last).toEqual({ kind: 'ignored', why: 'the run has ended' });
+  });
+
+  it('is ignored when the tool was given up, and the model told so', () => {
+    const run = begun();
+    run.answer(1, asks(['search', {}]));
+    expect(of('call_claude', run.timer('tool:job-1/t1', 86_400_000))).toHaveLength(1);
+    expect(run.toolResult(1, { output: 'late' })).toEqual([]);
+    expect(run.last).toEqual({ kind: 'ignored', why: 'no such tool call is under way' });
+  });
+});
+
 describe('a cancel', () => {
   it('before the start ends the run, and the request that comes then is ignored', () => {
     const run = new AgentDriver();

@@ -168,10 +168,11 @@ function takeRaise(step: AgentStep, { budget }: WorkflowBudgetRaised): Refusal {
   if (raised === ledger) return 'no limit becomes higher by it';
   const { seconds } = raised.limits;
   update(step, { ledger: raised });
-  if (seconds > ledger.limits.seconds) {
-    const at = origin.startedAt + seconds * 1_000;
+  const at = origin.startedAt + seconds * 1_000;
+  // Of a time that is over by now there is nothing to wait for: the timer that is set stays.
+  if (seconds > ledger.limits.seconds && step.now < at) {
     order(step, { kind: 'set_timer', name: 'deadline', at });
-    if (step.run.reached === 'seconds' && step.now < at) update(step, { reached: null });
+    if (step.run.reached === 'seconds') update(step, { reached: null });
   }
   return null;
 }

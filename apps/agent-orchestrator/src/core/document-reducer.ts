@@ -35,6 +35,7 @@ import type {
  * D2 A join is asked for when all that it joins is there; its parts are let go when it is answered.
  * D3 What may be spent is reserved before it is asked for, as with agents.
  * D4 An event that is not waited for changes nothing, and so do all events after the end.
+ * D5 Whatever is waited for has an answer or a timer, so that every run ends.
  */
 
 /** Model calls when the budget names no number: parts, their joins, and some that failed. */
@@ -86,6 +87,7 @@ function askForParts(step: DocumentStep): void {
  */
 function askAgainForParts(step: DocumentStep): string | null {
   if (step.run.stage !== 'splitting') return 'no parts are waited for';
+  if (step.run.reached !== null) return 'the run waits for a raise';
   askForParts(step);
   return null;
 }
@@ -259,11 +261,18 @@ function takeRaise(step: DocumentStep, { budget }: WorkflowBudgetRaised): string
   if (raised === ledger) return 'no limit becomes higher by it';
   change(step, { ledger: raised });
   const at = startedAt + raised.limits.seconds * 1_000;
-  if (raised.limits.seconds > ledger.limits.seconds) {
+  // Of a time that is over by now there is nothing to wait for: the timer that is set stays.
+  if (raised.limits.seconds > ledger.limits.seconds && step.now < at) {
     step.commands.push({ kind: 'set_timer', name: 'deadline', at });
-    if (step.run.reached === 'seconds' && step.now < at) change(step, { reached: null });
+    if (step.run.reached === 'seconds') goOn(step);
   }
   return null;
+}
+
+/** There is time again. While it waited, nobody was asked for the parts any more. */
+function goOn(step: DocumentStep): void {
+  change(step, { reached: null });
+  if (step.run.stage === 'splitting') askForParts(step);
 }
 
 function view({ ledger }: DocumentState): WorkflowView {

@@ -96,6 +96,22 @@ export class DocumentDriver {
     return this.happen({ type: 'call_completed', data, costMicros: 100 });
   }
 
+  timer(name: string, afterMs = 0) {
+    this.now += afterMs;
+    return this.happen({ type: 'timer_fired', name });
+  }
+
+  raise(budget: object) {
+    const data = JSON.parse(JSON.stringify({ tenant: 'default', raise_id: 'r', budget }));
+    return this.happen({ type: 'budget_raised', data });
+  }
+
+  /** When the timer of a name is due that was set last. */
+  dueAt(name: string): number | undefined {
+    const set = this.commands.filter((one) => one.kind === 'set_timer' && one.name === name).at(-1);
+    return set?.kind === 'set_timer' ? set.at : undefined;
+  }
+
   end() {
     const finish = this.commands.find((command) => command.kind === 'finish');
     return finish?.kind === 'finish' ? finish.end : undefined;
