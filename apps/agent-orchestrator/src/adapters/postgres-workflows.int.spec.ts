@@ -363,6 +363,40 @@ describe('a workflow that cannot go on', () => {
     expect(await journalOf('ahead')).toHaveLength(1);
   });
 
+  it('keeps all that waits in its order when the first of it fails again', async () => {
+    const broken = replica();
+    const name = { tenant: 'default', id: 'stuck', day };
+    // More than a page of them.
+    const counts = Array.from({ length: 250 }, (_, n) => signalled('stuck', `after-${n}`));
+    await broken.engine.apply([started('stuck'), signalled('stuck', 'bug', 'throw'), ...counts]);
+    await broken.engine.apply([started('last'), signalled('last', 1)]);
+    const older = replica([countingReducer({ schemaVersion: 3 })]);
+    await older.engine.apply([signalled('last', 2)]);
+    const waiting = async () => {
+      const { rows } = await pool.query<{ event_id: string }>(
+        "SELECT event_id FROM orchestrator.parked_events WHERE id = 'stuck' ORDER BY position",
+      );
+      return rows.map(({ event_id }) => event_id);
+    };
+    const before = await waiting();
+    expect(before).toHaveLength(251);
+    const next = replica();
+    next.timers.start();
+    // It waits behind all of the others.
+    const isPast = async () => (await journalOf('last')).length === 3;
+    while (!(await isPast())) await new Promise((resolve) => setTimeout(resolve, 20));
+    await next.timers.stop();
+    expect(await next.workflows.find(name)).toMatchObject({ version: 1, parkedCode: 'internal' });
+    expect(await waiting()).toEqual(before);
+    const mended = replica([countingReducer({ isMended: true })]);
+    mended.timers.start();
+    const isDone = async () => (await journalOf('stuck')).length === 252;
+    while (!(await isDone())) await new Promise((resolve) => setTimeout(resolve, 20));
+    await mended.timers.stop();
+    const decided = (await journalOf('stuck')).map(({ event_id }) => event_id);
+    expect(decided).toEqual(['requested', ...before]);
+  });
+
   it('is parked with a code when no reducer here knows its state', async () => {
     await replica().engine.apply([started('future')]);
     const older = replica([countingReducer({ schemaVersion: 3 })]);

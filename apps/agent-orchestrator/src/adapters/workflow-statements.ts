@@ -135,7 +135,8 @@ FROM orchestrator.timers`;
 /**
  * What waited beside its workflow after a position, for a code to be mended ($1), or for a release
  * that knows its kind and version ($2, $3). At most so many ($5), and so many bytes ($6) but for
- * the first.
+ * the first. Where one before that position still waits it was tried, and parked again: what comes
+ * after it waits with it. Ordered by the column, since its text puts 1000 before 999.
  */
 export const parkedEventsSql = `
 WITH waiting AS (
@@ -147,13 +148,16 @@ WITH waiting AS (
       SELECT FROM unnest($2::text[], $3::int[]) AS r (kind, schema_version)
       WHERE r.kind = w.kind AND (r.schema_version = w.schema_version OR w.version = 0)
         AND w.parked_code = 'unknown_workflow_version'))
+    AND NOT EXISTS (SELECT FROM orchestrator.parked_events AS before
+      WHERE before.tenant = p.tenant AND before.id = p.id AND before.day = p.day
+        AND before.position <= $4::bigint)
   ORDER BY p.position LIMIT $5::int
 ), page AS (
   SELECT *, sum(octet_length(event)) OVER (ORDER BY position) - octet_length(event) AS before
   FROM waiting
 )
 SELECT tenant, id, day::text AS day, position::text AS position, event, traceparent, tracestate
-FROM page WHERE before < $6::bigint ORDER BY position`;
+FROM page WHERE before < $6::bigint ORDER BY page.position`;
 
 export const lastAnswerSql = `
 SELECT j.version, j.commands, (extract(epoch FROM j.at) * 1000)::float8 AS at_ms

@@ -102,6 +102,17 @@ describe('folding the events of one workflow', () => {
     expect(result.next).toMatchObject({ version: 2, status: 'running', parkedCode: null });
   });
 
+  it('lets the rest wait when the first of what was parked parks again', () => {
+    const { next: held } = foldAll([start, signal('1', 'throws')]);
+    const retried = [signal('1', 'throws'), signal('2'), signal('3')];
+    const result = foldAll(
+      retried.map((each) => ({ ...each, unparks: true })),
+      { held },
+    );
+    expect(kindsOf(result)).toEqual(['parked', 'parked', 'parked']);
+    expect(result.next).toMatchObject({ version: 1, status: 'parked', parkedCode: 'internal' });
+  });
+
   describe('of a run that no reducer here knows', () => {
     const reducers = [{ ...reducer, schemaVersion: 3 }];
     const parked = () => foldAll([signal('1')], { held: foldAll([start]).next, reducers }).next;
