@@ -31,6 +31,7 @@ const codec = new IdentityPayloadCodec();
 const log = new SilentLogger();
 const createdAt = '2026-11-24T10:00:00.000Z';
 const day = '2026-11-24';
+const range = { from: 1, limit: 100, bytesMax: 1_000_000 };
 
 let database: TestDatabase;
 let pool: Pool;
@@ -69,7 +70,7 @@ function replica(reducers: Reducers = [countingReducer()]) {
     onError: () => undefined,
   });
   const publish = (sent: readonly OutgoingMessage[]) => outbox.publish(sent);
-  const engine = new WorkflowEngine({ workflows, messages, telemetry, publish });
+  const engine = new WorkflowEngine({ workflows, reducers, messages, telemetry, publish });
   const bodies = new StoredBodies(new Blobs(pool), codec);
   const forks = new ForkSource({ workflows, bodies, reducers });
   const arrivals = new WorkflowArrivals({ bodies, forks, tokens, prices: [] });
@@ -159,6 +160,22 @@ describe('workflows in Postgres', () => {
       expect.arrayContaining(lost.map(({ value }) => value?.toString())),
     );
     expect(await journalOf('again')).toHaveLength(2);
+  });
+
+  it('ask again for what has no answer when someone asks what became of them', async () => {
+    const { engine } = replica();
+    const counts = [2, 3].map((n) => signalled('silent', n));
+    const call = signalled('silent', 1, 'call');
+    const lost = await engine.apply([started('silent'), call, ...counts]);
+    const again = await engine.apply([started('silent')]);
+    expect(idsOf(again)).toEqual([
+      'claude.requested.v1/default:silent/m1:requested',
+      'jobs.progressed.v1/default:silent:1:status',
+      'claude.requested.v1/default:silent/m2:requested',
+    ]);
+    const bodies = (messages: readonly OutgoingMessage[]) =>
+      messages.map(({ value }) => value?.toString());
+    expect(bodies(lost)).toEqual(expect.arrayContaining(bodies(again)));
   });
 
   it('have one writer for each version, however many race', async () => {
@@ -283,6 +300,35 @@ describe('a workflow that cannot go on', () => {
     expect(idsOf(mended.published)).toContain('jobs.finished.v1/default:poison:finished');
     const { rows } = await pool.query("SELECT FROM orchestrator.parked_events WHERE id = 'poison'");
     expect(rows).toEqual([]);
+  });
+
+  it('is taken over with its timers and what waits by a release that has the next version alone', async () => {
+    const name = { tenant: 'default', id: 'moved', day };
+    const old = replica();
+    await old.engine.apply([started('moved'), signalled('moved', 1, 'timer')]);
+    await old.engine.apply([signalled('moved', 2, 'throw'), signalled('moved', 3)]);
+    expect(await old.workflows.find(name)).toMatchObject({ version: 2, status: 'parked' });
+    const next = replica([countingReducer({ schemaVersion: 2, migrates: true, isMended: true })]);
+    next.outbox.start();
+    next.timers.start();
+    const isDone = async () => (await journalOf('moved')).length === 5;
+    while (!(await isDone())) await new Promise((resolve) => setTimeout(resolve, 20));
+    await next.timers.stop();
+    await next.outbox.stop();
+    expect((await journalOf('moved')).map(({ event_id }) => event_id)).toEqual([
+      'requested',
+      'signal:1',
+      'signal:2',
+      'signal:3',
+      'timer:soon:2',
+    ]);
+    expect(await next.workflows.find(name)).toMatchObject({
+      status: 'running',
+      schemaVersion: 2,
+      state: { count: 105 },
+    });
+    const { entries } = await next.workflows.journal(name, range);
+    expect(entries.map(({ schemaVersion }) => schemaVersion)).toEqual([1, 1, 2, 2, 2]);
   });
 
   it('lets what the database refuses wait alone, and goes on with the rest', async () => {

@@ -97,14 +97,16 @@ export class PostgresWorkflows extends Workflows {
     return this.#commits.submitAll(batches);
   }
 
-  async lastAnswer({ day, id, tenant }: WorkflowName): Promise<Answer | null> {
+  async answers(
+    { day, id, tenant }: WorkflowName,
+    versions: readonly number[],
+  ): Promise<Answer[]> {
     const { rows } = await this.#options.pool.query<EntryRow>({
-      name: 'workflow_last_answer',
-      text: sql.lastAnswerSql,
-      values: [tenant, id, day],
+      name: 'workflow_answers',
+      text: sql.answersSql,
+      values: [tenant, id, day, versions],
     });
-    const [row] = rows;
-    return row === undefined ? null : this.#bodies.answerOf(tenant, { ...row, body: row.commands });
+    return rows.map((row) => this.#bodies.answerOf(tenant, { ...row, body: row.commands }));
   }
 
   async park({ arrivals, workflow }: WorkflowBatch): Promise<void> {
@@ -406,6 +408,6 @@ function lightEntry(
   return { entry: lighter, json: answerJson(lighter) };
 }
 
-function answerJson({ commands, told }: JournalEntry): string {
-  return JSON.stringify({ commands, told });
+function answerJson({ commands, noted, schemaVersion, told }: JournalEntry): string {
+  return JSON.stringify({ commands, told, schemaVersion, noted });
 }

@@ -159,11 +159,11 @@ WITH waiting AS (
 SELECT tenant, id, day::text AS day, position::text AS position, event, traceparent, tracestate
 FROM page WHERE before < $6::bigint ORDER BY page.position`;
 
-export const lastAnswerSql = `
+export const answersSql = `
 SELECT j.version, j.commands, (extract(epoch FROM j.at) * 1000)::float8 AS at_ms
 FROM orchestrator.journal AS j
-WHERE j.tenant = $1 AND j.id = $2 AND j.day = $3::date
-ORDER BY j.version DESC LIMIT 1`;
+WHERE j.tenant = $1 AND j.id = $2 AND j.day = $3::date AND j.version = ANY ($4::int[])
+ORDER BY j.version`;
 
 /** Sizes are known without reading the bodies: what does not fit is not read. */
 export const journalSql = `

@@ -19,6 +19,7 @@ import { joinResults } from './use-results.ts';
 import type {
   Decision,
   EpochMs,
+  Outstanding,
   Reducer,
   Workflow,
   WorkflowEvent,
@@ -47,6 +48,7 @@ export function agentReducer(prices: readonly Price[]): Reducer<AgentState> {
         ? decideFirst(workflow, event, { prices, now })
         : decide(workflow, event, now),
     view,
+    outstanding,
   };
 }
 
@@ -187,4 +189,16 @@ function view(state: AgentState): WorkflowView {
     progress.at === 'signal' ? [progress.name] : [],
   );
   return { approvals: approvalsOf(state), spent, signals, tainted };
+}
+
+/** The model and sub-agents have no timer: their answer is the only thing that is waited for. */
+function outstanding(state: AgentState): readonly Outstanding[] {
+  if (state.stage === 'ended') return [];
+  const call = state.call === null ? [] : [{ id: state.call.callId, version: state.call.askedIn }];
+  const children = state.uses.flatMap(({ progress }) =>
+    progress.at === 'child' ? [{ id: progress.childId, version: progress.askedIn }] : [],
+  );
+  return [...call, ...children].flatMap(({ id, version }) =>
+    version === undefined ? [] : [{ id, version }],
+  );
 }

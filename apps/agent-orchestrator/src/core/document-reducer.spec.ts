@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { startedAt } from './agent-run.fixture.ts';
+import { documentReducer } from './document-reducer.ts';
 import { aboutOf, callsIn, DocumentDriver } from './document-run.fixture.ts';
 import type { Command } from './workflow.ts';
 
@@ -102,6 +103,17 @@ describe('a document of many parts', () => {
       // One in the instruction, one for each part.
       3,
     );
+  });
+});
+
+describe('what a document waits for', () => {
+  it('is each call that is open, by the version that asked', () => {
+    const { run, first } = working(3);
+    run.answer(callsIn(first)[0]?.callId ?? '', '[0]');
+    expect(documentReducer([]).outstanding(run.workflow.state)).toEqual([
+      { id: 'doc-1/m2', version: 3 },
+      { id: 'doc-1/m3', version: 3 },
+    ]);
   });
 });
 

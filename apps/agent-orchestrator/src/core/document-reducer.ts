@@ -22,6 +22,7 @@ import type { Price } from './prices.ts';
 import type {
   Decision,
   EpochMs,
+  Outstanding,
   Reducer,
   Workflow,
   WorkflowEvent,
@@ -51,6 +52,7 @@ export function documentReducer(prices: readonly Price[]): Reducer<DocumentState
         ? decideFirst(workflow, event, { prices, now })
         : decide(workflow, event, now),
     view,
+    outstanding,
   };
 }
 
@@ -277,4 +279,12 @@ function goOn(step: DocumentStep): void {
 
 function view({ ledger }: DocumentState): WorkflowView {
   return { approvals: [], spent: spending(ledger), signals: [], tainted: true };
+}
+
+/** Calls about parts have no timer; being split has one. */
+function outstanding(state: DocumentState): readonly Outstanding[] {
+  if (state.stage === 'ended') return [];
+  return state.open.flatMap(({ askedIn, callId: id }) =>
+    askedIn === undefined ? [] : [{ id, version: askedIn }],
+  );
 }

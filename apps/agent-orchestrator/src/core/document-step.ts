@@ -9,6 +9,8 @@ import type { Command, Decision, EpochMs, Workflow, WorkflowEnd } from './workfl
 export interface DocumentStep {
   readonly id: string;
   readonly now: EpochMs;
+  /** Of the run once this is decided. */
+  readonly version: number;
   run: DocumentRun;
   /** Set once: nothing follows it. */
   ended: WorkflowEnd['status'] | null;
@@ -23,11 +25,12 @@ export interface DocumentEnding extends Pick<WorkflowEnd, 'status'> {
 }
 
 export function documentStepOf(
-  workflow: Pick<Workflow, 'id'>,
+  workflow: Pick<Workflow, 'id' | 'version'>,
   run: DocumentRun,
   now: EpochMs,
 ): DocumentStep {
-  return { id: workflow.id, now, run, ended: null, commands: [] };
+  const { id, version } = workflow;
+  return { id, now, version: version + 1, run, ended: null, commands: [] };
 }
 
 export function change(step: DocumentStep, part: Partial<DocumentRun>): void {

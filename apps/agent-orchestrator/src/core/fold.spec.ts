@@ -25,6 +25,7 @@ const reducer: Reducer<{ readonly count: number }> = {
     return { kind: 'changed', status, state: { count }, commands: [] };
   },
   view: () => ({ approvals: [], spent, signals: [], tainted: false }),
+  outstanding: () => [],
 };
 
 function folded(event: WorkflowEvent): FoldedEvent {

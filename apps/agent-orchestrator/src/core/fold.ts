@@ -135,7 +135,7 @@ function change(held: HeldWorkflow, folded: FoldedEvent, options: Change): FoldS
     const next = told.status === 'parked' ? { ...held, status: 'running' as const } : null;
     return { outcome: { kind: 'ignored', why: decision.why }, next };
   }
-  const { commands, state, status } = decision;
+  const { commands, noted, state, status } = decision;
   const next = { ...held, version: held.version + 1, status, state };
   const isNews = held.version === 0 || status !== told.status;
   const entry: JournalEntry = {
@@ -143,6 +143,8 @@ function change(held: HeldWorkflow, folded: FoldedEvent, options: Change): FoldS
     event: folded.stored,
     atMs: nowMs,
     commands,
+    schemaVersion: reducer.schemaVersion,
+    ...(noted === undefined ? {} : { noted }),
     ...(isNews && isTold(status) ? { told: status } : {}),
   };
   return { outcome: { kind: 'applied', entry }, next };
