@@ -94,6 +94,11 @@ export const signalBytesMax = 64 * 1024;
 export const parallelToolCallsMax = 32;
 /** How long an approval is waited for. */
 export const approvalSeconds = 7 * 86_400;
+/**
+ * Bytes for a token, at the fewest, of text of any language and kind: what a prompt may cost is
+ * reserved by it before it is asked for.
+ */
+export const tokenBytesMin = 2;
 /** Bytes of an uploaded document, and parts that it may have. */
 export const documentBytesMax = 32 * 1024 * 1024;
 export const documentChunksMax = 1_000;

@@ -59,7 +59,12 @@ export class DocumentDriver {
 
   /** Into so many parts of 100 tokens each. */
   split(parts: number) {
-    return this.#told({ parts_ref: 'blob_doc', parts: Array.from({ length: parts }, () => 100) });
+    return this.splitInto(Array.from({ length: parts }, () => 100));
+  }
+
+  /** Into parts of so many tokens at most. */
+  splitInto(parts: readonly number[]) {
+    return this.#told({ parts_ref: 'blob_doc', parts });
   }
 
   splitFailed(code: string) {
@@ -78,7 +83,7 @@ export class DocumentDriver {
     return this.settle(callId, { message });
   }
 
-  settle(callId: string, fields: Partial<ClaudeCompleted>) {
+  settle(callId: string, fields: Partial<ClaudeCompleted>, costMicros = 100) {
     const data = JSON.parse(
       JSON.stringify({
         tenant: 'default',
@@ -93,7 +98,7 @@ export class DocumentDriver {
         ...fields,
       }),
     );
-    return this.happen({ type: 'call_completed', data, costMicros: 100 });
+    return this.happen({ type: 'call_completed', data, costMicros });
   }
 
   timer(name: string, afterMs = 0) {
