@@ -48,6 +48,11 @@ describe('the text of a document', () => {
     expect(performance.now() - begun).toBeLessThan(70_000);
   }, 120_000);
 
+  it('of a page whose elements fill the memory of a thread there is none', async () => {
+    const page = '<b>a</b>'.repeat(4_000_000);
+    expect(await read(page, 'html')).toMatchObject({ ok: false, code: 'document_too_large' });
+  }, 120_000);
+
   it('is not waited for by one who has gone', async () => {
     const stopping = new AbortController();
     const reading = texts.textOf(pdf({ pages: ['x'] }), 'pdf', stopping.signal);
