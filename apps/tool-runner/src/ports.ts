@@ -64,7 +64,7 @@ export interface Settlement {
   readonly message: OutgoingMessage | null;
 }
 
-/** Whether an execution is new, and then when the time of its run is over (see {@link Execution}). */
+/** Whether an execution is new, and then when its time is over, as {@link Execution} has it. */
 export type Inserted =
   | { readonly kind: 'new'; readonly endsAtMs: number | null }
   | { readonly kind: 'known' };

@@ -85,6 +85,8 @@ export const agentSecondsDefault = 86_400;
 export const agentChildrenMax = 16;
 export const agentChildrenStartedMax = 100;
 export const agentDepthMax = 3;
+/** Characters that a fork says at its step: they travel with its request, and stay in its row. */
+export const forkPromptLengthMax = 32_768;
 /** Names of signals of an agent, and signals that nobody has waited for yet. */
 export const agentSignalsMax = 32;
 export const signalsKeptMax = 100;

@@ -115,7 +115,7 @@ export class PostgresWorkflows extends Workflows {
     const head = arrivals.find((arrival) => arrival.head !== null)?.head ?? null;
     const kind = head?.type === 'document' ? 'document' : 'agent';
     const request = head && this.#bodies.encode(tenant, head);
-    const timers = head ? parkedTimers(head, Date.now()) : [];
+    const timers = head ? parkedTimers(head, await this.#now()) : [];
     const names = timers.map(({ name }) => name);
     const times = timers.map(({ at }) => new Date(at));
     await pool.query(sql.parkRefusedSql, [tenant, id, day, kind, request, names, times]);
@@ -127,6 +127,14 @@ export class PostgresWorkflows extends Workflows {
         if (!isBadRow(error)) throw error;
       });
     }
+  }
+
+  /** By the clock that timers are due by. */
+  async #now(): Promise<number> {
+    const { rows } = await this.#options.pool.query<{ at_ms: number }>(sql.nowSql);
+    const [row] = rows;
+    if (row === undefined) throw new Error('the database has no time');
+    return Math.round(row.at_ms);
   }
 
   async journal({ day, id, tenant }: WorkflowName, range: JournalRange): Promise<JournalPage> {

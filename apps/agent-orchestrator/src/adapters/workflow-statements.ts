@@ -184,6 +184,8 @@ export const findSql = `
 SELECT tenant, id, version, kind, schema_version, status, parked_code, request, state AS body
 FROM orchestrator.workflows WHERE tenant = $1 AND id = $2 AND day = $3::date`;
 
+export const nowSql = `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS at_ms`;
+
 /** What Postgres refuses is parked; a row that was not there is one without a state. */
 export const parkRefusedSql = `
 WITH begun AS (

@@ -2,7 +2,7 @@ import { tokenBytesMin } from '@millrace/contracts';
 
 import { isRecord } from './canonical-json.ts';
 
-/** The most tokens that a part of a prompt has: text by its bytes, the rest by what the API makes. */
+/** The most tokens that a part of a prompt has: what is not text is counted as the API does. */
 export function promptTokensAtMost(part: unknown): number {
   if (typeof part === 'string') return Math.ceil(Buffer.byteLength(part) / tokenBytesMin) + 1;
   if (Array.isArray(part)) {

@@ -2,6 +2,18 @@ import { describe, expect, it } from '@jest/globals';
 import { workflowRequestedSchema } from '@millrace/contracts';
 
 import { countingReducer } from '../counting-reducer.fixture.ts';
+import { agentReducer } from './agent-reducer.ts';
+import {
+  AgentDriver,
+  asks,
+  createdAt,
+  of,
+  prices,
+  RecordedRun,
+  requestOf,
+  text,
+  toolNamed,
+} from './agent-run.fixture.ts';
 import { fold, type HeldWorkflow } from './fold.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import type { Reducers } from './reducers.ts';
@@ -69,5 +81,37 @@ describe('a replay', () => {
 
   it('is none when a version is not here any more', () => {
     expect(replay({ head, entries: moved.entries, reducers: [second] })).toBeNull();
+  });
+});
+
+describe('a fork of a run that was cancelled while its tools were under way', () => {
+  const look = toolNamed('look');
+  const source = new RecordedRun();
+  source.request({ params: { tools: ['look'] } });
+  source.describe([look]);
+  source.answer(1, asks(['look', { q: 'a' }]));
+  source.toolResult(1, { output: 'seen' });
+  source.answer(2, asks(['look', { q: 'b' }], ['look', { q: 'c' }]));
+  source.toolResult(2, { output: 'seen, too' });
+  source.happen({ type: 'cancel_requested' });
+  const ended = source.workflow.version;
+
+  it.each([ended - 2, ended - 1, ended])('goes on from step %i, its answer given anew', (step) => {
+    const reducers = [agentReducer(prices)];
+    const recording = { head: requestOf({}), entries: source.entries, reducers };
+    const forked = forkedRun(recording, step)!;
+    const fork = new AgentDriver('job-2');
+    const from = { workflow_id: 'job-1', created_at: createdAt, from_step: step };
+    const request = { fork: { ...from, allow_side_effects: false } };
+    const commands = fork.request({ params: { tools: ['look'] }, request }, forked);
+    const messages = of('call_claude', commands)[0]?.params?.['messages'];
+    // No `tool_use` is without its result: the API would refuse the conversation.
+    expect(messages).toEqual([
+      { role: 'user', content: 'Find out.' },
+      { role: 'assistant', content: asks(['look', { q: 'a' }]).content },
+      { role: 'user', content: [expect.objectContaining({ tool_use_id: 'u1' })] },
+    ]);
+    fork.answer(1, text('42'));
+    expect(fork.end()).toMatchObject({ status: 'succeeded', result: '42' });
   });
 });

@@ -10,8 +10,7 @@ import {
   type WorkflowStep,
 } from '@millrace/contracts';
 
-import { AgentDriver, asks, toolNamed } from './agent-run.fixture.ts';
-import type { Happening } from './agent-run.fixture.ts';
+import { asks, RecordedRun, toolNamed } from './agent-run.fixture.ts';
 import { recordedKey } from './forks.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import { tellSteps, withinLimits } from './workflow-steps.ts';
@@ -143,26 +142,11 @@ describe('the steps of a workflow', () => {
   });
 });
 
-/** A run whose every decision is kept as its journal keeps it. */
-class RecordedRun extends AgentDriver {
-  readonly #entries: JournalEntry[] = [];
-
-  override happen(event: Happening) {
-    const commands = super.happen(event);
-    const { last } = this;
-    if (last?.kind !== 'changed') return commands;
-    const { version } = this.workflow;
-    const noted = last.noted === undefined ? {} : { noted: last.noted };
-    const whole = { eventId: `e${version}`, ...event };
-    this.#entries.push({ version, atMs: this.now, event: whole, commands, ...noted });
-    return commands;
-  }
-
-  step(id: string) {
-    const { steps } = tellSteps(workflowIdSchema.parse(this.id), this.#entries);
-    const found = [...steps.values()].find((step) => step.id === id);
-    return found && workflowStepSchema.parse(found);
-  }
+/** A step of a run as it is shown. */
+function shown({ entries, id }: RecordedRun, stepId: string) {
+  const { steps } = tellSteps(workflowIdSchema.parse(id), entries);
+  const found = [...steps.values()].find((step) => step.id === stepId);
+  return found && workflowStepSchema.parse(found);
 }
 
 describe('a step of which no event says the end', () => {
@@ -180,9 +164,9 @@ describe('a step of which no event says the end', () => {
   it('is a tool that was given up by its timer', () => {
     const begun = run();
     begun.answer(1, asks(['look', { q: 'a' }]));
-    expect(begun.step('job-1/t1')).not.toHaveProperty('ended_at');
+    expect(shown(begun, 'job-1/t1')).not.toHaveProperty('ended_at');
     begun.timer('tool:job-1/t1', 86_400_000);
-    expect(begun.step('job-1/t1')).toMatchObject({
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
       ended_at: expect.any(String),
       input: { q: 'a' },
       error: { code: 'tool_timeout' },
@@ -194,14 +178,14 @@ describe('a step of which no event says the end', () => {
     const begun = run();
     begun.answer(1, asks(['pay', { q: '5' }]));
     const id = begun.reducer.view(begun.workflow.state).approvals[0]?.id ?? '';
-    expect(begun.step(id)).toMatchObject({ kind: 'approval', name: 'pay', input: { q: '5' } });
-    expect(begun.step(id)).not.toHaveProperty('ended_at');
+    expect(shown(begun, id)).toMatchObject({ kind: 'approval', name: 'pay', input: { q: '5' } });
+    expect(shown(begun, id)).not.toHaveProperty('ended_at');
     begun.timer(`approval:${id}`, 7 * 86_400_000);
-    expect(begun.step(id)).toMatchObject({
+    expect(shown(begun, id)).toMatchObject({
       ended_at: expect.any(String),
       output: { decision: 'expired' },
     });
-    expect(begun.step('job-1/t1')).toMatchObject({
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
       name: 'pay',
       input: { q: '5' },
       error: { code: 'approval_expired' },
@@ -214,12 +198,12 @@ describe('a step of which no event says the end', () => {
     begun.toolResult(1, { output: 'seen' });
     const { id } = begun.reducer.view(begun.workflow.state).approvals[0]!;
     begun.happen({ type: 'cancel_requested' });
-    expect(begun.step(id)).toMatchObject({ error: { code: 'cancelled' } });
-    expect(begun.step('job-1/t1')).toMatchObject({ output: 'seen', is_error: false });
+    expect(shown(begun, id)).toMatchObject({ error: { code: 'cancelled' } });
+    expect(shown(begun, 'job-1/t1')).toMatchObject({ output: 'seen', is_error: false });
     const asking = new RecordedRun('job-2');
     asking.request();
     asking.happen({ type: 'cancel_requested' });
-    expect(asking.step('job-2/m1')).toMatchObject({
+    expect(shown(asking, 'job-2/m1')).toMatchObject({
       ended_at: expect.any(String),
       error: { code: 'cancelled' },
     });
@@ -228,12 +212,12 @@ describe('a step of which no event says the end', () => {
   it('is a call that was refused at once', () => {
     const begun = run();
     begun.answer(1, asks(['nothing', { a: 1 }], ['look', { q: 7 }]));
-    expect(begun.step('job-1/t1')).toMatchObject({
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
       name: 'nothing',
       input: { a: 1 },
       error: { code: 'unknown_tool' },
     });
-    expect(begun.step('job-1/t2')).toMatchObject({
+    expect(shown(begun, 'job-1/t2')).toMatchObject({
       input: { q: 7 },
       error: { code: 'invalid_arguments' },
     });
@@ -243,7 +227,7 @@ describe('a step of which no event says the end', () => {
     const begun = run();
     begun.answer(1, asks(['look', {}]));
     begun.toolResult(1, { output: 'x'.repeat(look.result_bytes_max + 1) });
-    expect(begun.step('job-1/t1')).toMatchObject({
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
       error: { code: 'result_too_large' },
       is_error: true,
     });
@@ -252,15 +236,15 @@ describe('a step of which no event says the end', () => {
   it('is a wait for a signal', () => {
     const begun = run({ signals: ['go'] });
     begun.answer(1, asks(['wait_for_signal', { name: 'go' }]));
-    expect(begun.step('job-1/t1')).toMatchObject({
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
       name: 'wait_for_signal',
       input: { name: 'go' },
     });
-    expect(begun.step('job-1/t1')).not.toHaveProperty('ended_at');
+    expect(shown(begun, 'job-1/t1')).not.toHaveProperty('ended_at');
     const signal = { name: 'go', signal_id: 's1', data: { ok: true } };
     const data = JSON.parse(JSON.stringify(signal));
     begun.happen({ type: 'signalled', data });
-    expect(begun.step('job-1/t1')).toMatchObject({
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
       ended_at: expect.any(String),
       output: expect.stringContaining('{"ok":true}'),
       is_error: false,
@@ -277,7 +261,7 @@ describe('a step of which no event says the end', () => {
     fork.request({ params: { tools: ['pay'] }, request }, forked);
     fork.describe([write]);
     fork.answer(1, asks(['pay', { q: '5' }]));
-    expect(fork.step('job-1/t1')).toMatchObject({
+    expect(shown(fork, 'job-1/t1')).toMatchObject({
       input: { q: '5' },
       output: expect.stringContaining('paid 5'),
       is_error: false,
