@@ -143,6 +143,7 @@ function engineProviders({ prices, reducers }: Rules): Provider[] {
       ) =>
         new WorkflowEngine({
           workflows,
+          reducers,
           messages,
           telemetry,
           publish: (committed) => outbox.publish(committed),

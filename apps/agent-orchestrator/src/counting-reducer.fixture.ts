@@ -9,7 +9,11 @@ import type {
   WorkflowEvent,
 } from './core/workflow.ts';
 
-const stateSchema = z.object({ count: z.int() });
+const stateSchema = z.object({
+  count: z.int(),
+  /** The last call that it made: it answers none, so that all that follow find it open. */
+  asked: z.object({ id: z.string(), version: z.int() }).optional(),
+});
 type Counted = z.infer<typeof stateSchema>;
 
 const wishSchema = z.object({
@@ -22,16 +26,27 @@ export interface CountingOptions {
   readonly schemaVersion?: number;
   /** `throw` is a wish like `count`. */
   readonly isMended?: boolean;
+  /** It takes over runs of the version before, and counts them on from a hundred. */
+  readonly migrates?: boolean;
 }
 
 /** The smallest workflow that does everything its shell has to know: it counts its events. */
 export function countingReducer(options: CountingOptions = {}): Reducer<Counted> {
-  const { isMended = false, schemaVersion = 1 } = options;
+  const { isMended = false, migrates = false, schemaVersion = 1 } = options;
+  const migrate = (old: unknown) => {
+    const { count, ...rest } = stateSchema.parse(old);
+    return { ...rest, count: count + 100 };
+  };
   return {
     kind: 'agent',
     schemaVersion,
     decide: (workflow, event, now) => decide(workflow, event, { now, isMended }),
     view: () => ({ approvals: [], spent, signals: [], tainted: false }),
+    outstanding: (state) => {
+      const { asked } = stateSchema.parse(state);
+      return asked === undefined ? [] : [asked];
+    },
+    ...(migrates ? { migrate } : {}),
   };
 }
 
@@ -47,14 +62,16 @@ function decide(
 ): Decision<Counted> {
   const { id, version } = workflow;
   if (workflow.status === 'succeeded') return { kind: 'ignored', why: 'it has ended' };
-  const count = version === 0 ? 1 : stateSchema.parse(workflow.state).count + 1;
-  const state = { count };
-  const counted = (commands: readonly Command[]): Decision<Counted> => ({
-    kind: 'changed',
-    status: 'running',
-    state,
-    commands,
-  });
+  const before = version === 0 ? { count: 0 } : stateSchema.parse(workflow.state);
+  const count = before.count + 1;
+  const state = { ...before, count };
+  const counted = (commands: readonly Command[]): Decision<Counted> => {
+    const [asked] = commands.flatMap((one) =>
+      one.kind === 'call_claude' ? [{ id: one.callId, version: version + 1 }] : [],
+    );
+    const changed = asked === undefined ? state : { ...state, asked };
+    return { kind: 'changed', status: 'running', state: changed, commands };
+  };
   const call = (params: Readonly<Record<string, unknown>>): Command => ({
     kind: 'call_claude',
     callId: `${id}/m${count}`,

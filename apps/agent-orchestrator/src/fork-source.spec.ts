@@ -53,7 +53,7 @@ class OneRun extends Workflows {
   }
 
   override apply = () => Promise.resolve([]);
-  override lastAnswer = () => Promise.resolve(null);
+  override answers = () => Promise.resolve([]);
   override park = () => Promise.resolve();
 }
 

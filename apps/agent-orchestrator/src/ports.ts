@@ -80,8 +80,8 @@ export abstract class Workflows {
   abstract apply(
     batches: readonly WorkflowBatch[],
   ): Promise<readonly PromiseSettledResult<Applied>[]>;
-  /** The entry that led to a workflow's present version; null when there is none. */
-  abstract lastAnswer(workflow: WorkflowName): Promise<Answer | null>;
+  /** The entries of these versions, as far as there are such, oldest first. */
+  abstract answers(workflow: WorkflowName, versions: readonly number[]): Promise<Answer[]>;
   /** Parks what the database refuses, with what it refused beside it if that can be kept. */
   abstract park(batch: WorkflowBatch): Promise<void>;
   abstract journal(workflow: WorkflowName, range: JournalRange): Promise<JournalPage>;

@@ -195,8 +195,11 @@ function toolEvent(record: ToolRecord, eventId: string): WorkflowEvent {
   }
 }
 
-function headOf({ params: _, params_ref: _ref, ...head }: WorkflowRequested): WorkflowHead {
-  return head;
+function headOf({ params: _, params_ref: _ref, fork, ...head }: WorkflowRequested): WorkflowHead {
+  if (fork === undefined) return head;
+  // It is said once, and every event reads the head.
+  const { prompt: _prompt, ...from } = fork;
+  return { ...head, fork: from };
 }
 
 /** A call's or sub-agent's number within its workflow, as `m3`. */

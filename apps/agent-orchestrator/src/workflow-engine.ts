@@ -2,10 +2,19 @@ import { assertNever, type OutgoingMessage } from '@millrace/contracts';
 import { BadRowError } from '@millrace/postgres';
 import { extractTrace } from '@millrace/runtime';
 
-import type { FoldedOutcome } from './core/fold.ts';
+import type { FoldedOutcome, HeldWorkflow } from './core/fold.ts';
+import type { Answer } from './core/journal-entry.ts';
+import { outstandingOf, type Reducers } from './core/reducers.ts';
+import { unanswered } from './core/unanswered.ts';
 import type { OrchestratorTelemetry } from './orchestrator-telemetry.ts';
 import type { OutgoingMessages } from './outgoing-messages.ts';
-import { Workflows, type Applied, type Arrival, type WorkflowBatch } from './ports.ts';
+import {
+  Workflows,
+  type Applied,
+  type Arrival,
+  type WorkflowBatch,
+  type WorkflowName,
+} from './ports.ts';
 
 /** A swap is lost to one that was won: ten in a row are a fault, and the step tries again later. */
 const swapsMax = 10;
@@ -14,6 +23,7 @@ type Done = Extract<Applied, { kind: 'done' }>;
 
 export interface EngineParts {
   readonly workflows: Workflows;
+  readonly reducers: Reducers;
   readonly messages: OutgoingMessages;
   readonly telemetry: OrchestratorTelemetry;
   /** Sends what was committed in the outbox. */
@@ -86,7 +96,7 @@ export class WorkflowEngine {
   ): Promise<OutgoingMessage[]> {
     if (next === null) return [];
     const context = arrival.context ?? extractTrace(trace);
-    const { messages, workflows } = this.parts;
+    const { messages } = this.parts;
     switch (outcome.kind) {
       case 'applied':
         return messages.of(next.head, outcome.entry, context);
@@ -94,11 +104,11 @@ export class WorkflowEngine {
         // Two copies in one batch: the first one tells.
         const answer = answered.get(arrival.event.eventId);
         if (answer === undefined) return [];
-        const again = messages.of(next.head, answer, context);
-        if (arrival.event.type !== 'requested' || next.version === answer.version) return again;
-        // Someone asks what became of it: it is told how it ended, or what it waits for.
-        const last = await workflows.lastAnswer(arrival.workflow);
-        return last === null ? again : [...again, ...messages.of(next.head, last, context)];
+        const again =
+          arrival.event.type === 'requested'
+            ? [answer, ...(await this.whatBecame(arrival.workflow, next, answer))]
+            : [answer];
+        return again.flatMap((each) => messages.of(next.head, each, context));
       }
       case 'ignored':
       case 'unknown':
@@ -107,6 +117,24 @@ export class WorkflowEngine {
       default:
         return assertNever(outcome);
     }
+  }
+
+  /**
+   * Someone asks what became of a run: it is told how it ended, or what it waits for. Whatever it
+   * asked for before and has no answer to is asked for again, since that message may be lost.
+   */
+  private async whatBecame(
+    name: WorkflowName,
+    next: HeldWorkflow,
+    first: Answer,
+  ): Promise<Answer[]> {
+    const open = outstandingOf(this.parts.reducers, next);
+    const ids = new Set(open.map(({ id }) => id));
+    const versions = new Set([...open.map(({ version }) => version), next.version]);
+    versions.delete(first.version);
+    if (versions.size === 0) return [];
+    const answers = await this.parts.workflows.answers(name, [...versions]);
+    return answers.map((each) => (each.version === next.version ? each : unanswered(each, ids)));
   }
 
   /** One of the events is at fault: those before it count, and those after it wait. */

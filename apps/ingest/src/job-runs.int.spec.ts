@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
+  forkPromptLengthMax,
   signalBytesMax,
   topics,
   workflowAnswerSchema,
@@ -286,9 +287,11 @@ describe('a fork', () => {
     });
   });
 
+  const long = 'x'.repeat(forkPromptLengthMax + 1);
+
   it.each([
     ['a step that is not there', run(), { from_step: 4 }, 400, 'invalid_request'],
-    ['another prompt in the middle', run(), { from_step: 1, prompt: 'x' }, 400, 'invalid_request'],
+    ['a long prompt in the middle', run(), { from_step: 1, prompt: long }, 400, 'invalid_request'],
     ['no step', run(), {}, 400, 'invalid_request'],
     ['a source that has not begun', unknown, { from_step: 0 }, 409, 'not_begun'],
     ['a source that cannot be asked', { silent: true }, { from_step: 0 }, 503, 'unavailable'],

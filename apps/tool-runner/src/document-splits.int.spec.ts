@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { documentManifestRef, documentPieceRef } from '@millrace/contracts';
 import { Blobs, createPool, type Pool } from '@millrace/postgres';
 
-import { pdf } from './adapters/pdf.fixture.ts';
+import { pdf, zipBomb } from './adapters/pdf.fixture.ts';
 import { RunningToolRunner } from './running-tool-runner.fixture.ts';
 
 jest.setTimeout(90_000);
@@ -29,6 +29,8 @@ beforeAll(async () => {
         return void response.setHeader('content-type', 'text/html').end('<p>Hi</p>');
       case '/zip':
         return void response.setHeader('content-type', 'application/zip').end('PK');
+      case '/bomb':
+        return void response.setHeader('content-type', 'application/pdf').end(bomb);
       case '/endless':
         return void response.end(Buffer.alloc(33 * 1024 * 1024, 97));
       case '/moved':
@@ -45,6 +47,7 @@ afterAll(async () => {
   server?.close();
 });
 
+const bomb = zipBomb();
 const lockedPdf = pdf({ pages: ['x'], encrypted: true });
 
 const from = (path: string) => {
@@ -112,4 +115,11 @@ describe('a document that is split', () => {
     expect(split).toMatchObject({ error: { code } });
     expect(split.parts).toBeUndefined();
   });
+
+  it('and is a zip bomb says so, and the next one is read', async () => {
+    const split = await runner.split('bomb/t0', from('/bomb'));
+    expect(split).toMatchObject({ error: { code: 'document_too_large' } });
+    const page = await runner.split('after-bomb/t0', from('/page'));
+    expect(page.parts).toHaveLength(1);
+  }, 150_000);
 });

@@ -70,7 +70,7 @@ export class ExecutionPolicy implements WorkPolicy<Execution, Outcome> {
 
   async run(execution: Execution, signal: AbortSignal): Promise<Outcome> {
     const startedAtMs = Date.now();
-    const refusal = refusalOf(execution, startedAtMs);
+    const refusal = refusalOf(execution, performance.now());
     if (refusal !== null) return this.endedUnsent(execution, refusal, startedAtMs);
     const { onRoom, slots } = this.options;
     slots.take(execution);
@@ -166,8 +166,7 @@ export class ExecutionPolicy implements WorkPolicy<Execution, Outcome> {
       retries: ran.retries,
       baseMs: this.options.retryBaseMs,
       random: Math.random(),
-      nowMs: finishedAtMs,
-      completeByMs: execution.completeByMs,
+      leftMs: execution.endsAtMs === null ? null : execution.endsAtMs - performance.now(),
     });
     if (afterMs !== null) return { kind: 'retry', afterMs, failure: result.failure };
     return this.ended(execution, failed(execution.request, result.failure, timing), timing);
@@ -244,12 +243,15 @@ const lostTooOften = {
   detail: `the call was cut off ${lostMax} times by the end of the process that ran it`,
 } as const;
 
-/** Why an attempt is not to be made; null: it is. */
+/**
+ * Why an attempt is not to be made; null: it is.
+ * @param nowMs by the monotonic clock: this process's time of day decides nothing.
+ */
 function refusalOf(execution: Execution, nowMs: number): Failure | null {
   if (execution.cancelRequested) return cancelled;
   if (execution.lost >= lostMax) return lostTooOften;
-  const { completeByMs } = execution;
-  return completeByMs !== null && completeByMs <= nowMs ? tooLate : null;
+  const { endsAtMs } = execution;
+  return endsAtMs !== null && endsAtMs <= nowMs ? tooLate : null;
 }
 
 function postponedMs(reason: 'crashed'): number {

@@ -59,7 +59,7 @@ export class ExecutionRuns {
       const detail = `there is no version ${data.tool_version} of ${data.tool} to be run here`;
       return refused({ code: 'unknown_tool', detail });
     }
-    const timeoutMs = timeoutMsOf(tool, execution.completeByMs);
+    const timeoutMs = timeoutMsOf(tool, execution.endsAtMs);
     const call = { execution, request: data, tool, inner, timeoutMs, ...context };
     const result = await caller.call(call);
     return { result, retries: tool.content.retries };
@@ -106,7 +106,7 @@ function refused(failure: Refusal): RunResult {
 }
 
 /** An attempt takes no longer than the run that waits for it. */
-function timeoutMsOf({ content }: Tool, completeByMs: number | null): number {
+function timeoutMsOf({ content }: Tool, endsAtMs: number | null): number {
   const timeoutMs = content.timeout_seconds * 1_000;
-  return completeByMs === null ? timeoutMs : Math.min(timeoutMs, completeByMs - Date.now());
+  return endsAtMs === null ? timeoutMs : Math.min(timeoutMs, endsAtMs - performance.now());
 }

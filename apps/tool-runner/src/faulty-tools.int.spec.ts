@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { Resolve } from '@millrace/egress';
 import { createPool } from '@millrace/postgres';
 
 import { RunningToolRunner } from './running-tool-runner.fixture.ts';
@@ -9,8 +10,18 @@ jest.setTimeout(60_000);
 let runner: RunningToolRunner;
 let server: ToolServer;
 
+/** What names lead to, one time after the other. */
+const leadsTo = new Map<string, string[]>();
+const resolve: Resolve = (name) => {
+  const address = leadsTo.get(name)?.shift();
+  return Promise.resolve(address === undefined ? [] : [{ address, family: 4 }]);
+};
+
 beforeAll(async () => {
-  [runner, server] = await Promise.all([RunningToolRunner.start(), ToolServer.listen()]);
+  [runner, server] = await Promise.all([
+    RunningToolRunner.start({}, { resolve }),
+    ToolServer.listen(),
+  ]);
 });
 afterAll(async () => {
   await runner?.stop();
@@ -129,12 +140,21 @@ describe('a tool that', () => {
     expect(described).toMatchObject({ tools: [], missing: [{ name: 'gone' }] });
   });
 
-  it('has a name that leads to a blocked address is not called', async () => {
-    // Allowed by its text, and resolved to an address that is not when it is called.
+  it('has a name that leads to a blocked address by now is not called any more', async () => {
+    // Allowed by its text, and by what it leads to first.
     const { port } = new URL(server.url('/'));
-    await runner.register('sly', `https://localtest.invalid:${port}/`, { retries: 0 });
-    const completed = await runner.call('sly/t1', { tool: 'sly' });
-    expect(completed.error?.code).toMatch(/^(?:tool_failed|blocked_address)$/);
+    leadsTo.set('sly.localhost', ['127.0.0.1', '169.254.169.254']);
+    // So that each call has to ask again where the name leads.
+    server.answers('/sly', (response) => response.setHeader('connection', 'close').end('hi'));
+    await runner.register('sly', `http://sly.localhost:${port}/sly`);
+    expect(await runner.call('sly/t1', { tool: 'sly' })).toMatchObject({ output: 'hi' });
+    expect(await runner.call('sly/t2', { tool: 'sly' })).toMatchObject({
+      error: { code: 'blocked_address' },
+      attempts: 1,
+    });
+    expect(server.at('/sly')).toHaveLength(1);
+    // Each connection asked once: what was judged is what was connected to.
+    expect(leadsTo.get('sly.localhost')).toEqual([]);
   });
 });
 

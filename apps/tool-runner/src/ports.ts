@@ -64,6 +64,11 @@ export interface Settlement {
   readonly message: OutgoingMessage | null;
 }
 
+/** Whether an execution is new, and then when its time is over, as {@link Execution} has it. */
+export type Inserted =
+  | { readonly kind: 'new'; readonly endsAtMs: number | null }
+  | { readonly kind: 'known' };
+
 /** A cancel, and what is told when nothing was begun. */
 export interface ExecutionCancel extends ExecutionName {
   readonly completion: Completion;
@@ -72,7 +77,7 @@ export interface ExecutionCancel extends ExecutionName {
 /** The table of executions. */
 export abstract class Executions {
   /** Says of each whether it is new; a rejection is a BadRowError or lost infrastructure. */
-  abstract insert(executions: readonly NewExecution[]): Promise<PromiseSettledResult<boolean>[]>;
+  abstract insert(executions: readonly NewExecution[]): Promise<PromiseSettledResult<Inserted>[]>;
   /** The ends of those that have ended, by id. */
   abstract ends(names: readonly ExecutionName[]): Promise<Map<string, ToldEnd>>;
   /** Ends what waits, flags what runs, and remembers cancels that come before their request. */

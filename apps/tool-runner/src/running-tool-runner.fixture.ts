@@ -32,7 +32,7 @@ import { Test } from '@nestjs/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 
 import { configSchema } from './config.ts';
-import { ToolRunnerModule } from './tool-runner.module.ts';
+import { ToolRunnerModule, type ToolRunnerOptions } from './tool-runner.module.ts';
 
 const internalKey = Buffer.alloc(32, 5).toString('base64url');
 const log = new SilentLogger();
@@ -52,6 +52,11 @@ export interface CallFacts {
   readonly completeBy?: Date;
 }
 
+export interface RunningOptions extends Pick<ToolRunnerOptions, 'resolve'> {
+  /** False: it only serves its routes. */
+  readonly consumes?: boolean;
+}
+
 /** tool-runner beside a Kafka and a Postgres of its own, and what it publishes. */
 export class RunningToolRunner {
   private constructor(
@@ -64,7 +69,7 @@ export class RunningToolRunner {
 
   static async start(
     env: Record<string, string> = {},
-    options: { readonly consumes?: boolean } = {},
+    options: RunningOptions = {},
   ): Promise<RunningToolRunner> {
     const [database, kafka] = await Promise.all([createTestDatabase(), createTestTopics()]);
     const client = createKafka({ ...kafka, clientId: 'spec', log });
@@ -73,7 +78,7 @@ export class RunningToolRunner {
     const reader = new KafkaReader(kafka.prefix + topics.toolsCompleted.name);
     const completions = await reader.start();
     const runner = new RunningToolRunner(database, kafka, publisher, completions, null);
-    runner.app = await runner.#boot(env, options.consumes ?? true);
+    runner.app = await runner.#boot(env, options);
     await runner.tellTenant('default');
     return runner;
   }
@@ -239,12 +244,15 @@ export class RunningToolRunner {
     });
   }
 
-  async #boot(env: Record<string, string>, consumes: boolean): Promise<NestFastifyApplication> {
+  async #boot(
+    env: Record<string, string>,
+    { consumes = true, ...more }: RunningOptions,
+  ): Promise<NestFastifyApplication> {
     const config = parseConfig(configSchema, { ...this.environment(), ...env });
     const module = await Test.createTestingModule({
       imports: [
         RuntimeModule.forService(config, 'tool-runner', log),
-        ToolRunnerModule.forConfig(config, { kafkaPrefix: this.kafka.prefix }),
+        ToolRunnerModule.forConfig(config, { kafkaPrefix: this.kafka.prefix, ...more }),
       ],
     }).compile();
     const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter(), {

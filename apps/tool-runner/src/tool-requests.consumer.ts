@@ -33,7 +33,7 @@ import type { Outcome } from './core/outcome.ts';
 import { originOfTool } from './core/tool.ts';
 import { parseToolName } from './core/tool-name.ts';
 import { completionMessage } from './execution-policy.ts';
-import { Executions, Tools } from './ports.ts';
+import { Executions, Tools, type Inserted } from './ports.ts';
 
 type ToolEvent =
   | ToolRunRequested
@@ -108,7 +108,7 @@ export class ToolRequestsConsumer {
       const intake = intakes[i];
       if (intake === undefined) return;
       if (result.status === 'rejected') publish.push(this.refused(intake));
-      else if (!result.value) existed.push(intake);
+      else if (result.value.kind === 'known') existed.push(intake);
     });
     const again = existed.map(({ record, request }) => ({ record, jobId: request.data.job_id }));
     return [...publish, ...(await this.toldAgain(again))];
@@ -138,7 +138,7 @@ export class ToolRequestsConsumer {
   /** @throws when Postgres is away; what was inserted as ours is started nevertheless. */
   private async insert(
     executions: readonly NewExecution[],
-  ): Promise<PromiseSettledResult<boolean>[]> {
+  ): Promise<PromiseSettledResult<Inserted>[]> {
     const reservation = this.queue.reserve(executions.length);
     const { granted, owner } = reservation;
     try {
@@ -249,12 +249,12 @@ function newExecution(record: Record, request: ExecutionRequest, origin: string)
 
 /** An execution that was inserted as ours; nothing for any other. */
 function startedOf(
-  execution: NewExecution,
-  result: PromiseSettledResult<boolean> | undefined,
+  { completeByMs: _, owner, ...execution }: NewExecution,
+  result: PromiseSettledResult<Inserted> | undefined,
 ): Execution[] {
-  const { owner } = execution;
-  if (owner === null || result?.status !== 'fulfilled' || !result.value) return [];
-  return [{ ...execution, owner, attempts: 0, lost: 0, cancelRequested: false }];
+  if (owner === null || result?.status !== 'fulfilled' || result.value.kind === 'known') return [];
+  const { endsAtMs } = result.value;
+  return [{ ...execution, owner, endsAtMs, attempts: 0, lost: 0, cancelRequested: false }];
 }
 
 /** Whose steps a sub-agent's are: its id begins with its job's. */

@@ -3,8 +3,13 @@ import { runService } from '@millrace/runtime';
 import { readConfig } from './config.ts';
 import { ToolRunnerModule } from './tool-runner.module.ts';
 
-/** tool-runner as a process: `tool-runner-process.fixture.ts PREFIX`, which its topics bear. */
-const [kafkaPrefix = ''] = process.argv.slice(2);
+/**
+ * tool-runner as a process: `tool-runner-process.fixture.ts PREFIX CLOCK_STEP_MS`. Its topics bear
+ * the prefix, and its time of day is off by the step.
+ */
+const [kafkaPrefix = '', clockStepMs = '0'] = process.argv.slice(2);
+const trueNow = Date.now;
+Date.now = () => trueNow() + Number(clockStepMs);
 
 await runService({
   name: 'tool-runner',

@@ -1,5 +1,5 @@
 import { PayloadCodec } from '@millrace/contracts';
-import { EgressClient } from '@millrace/egress';
+import { EgressClient, type Resolve } from '@millrace/egress';
 import { isRefusal, KafkaModule, Publisher } from '@millrace/kafka';
 import {
   Blobs,
@@ -41,6 +41,8 @@ const apiPoolToken = Symbol('API pool');
 export interface ToolRunnerOptions {
   /** Before every topic and group on the broker: for specs that share one. */
   readonly kafkaPrefix?: string;
+  /** In place of the system's resolver: for specs in which a name leads where it should not. */
+  readonly resolve?: Resolve;
 }
 
 @Module({})
@@ -55,7 +57,7 @@ export class ToolRunnerModule {
       providers: [
         ...stateProviders(config),
         ...registryProviders(config),
-        ...runningProviders(config),
+        ...runningProviders(config, options),
         lifeProvider(config),
       ],
     };
@@ -138,11 +140,12 @@ function registryProviders(config: Config): Provider[] {
   ];
 }
 
-function runningProviders(config: Config): Provider[] {
+function runningProviders(config: Config, { resolve }: ToolRunnerOptions): Provider[] {
   const policy = { allowedCidrs: config.MILLRACE_EGRESS_ALLOWED_CIDRS };
+  const names = resolve === undefined ? {} : { resolve };
   return [
     { provide: OriginSlots, useFactory: () => new OriginSlots() },
-    { provide: EgressClient, useFactory: () => new EgressClient(policy) },
+    { provide: EgressClient, useFactory: () => new EgressClient(policy, names) },
     { provide: Courier, useExisting: EgressClient },
     {
       provide: ExecutionTelemetry,

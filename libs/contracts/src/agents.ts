@@ -136,8 +136,19 @@ export const forkSubmissionSchema = z
     from_step: z.int().nonnegative(),
     model: z.string().min(1).max(128).optional(),
     system: z.string().optional(),
-    /** Said to the model in place of the agent's first user message. Only from step 0. */
-    prompt: z.string().min(1).optional(),
+    /**
+     * From step 0 it is said in place of the agent's first user message. From a later step on it is
+     * said beside what the model was to be told there, after the results of tools, and has at most
+     * 32,768 characters.
+     */
+    prompt: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'From step 0: said in place of the first user message. From a later step on: said after ' +
+          'the tool results that the model is given there; at most 32,768 characters.',
+      ),
     tools: agentFields.tools,
     /** Tools of effect `write` are really called after the fork. */
     allow_side_effects: z.boolean().default(false),

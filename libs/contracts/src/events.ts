@@ -17,6 +17,7 @@ import {
   terminalStatusSchema,
   usageSchema,
 } from './jobs.ts';
+import { forkPromptLengthMax } from './limits.ts';
 
 /** Data of each event, by topic. Fields are the public API's names, times are RFC 3339 in UTC. */
 
@@ -117,6 +118,8 @@ export const workflowRequestedSchema = z
         created_at: z.iso.datetime(),
         from_step: z.int().nonnegative(),
         allow_side_effects: z.boolean(),
+        /** Said after what the source had said until then. */
+        prompt: z.string().min(1).max(forkPromptLengthMax).optional(),
       })
       .optional(),
     /** How many workflows stand above it. */

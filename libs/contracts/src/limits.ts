@@ -85,6 +85,8 @@ export const agentSecondsDefault = 86_400;
 export const agentChildrenMax = 16;
 export const agentChildrenStartedMax = 100;
 export const agentDepthMax = 3;
+/** Characters that a fork says at its step: they travel with its request, and stay in its row. */
+export const forkPromptLengthMax = 32_768;
 /** Names of signals of an agent, and signals that nobody has waited for yet. */
 export const agentSignalsMax = 32;
 export const signalsKeptMax = 100;
@@ -94,6 +96,11 @@ export const signalBytesMax = 64 * 1024;
 export const parallelToolCallsMax = 32;
 /** How long an approval is waited for. */
 export const approvalSeconds = 7 * 86_400;
+/**
+ * Bytes for a token, at the fewest, of text of any language and kind: what a prompt may cost is
+ * reserved by it before it is asked for.
+ */
+export const tokenBytesMin = 2;
 /** Bytes of an uploaded document, and parts that it may have. */
 export const documentBytesMax = 32 * 1024 * 1024;
 export const documentChunksMax = 1_000;

@@ -11,7 +11,10 @@ import {
   toolTimeoutSecondsMax,
 } from './limits.ts';
 
-/** A tool's name, as the Messages API takes it. `__` stands between an MCP server and its tool. */
+/** Stands between an MCP server and its tool, and in no name that is registered. */
+export const toolServerSeparator = '__';
+
+/** A tool's name, as the Messages API takes it; see {@link toolServerSeparator}. */
 export const toolNameSchema = z
   .string()
   .regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, 'must be 1 to 64 characters of A-Z a-z 0-9 _ -');

@@ -1,5 +1,6 @@
 export { assertCidr, blockedReason, type EgressPolicy } from './blocked-reason.ts';
 export { checkUrl, type UrlCheck } from './check-url.ts';
+export { type Resolve } from './checked-lookup.ts';
 export {
   bodyExcerptBytesMax,
   EgressClient,

@@ -31,6 +31,7 @@ const codec = new IdentityPayloadCodec();
 const log = new SilentLogger();
 const createdAt = '2026-11-24T10:00:00.000Z';
 const day = '2026-11-24';
+const range = { from: 1, limit: 100, bytesMax: 1_000_000 };
 
 let database: TestDatabase;
 let pool: Pool;
@@ -69,7 +70,7 @@ function replica(reducers: Reducers = [countingReducer()]) {
     onError: () => undefined,
   });
   const publish = (sent: readonly OutgoingMessage[]) => outbox.publish(sent);
-  const engine = new WorkflowEngine({ workflows, messages, telemetry, publish });
+  const engine = new WorkflowEngine({ workflows, reducers, messages, telemetry, publish });
   const bodies = new StoredBodies(new Blobs(pool), codec);
   const forks = new ForkSource({ workflows, bodies, reducers });
   const arrivals = new WorkflowArrivals({ bodies, forks, tokens, prices: [] });
@@ -159,6 +160,22 @@ describe('workflows in Postgres', () => {
       expect.arrayContaining(lost.map(({ value }) => value?.toString())),
     );
     expect(await journalOf('again')).toHaveLength(2);
+  });
+
+  it('ask again for what has no answer when someone asks what became of them', async () => {
+    const { engine } = replica();
+    const counts = [2, 3].map((n) => signalled('silent', n));
+    const call = signalled('silent', 1, 'call');
+    const lost = await engine.apply([started('silent'), call, ...counts]);
+    const again = await engine.apply([started('silent')]);
+    expect(idsOf(again)).toEqual([
+      'claude.requested.v1/default:silent/m1:requested',
+      'jobs.progressed.v1/default:silent:1:status',
+      'claude.requested.v1/default:silent/m2:requested',
+    ]);
+    const bodies = (messages: readonly OutgoingMessage[]) =>
+      messages.map(({ value }) => value?.toString());
+    expect(bodies(lost)).toEqual(expect.arrayContaining(bodies(again)));
   });
 
   it('have one writer for each version, however many race', async () => {
@@ -285,6 +302,35 @@ describe('a workflow that cannot go on', () => {
     expect(rows).toEqual([]);
   });
 
+  it('goes on, timers and all that waits, when a release has the next version alone', async () => {
+    const name = { tenant: 'default', id: 'moved', day };
+    const old = replica();
+    await old.engine.apply([started('moved'), signalled('moved', 1, 'timer')]);
+    await old.engine.apply([signalled('moved', 2, 'throw'), signalled('moved', 3)]);
+    expect(await old.workflows.find(name)).toMatchObject({ version: 2, status: 'parked' });
+    const next = replica([countingReducer({ schemaVersion: 2, migrates: true, isMended: true })]);
+    next.outbox.start();
+    next.timers.start();
+    const isDone = async () => (await journalOf('moved')).length === 5;
+    while (!(await isDone())) await new Promise((resolve) => setTimeout(resolve, 20));
+    await next.timers.stop();
+    await next.outbox.stop();
+    expect((await journalOf('moved')).map(({ event_id }) => event_id)).toEqual([
+      'requested',
+      'signal:1',
+      'signal:2',
+      'signal:3',
+      'timer:soon:2',
+    ]);
+    expect(await next.workflows.find(name)).toMatchObject({
+      status: 'running',
+      schemaVersion: 2,
+      state: { count: 105 },
+    });
+    const { entries } = await next.workflows.journal(name, range);
+    expect(entries.map(({ schemaVersion }) => schemaVersion)).toEqual([1, 1, 2, 2, 2]);
+  });
+
   it('lets what the database refuses wait alone, and goes on with the rest', async () => {
     const broken = replica();
     await broken.engine.apply([
@@ -312,15 +358,20 @@ describe('a workflow that cannot go on', () => {
     const { engine, workflows } = replica();
     const start = started('unbegun');
     const event = { ...start.event, eventId: 'requested\u0000' };
-    await engine.apply([{ ...start, event, stored: event }]);
+    // Its time is the database's: that of this process is a year ahead.
+    const ahead = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 365 * 86_400_000);
+    await engine.apply([{ ...start, event, stored: event }]).finally(() => ahead.mockRestore());
     const name = { tenant: 'default', id: 'unbegun', day };
     expect(await workflows.find(name)).toMatchObject({
       version: 0,
       parkedCode: 'bad_row',
       head: { job_id: 'unbegun', reply: { metadata: { a: 'b' } } },
     });
-    const timers = await pool.query("SELECT name FROM orchestrator.timers WHERE id = 'unbegun'");
-    expect(timers.rows).toEqual([{ name: 'deadline' }]);
+    const timers = await pool.query(
+      `SELECT name, due_at - now() < interval '25 hours' AS is_within_a_day
+       FROM orchestrator.timers WHERE id = 'unbegun'`,
+    );
+    expect(timers.rows).toEqual([{ name: 'deadline', is_within_a_day: true }]);
     const cancel = arrival('unbegun', { eventId: 'cancel', type: 'cancel_requested' });
     await engine.apply([cancel, cancel]);
     expect((await workflows.find(name))?.parkedCode).toBeNull();
@@ -361,6 +412,40 @@ describe('a workflow that cannot go on', () => {
     while (!(await isDone())) await new Promise((resolve) => setTimeout(resolve, 20));
     await next.timers.stop();
     expect(await journalOf('ahead')).toHaveLength(1);
+  });
+
+  it('keeps all that waits in its order when the first of it fails again', async () => {
+    const broken = replica();
+    const name = { tenant: 'default', id: 'stuck', day };
+    // More than a page of them.
+    const counts = Array.from({ length: 250 }, (_, n) => signalled('stuck', `after-${n}`));
+    await broken.engine.apply([started('stuck'), signalled('stuck', 'bug', 'throw'), ...counts]);
+    await broken.engine.apply([started('last'), signalled('last', 1)]);
+    const older = replica([countingReducer({ schemaVersion: 3 })]);
+    await older.engine.apply([signalled('last', 2)]);
+    const waiting = async () => {
+      const { rows } = await pool.query<{ event_id: string }>(
+        "SELECT event_id FROM orchestrator.parked_events WHERE id = 'stuck' ORDER BY position",
+      );
+      return rows.map(({ event_id }) => event_id);
+    };
+    const before = await waiting();
+    expect(before).toHaveLength(251);
+    const next = replica();
+    next.timers.start();
+    // It waits behind all of the others.
+    const isPast = async () => (await journalOf('last')).length === 3;
+    while (!(await isPast())) await new Promise((resolve) => setTimeout(resolve, 20));
+    await next.timers.stop();
+    expect(await next.workflows.find(name)).toMatchObject({ version: 1, parkedCode: 'internal' });
+    expect(await waiting()).toEqual(before);
+    const mended = replica([countingReducer({ isMended: true })]);
+    mended.timers.start();
+    const isDone = async () => (await journalOf('stuck')).length === 252;
+    while (!(await isDone())) await new Promise((resolve) => setTimeout(resolve, 20));
+    await mended.timers.stop();
+    const decided = (await journalOf('stuck')).map(({ event_id }) => event_id);
+    expect(decided).toEqual(['requested', ...before]);
   });
 
   it('is parked with a code when no reducer here knows its state', async () => {

@@ -97,14 +97,16 @@ export class PostgresWorkflows extends Workflows {
     return this.#commits.submitAll(batches);
   }
 
-  async lastAnswer({ day, id, tenant }: WorkflowName): Promise<Answer | null> {
+  async answers(
+    { day, id, tenant }: WorkflowName,
+    versions: readonly number[],
+  ): Promise<Answer[]> {
     const { rows } = await this.#options.pool.query<EntryRow>({
-      name: 'workflow_last_answer',
-      text: sql.lastAnswerSql,
-      values: [tenant, id, day],
+      name: 'workflow_answers',
+      text: sql.answersSql,
+      values: [tenant, id, day, versions],
     });
-    const [row] = rows;
-    return row === undefined ? null : this.#bodies.answerOf(tenant, { ...row, body: row.commands });
+    return rows.map((row) => this.#bodies.answerOf(tenant, { ...row, body: row.commands }));
   }
 
   async park({ arrivals, workflow }: WorkflowBatch): Promise<void> {
@@ -113,7 +115,7 @@ export class PostgresWorkflows extends Workflows {
     const head = arrivals.find((arrival) => arrival.head !== null)?.head ?? null;
     const kind = head?.type === 'document' ? 'document' : 'agent';
     const request = head && this.#bodies.encode(tenant, head);
-    const timers = head ? parkedTimers(head, Date.now()) : [];
+    const timers = head ? parkedTimers(head, await this.#now()) : [];
     const names = timers.map(({ name }) => name);
     const times = timers.map(({ at }) => new Date(at));
     await pool.query(sql.parkRefusedSql, [tenant, id, day, kind, request, names, times]);
@@ -125,6 +127,14 @@ export class PostgresWorkflows extends Workflows {
         if (!isBadRow(error)) throw error;
       });
     }
+  }
+
+  /** By the clock that timers are due by. */
+  async #now(): Promise<number> {
+    const { rows } = await this.#options.pool.query<{ at_ms: number }>(sql.nowSql);
+    const [row] = rows;
+    if (row === undefined) throw new Error('the database has no time');
+    return Math.round(row.at_ms);
   }
 
   async journal({ day, id, tenant }: WorkflowName, range: JournalRange): Promise<JournalPage> {
@@ -406,6 +416,6 @@ function lightEntry(
   return { entry: lighter, json: answerJson(lighter) };
 }
 
-function answerJson({ commands, told }: JournalEntry): string {
-  return JSON.stringify({ commands, told });
+function answerJson({ commands, noted, schemaVersion, told }: JournalEntry): string {
+  return JSON.stringify({ commands, told, schemaVersion, noted });
 }

@@ -10,7 +10,7 @@ import { z } from 'zod';
 
 import type { HeldWorkflow } from '../core/fold.ts';
 import type { Answer, JournalEntry, StoredCommand, WorkflowHead } from '../core/journal-entry.ts';
-import type { WorkflowEvent } from '../core/workflow.ts';
+import type { NotedStep, WorkflowEvent } from '../core/workflow.ts';
 
 /** A row of `loadSql`: of a workflow, of an entry that is known (`event_id`), or of the clock. */
 export interface LoadedRow {
@@ -48,6 +48,8 @@ const eventSchema = z.custom<WorkflowEvent>((value) => isObject(value) && 'event
 const answerSchema = z.object({
   commands: z.array(z.custom<StoredCommand>((value) => isObject(value) && 'kind' in value)),
   told: jobStatusChangedSchema.shape.status.optional(),
+  schemaVersion: z.int().positive().optional(),
+  noted: z.array(z.custom<NotedStep>((value) => isObject(value) && 'kind' in value)).optional(),
 });
 
 function isObject(value: unknown): value is object {
@@ -87,9 +89,16 @@ export class WorkflowBodies {
     tenant: string,
     row: { readonly version: number; readonly body: Buffer; readonly at_ms: number },
   ): Answer {
-    const { commands, told } = answerSchema.parse(this.#decode(tenant, row.body));
-    const known = told === undefined ? {} : { told };
-    return { version: row.version, atMs: row.at_ms, commands, ...known };
+    const read = answerSchema.parse(this.#decode(tenant, row.body));
+    const { commands, noted, schemaVersion, told } = read;
+    return {
+      version: row.version,
+      atMs: row.at_ms,
+      commands,
+      ...(told === undefined ? {} : { told }),
+      ...(schemaVersion === undefined ? {} : { schemaVersion }),
+      ...(noted === undefined ? {} : { noted }),
+    };
   }
 
   entryOf(tenant: string, row: EntryRow): JournalEntry {

@@ -135,7 +135,8 @@ FROM orchestrator.timers`;
 /**
  * What waited beside its workflow after a position, for a code to be mended ($1), or for a release
  * that knows its kind and version ($2, $3). At most so many ($5), and so many bytes ($6) but for
- * the first.
+ * the first. Where one before that position still waits it was tried, and parked again: what comes
+ * after it waits with it. Ordered by the column, since its text puts 1000 before 999.
  */
 export const parkedEventsSql = `
 WITH waiting AS (
@@ -147,19 +148,22 @@ WITH waiting AS (
       SELECT FROM unnest($2::text[], $3::int[]) AS r (kind, schema_version)
       WHERE r.kind = w.kind AND (r.schema_version = w.schema_version OR w.version = 0)
         AND w.parked_code = 'unknown_workflow_version'))
+    AND NOT EXISTS (SELECT FROM orchestrator.parked_events AS before
+      WHERE before.tenant = p.tenant AND before.id = p.id AND before.day = p.day
+        AND before.position <= $4::bigint)
   ORDER BY p.position LIMIT $5::int
 ), page AS (
   SELECT *, sum(octet_length(event)) OVER (ORDER BY position) - octet_length(event) AS before
   FROM waiting
 )
 SELECT tenant, id, day::text AS day, position::text AS position, event, traceparent, tracestate
-FROM page WHERE before < $6::bigint ORDER BY position`;
+FROM page WHERE before < $6::bigint ORDER BY page.position`;
 
-export const lastAnswerSql = `
+export const answersSql = `
 SELECT j.version, j.commands, (extract(epoch FROM j.at) * 1000)::float8 AS at_ms
 FROM orchestrator.journal AS j
-WHERE j.tenant = $1 AND j.id = $2 AND j.day = $3::date
-ORDER BY j.version DESC LIMIT 1`;
+WHERE j.tenant = $1 AND j.id = $2 AND j.day = $3::date AND j.version = ANY ($4::int[])
+ORDER BY j.version`;
 
 /** Sizes are known without reading the bodies: what does not fit is not read. */
 export const journalSql = `
@@ -179,6 +183,8 @@ ORDER BY version`;
 export const findSql = `
 SELECT tenant, id, version, kind, schema_version, status, parked_code, request, state AS body
 FROM orchestrator.workflows WHERE tenant = $1 AND id = $2 AND day = $3::date`;
+
+export const nowSql = `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS at_ms`;
 
 /** What Postgres refuses is parked; a row that was not there is one without a state. */
 export const parkRefusedSql = `

@@ -135,6 +135,12 @@ describe('a run that waits for a raise', () => {
     run.timer('deadline', 30 * 86_400_000);
     expect(run.end()?.error?.code).toBe('budget_exceeded');
   });
+
+  it('keeps that end when it is raised to a time that was over by then', () => {
+    const run = begun({ seconds: 60, on_reached: 'park' });
+    run.timer('deadline', 90_000);
+    expect(of('set_timer', raised(run, { seconds: 80 }))).toEqual([]);
+  });
 });
 
 describe('a ledger', () => {

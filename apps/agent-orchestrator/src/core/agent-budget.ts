@@ -1,10 +1,13 @@
 import {
   agentIterationsDefault,
   agentSecondsDefault,
+  agentSecondsMax,
   agentTokensDefault,
   agentToolCallsDefault,
 } from '@millrace/contracts';
 import type { Budget, BudgetRaise, Spending, Usage } from '@millrace/contracts';
+
+import type { EpochMs } from './workflow.ts';
 
 /**
  * The money, tokens and calls of a run. What may be spent is reserved before it is asked for and
@@ -136,6 +139,11 @@ export function allowance(
     on_reached: 'fail',
   };
   return { held, budget };
+}
+
+/** Until when a run may wait for a raise: none of its limits in seconds is higher. */
+export function waitsUntil(startedAt: EpochMs): EpochMs {
+  return startedAt + agentSecondsMax * 1_000;
 }
 
 /** The limits after a raise; the same ledger when it raises none of them. */

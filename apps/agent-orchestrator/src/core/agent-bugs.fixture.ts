@@ -173,6 +173,8 @@ export const bugs: Readonly<Record<string, () => Reducer<AgentState>>> = {
     }),
   'a fork pays again': () =>
     decidesBadly((decision) => spoilRun(decision, (run) => ({ ...run, fork: null }))),
+  'a call that is refused is not shown': () =>
+    decidesBadly((decision) => ({ ...decision, noted: [] })),
   'a number is used twice': () =>
     decidesBadly((decision, { event }) =>
       event.type === 'call_completed'
@@ -216,6 +218,7 @@ export const broken: Readonly<Record<string, RegExp>> = {
   'the limit of iterations is off by one': /^the budget holds \(iterations\)/,
   'what sub-agents spend is not counted': /^I3: /,
   'a fork pays again': /^a fork changes nothing outside/,
+  'a call that is refused is not shown': /^every call is a step/,
   'a number is used twice': /^I2: |^attempts are counted/,
   'what was not kept is not sent again': /^only a paused turn|^I1: /,
   'the call of a retry is not the call of the first attempt': /^attempts are counted|^I5: /,

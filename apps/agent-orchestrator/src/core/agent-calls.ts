@@ -24,7 +24,7 @@ export function askModel(step: AgentStep): void {
   const kept = jsonBytes(messages) > resultsBytesMax ? null : messages;
   update(step, {
     due: null,
-    call: { callId, seq, held, maxTokens, messages: kept, promptTokens },
+    call: { callId, seq, askedIn: step.version, held, maxTokens, messages: kept, promptTokens },
     ledger: reserve(run.ledger, held),
   });
   count(step, { calls: seq });

@@ -98,6 +98,49 @@ describe('an agent with tools', () => {
   });
 });
 
+describe('a result of a tool that comes late', () => {
+  it('is ignored after the end', () => {
+    const run = begun();
+    run.answer(1, asks(['search', {}]));
+    run.happen({ type: 'cancel_requested' });
+    expect(run.toolResult(1, { output: 'late' })).toEqual([]);
+    expect(run.last).toEqual({ kind: 'ignored', why: 'the run has ended' });
+  });
+
+  it('is ignored when the tool was given up, and the model told so', () => {
+    const run = begun();
+    run.answer(1, asks(['search', {}]));
+    expect(of('call_claude', run.timer('tool:job-1/t1', 86_400_000))).toHaveLength(1);
+    expect(run.toolResult(1, { output: 'late' })).toEqual([]);
+    expect(run.last).toEqual({ kind: 'ignored', why: 'no such tool call is under way' });
+  });
+});
+
+describe('what an agent waits for', () => {
+  const outstanding = ({ reducer, workflow }: AgentDriver) => reducer.outstanding(workflow.state);
+
+  it('is the model, by the version that asked', () => {
+    const run = begun();
+    expect(outstanding(run)).toEqual([{ id: 'job-1/m1', version: 2 }]);
+    run.answer(1, asks(['search', {}]));
+    // Its timer asks again, or gives it up.
+    expect(outstanding(run)).toEqual([]);
+    run.toolResult(1, { output: 'x' });
+    expect(outstanding(run)).toEqual([{ id: 'job-1/m2', version: 4 }]);
+    run.answer(2, text('done'));
+    expect(outstanding(run)).toEqual([]);
+  });
+
+  it('is each sub-agent under way', () => {
+    const run = begun({ agents: [{ name: 'helper', description: 'helps' }] });
+    run.answer(1, asks(['helper', { prompt: 'a' }], ['helper', { prompt: 'b' }]));
+    expect(outstanding(run)).toEqual([
+      { id: 'job-1/c1', version: 3 },
+      { id: 'job-1/c2', version: 3 },
+    ]);
+  });
+});
+
 describe('a cancel', () => {
   it('before the start ends the run, and the request that comes then is ignored', () => {
     const run = new AgentDriver();

@@ -19,6 +19,7 @@ import { joinResults } from './use-results.ts';
 import type {
   Decision,
   EpochMs,
+  Outstanding,
   Reducer,
   Workflow,
   WorkflowEvent,
@@ -47,6 +48,7 @@ export function agentReducer(prices: readonly Price[]): Reducer<AgentState> {
         ? decideFirst(workflow, event, { prices, now })
         : decide(workflow, event, now),
     view,
+    outstanding,
   };
 }
 
@@ -168,10 +170,11 @@ function takeRaise(step: AgentStep, { budget }: WorkflowBudgetRaised): Refusal {
   if (raised === ledger) return 'no limit becomes higher by it';
   const { seconds } = raised.limits;
   update(step, { ledger: raised });
-  if (seconds > ledger.limits.seconds) {
-    const at = origin.startedAt + seconds * 1_000;
+  const at = origin.startedAt + seconds * 1_000;
+  // Of a time that is over by now there is nothing to wait for: the timer that is set stays.
+  if (seconds > ledger.limits.seconds && step.now < at) {
     order(step, { kind: 'set_timer', name: 'deadline', at });
-    if (step.run.reached === 'seconds' && step.now < at) update(step, { reached: null });
+    if (step.run.reached === 'seconds') update(step, { reached: null });
   }
   return null;
 }
@@ -186,4 +189,16 @@ function view(state: AgentState): WorkflowView {
     progress.at === 'signal' ? [progress.name] : [],
   );
   return { approvals: approvalsOf(state), spent, signals, tainted };
+}
+
+/** The model and sub-agents have no timer: their answer is the only thing that is waited for. */
+function outstanding(state: AgentState): readonly Outstanding[] {
+  if (state.stage === 'ended') return [];
+  const call = state.call === null ? [] : [{ id: state.call.callId, version: state.call.askedIn }];
+  const children = state.uses.flatMap(({ progress }) =>
+    progress.at === 'child' ? [{ id: progress.childId, version: progress.askedIn }] : [],
+  );
+  return [...call, ...children].flatMap(({ id, version }) =>
+    version === undefined ? [] : [{ id, version }],
+  );
 }

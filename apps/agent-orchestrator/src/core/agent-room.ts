@@ -1,6 +1,4 @@
-import { agentSecondsMax } from '@millrace/contracts';
-
-import { limitReached } from './agent-budget.ts';
+import { limitReached, waitsUntil } from './agent-budget.ts';
 import type { Amount, LimitName } from './agent-budget.ts';
 import { fail, isMoving, order, tell, update } from './agent-step.ts';
 import type { AgentStep } from './agent-step.ts';
@@ -21,9 +19,8 @@ export function hasRoom(step: AgentStep, need: Amount): boolean {
 }
 
 export function reachLimit(step: AgentStep, limit: LimitName): void {
-  const waitsAtMostMs = agentSecondsMax * 1_000;
-  const isOver = step.now >= step.run.origin.startedAt + waitsAtMostMs;
-  if (step.run.ledger.onReached === 'fail' || isOver) {
+  const endsAt = waitsUntil(step.run.origin.startedAt);
+  if (step.run.ledger.onReached === 'fail' || step.now >= endsAt) {
     const detail = `the limit «${limit}» of the budget leaves no room for the next step`;
     fail(step, 'budget_exceeded', { detail });
     return;
@@ -32,8 +29,7 @@ export function reachLimit(step: AgentStep, limit: LimitName): void {
   update(step, { reached: limit });
   if (limit === 'seconds') {
     // Nothing waits for ever.
-    const at = step.run.origin.startedAt + waitsAtMostMs;
-    order(step, { kind: 'set_timer', name: 'deadline', at });
+    order(step, { kind: 'set_timer', name: 'deadline', at: endsAt });
   }
   tell(step, { kind: 'awaiting_budget', limit });
 }

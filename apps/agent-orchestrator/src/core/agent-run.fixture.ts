@@ -3,6 +3,7 @@ import type { ClaudeCompleted, ToolDefinition, WorkflowRequested } from '@millra
 
 import { agentReducer } from './agent-reducer.ts';
 import type { AgentState } from './agent-state.ts';
+import type { JournalEntry } from './journal-entry.ts';
 import type { Price } from './prices.ts';
 import type { Command, Decision, Reducer, Workflow, WorkflowEvent } from './workflow.ts';
 
@@ -148,6 +149,22 @@ export class AgentDriver {
   end() {
     const finish = this.commands.find((command) => command.kind === 'finish');
     return finish?.kind === 'finish' ? finish.end : undefined;
+  }
+}
+
+/** A run whose every decision is kept as its journal keeps it. */
+export class RecordedRun extends AgentDriver {
+  readonly entries: JournalEntry[] = [];
+
+  override happen(event: Happening): readonly Command[] {
+    const commands = super.happen(event);
+    const { last, now: atMs } = this;
+    if (last?.kind !== 'changed') return commands;
+    const { version } = this.workflow;
+    const noted = last.noted === undefined ? {} : { noted: last.noted };
+    const whole: WorkflowEvent = { eventId: `e${version}`, ...event };
+    this.entries.push({ version, atMs, event: whole, commands, schemaVersion: 1, ...noted });
+    return commands;
   }
 }
 

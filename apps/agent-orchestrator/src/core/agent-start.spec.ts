@@ -47,6 +47,17 @@ describe('the start of an agent', () => {
     expect(run.end()?.error?.code).toBe('limit_reached');
   });
 
+  it.each([
+    ['is tainted by what an MCP server says of its tools', 'shop__pay', true, 'awaiting_approval'],
+    ['is not tainted by what its tenant says of a tool', 'pay', false, 'running'],
+  ])('%s', (_, name, tainted, status) => {
+    const run = begun({ params: { tools: ['shop'] } });
+    run.describe([toolNamed(name, { effect: 'write' })]);
+    expect(run.reducer.view(run.workflow.state).tainted).toBe(tainted);
+    run.answer(1, asks([name, {}]));
+    expect(run.workflow.status).toBe(status);
+  });
+
   it('takes its tools once', () => {
     const run = begun({ params: { tools: ['search'] } });
     run.describe([toolNamed('search')]);

@@ -1,4 +1,10 @@
-import { agentParamsSchema, agentToolsMax, callIdSchema, jobIdSchema } from '@millrace/contracts';
+import {
+  agentParamsSchema,
+  agentToolsMax,
+  callIdSchema,
+  jobIdSchema,
+  toolServerSeparator,
+} from '@millrace/contracts';
 import type {
   AgentParams,
   ErrorCode,
@@ -13,7 +19,7 @@ import { fail, order, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
 import { nameTwice } from './built-in-tools.ts';
 import { jsonBytes } from './canonical-json.ts';
-import { forkOf, sourceOf, withoutThinking } from './forks.ts';
+import { forkOf, sourceOf, withoutThinking, withText } from './forks.ts';
 import { priceOf } from './prices.ts';
 import type { Price } from './prices.ts';
 import type { Decision, EpochMs, ForkedRun, WorkflowEvent } from './workflow.ts';
@@ -91,7 +97,7 @@ export function takeTools(step: AgentStep, data: ToolDescribed): Refusal {
   }
   order(step, { kind: 'clear_timer', name: 'describe' });
   const agent = { ...run.agent, tools: data.tools };
-  update(step, { stage: 'working', agent });
+  update(step, { stage: 'working', agent, tainted: run.tainted || describedByOthers(agent) });
   const missing = data.missing.map(({ name, detail }) => `${name} (${detail.slice(0, 200)})`);
   if (missing.length > 0) {
     fail(step, 'unknown_tool', { detail: `there is no tool ${missing.slice(0, 10).join(', ')}` });
@@ -174,6 +180,8 @@ function firstRun(o: {
   const agent = withTools(o.agent, source?.agent ?? null);
   const described = agent.toolNames.length === 0 || agent.tools.length > 0;
   const taken = withoutThinking(forked?.messages ?? []);
+  const said = taken.length > 0 ? taken : params.messages;
+  const more = data.fork?.prompt;
   return {
     stage: described ? 'working' : 'describing',
     origin,
@@ -181,13 +189,15 @@ function firstRun(o: {
     ledger: openLedger(data.budget),
     counts: { calls: 0, uses: 0, children: 0, pauses: 0, truncations: 0, finalAnswerAsks: 0 },
     call: null,
-    due: { messages: taken.length > 0 ? taken : params.messages },
+    due: { messages: more === undefined ? said : withText(said, more) },
     conversationTokens: 0,
     uses: [],
     signals: [],
     signalIds: [],
     decided: [],
-    tainted: [source?.tainted, data.tainted, params.untrusted].includes(true),
+    tainted:
+      describedByOthers(agent) ||
+      [source?.tainted, data.tainted, params.untrusted].includes(true),
     standIn: false,
     reached: null,
     fork: forked ? forkOf(forked, data.fork?.allow_side_effects ?? false) : null,
@@ -198,6 +208,14 @@ function firstRun(o: {
 function withTools(agent: Agent, source: Pick<Agent, 'toolNames' | 'tools'> | null): Agent {
   const same = source !== null && source.toolNames.join() === agent.toolNames.join();
   return same ? { ...agent, tools: source.tools } : agent;
+}
+
+/**
+ * What an MCP server says of its tools is in the prompt from the first call on, and it may say
+ * something else tomorrow: the tenant chose the server, not its words.
+ */
+function describedByOthers({ tools }: Pick<Agent, 'tools'>): boolean {
+  return tools.some(({ name }) => name.includes(toolServerSeparator));
 }
 
 function refuseTwice(step: AgentStep): void {

@@ -102,6 +102,8 @@ export interface DueCall {
 export interface OpenCall {
   readonly callId: string;
   readonly seq: number;
+  /** The version that asked for it; absent in states of older releases. */
+  readonly askedIn?: number;
   readonly held: Amount;
   readonly maxTokens: number;
   /** What it carries, to be carried again if it is not kept. Null: too large to be held here. */
@@ -133,7 +135,13 @@ export type UseProgress =
   | { readonly at: 'queued'; readonly arguments: Arguments }
   | { readonly at: 'approving'; readonly arguments: Arguments; readonly approval: AskedApproval }
   | RunningTool
-  | { readonly at: 'child'; readonly childId: WorkflowId; readonly held: Amount }
+  | {
+      readonly at: 'child';
+      readonly childId: WorkflowId;
+      readonly held: Amount;
+      /** As of a call. */
+      readonly askedIn?: number;
+    }
   | { readonly at: 'signal'; readonly name: string }
   | { readonly at: 'done'; readonly content: string; readonly isError: boolean };
 

@@ -2,24 +2,29 @@ import type { ErrorCode, JobStep } from '@millrace/contracts';
 
 import { account, settle } from './agent-budget.ts';
 import type { AgentRun, AgentState, EndedRun, ToolUse, UseProgress } from './agent-state.ts';
-import type { Command, Decision, EpochMs, Workflow, WorkflowEnd } from './workflow.ts';
+import type { Command, Decision, EpochMs, NotedStep, Workflow, WorkflowEnd } from './workflow.ts';
 
 /** One decision in the making: the run as it is by now, and what is to be done, in order. */
 export interface AgentStep {
   readonly tenant: string;
   readonly id: string;
   readonly now: EpochMs;
+  /** Of the run once this is decided. */
+  readonly version: number;
   run: AgentRun;
   /** Set once: nothing follows it. */
   ended: { readonly status: WorkflowEnd['status']; readonly state: EndedRun } | null;
   readonly commands: Command[];
+  readonly noted: NotedStep[];
 }
 
 /** Why an event changes nothing; null when it was taken. */
 export type Refusal = string | null;
 
 export function stepOf(workflow: Workflow, run: AgentRun, now: EpochMs): AgentStep {
-  return { tenant: workflow.tenant, id: workflow.id, now, run, ended: null, commands: [] };
+  const { id, tenant } = workflow;
+  const version = workflow.version + 1;
+  return { tenant, id, now, version, run, ended: null, commands: [], noted: [] };
 }
 
 export function update(step: AgentStep, change: Partial<AgentRun>): void {
@@ -37,6 +42,11 @@ export function order(step: AgentStep, ...commands: readonly Command[]): void {
 /** Tells those who listen; nobody else's journal holds it. */
 export function tell(step: AgentStep, told: JobStep['step']): void {
   if (step.run.origin.stream) order(step, { kind: 'tell_step', step: told });
+}
+
+/** Shows in the timeline what is told nobody. */
+export function note(step: AgentStep, noted: NotedStep): void {
+  step.noted.push(noted);
 }
 
 export function moveUse(step: AgentStep, use: ToolUse, progress: UseProgress): void {
@@ -91,8 +101,9 @@ export function fail(
 /** What a step comes to. */
 export function decisionOf(step: AgentStep): Decision<AgentState> {
   const { commands, ended, run } = step;
-  if (ended) return { kind: 'changed', ...ended, commands };
-  return { kind: 'changed', status: statusOf(run), state: run, commands };
+  const noted = step.noted.length > 0 ? { noted: step.noted } : {};
+  if (ended) return { kind: 'changed', ...ended, commands, ...noted };
+  return { kind: 'changed', status: statusOf(run), state: run, commands, ...noted };
 }
 
 export function isMoving(run: AgentRun): boolean {

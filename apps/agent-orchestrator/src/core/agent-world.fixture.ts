@@ -3,6 +3,7 @@ import {
   agentSecondsMax,
   approvalViewSchema,
   childReplySchema,
+  workflowIdSchema,
   workflowRequestedSchema,
 } from '@millrace/contracts';
 import type { ToolDefinition, Usage } from '@millrace/contracts';
@@ -14,7 +15,9 @@ import type { Happening } from './agent-run.fixture.ts';
 import type { AgentRun, AgentState, ToolUse } from './agent-state.ts';
 import { Conversation } from './conversation.fixture.ts';
 import { recordedKey } from './forks.ts';
+import type { JournalEntry } from './journal-entry.ts';
 import { costMicros } from './prices.ts';
+import { tellSteps } from './workflow-steps.ts';
 import type { Command, Reducer } from './workflow.ts';
 
 /*
@@ -75,6 +78,11 @@ export class AgentWorld {
   readonly #runs = new Map<string, RunTool>();
   readonly #approved = new Set<string>();
   readonly #callIds = new Set<string>();
+  /** What the run's journal would be. */
+  readonly #journal: JournalEntry[] = [];
+  /** Calls that came to a result, by what a timeline shows them as. */
+  readonly #results = new Set<string>();
+  readonly #children = new Map<string, string>();
   readonly #signalsTaken = new Set<string>();
   /** Calls of the last answer that a person has to agree to. */
   #guarded = new Set<string>();
@@ -345,6 +353,13 @@ export class AgentWorld {
       must(this.run.workflow === before, 'I4: an ignored event changes nothing');
       return;
     }
+    this.#journal.push({
+      version: this.run.workflow.version,
+      atMs: this.run.now,
+      event: { eventId: `e${this.#journal.length}`, ...event },
+      commands,
+      ...(last?.noted === undefined ? {} : { noted: last.noted }),
+    });
     this.#settleOpen(event);
     for (const [at, command] of commands.entries()) this.#obey(command, at === commands.length - 1);
     this.#checkState();
@@ -599,6 +614,11 @@ export class AgentWorld {
       approvalViewSchema.parse(approval);
     }
     if (state.stage === 'ended') return;
+    for (const { callId, progress } of state.uses) {
+      if (progress.at === 'child') this.#children.set(callId, `child ${progress.childId}`);
+      if (progress.at !== 'done') continue;
+      this.#results.add(this.#children.get(callId) ?? `tool_call ${callId}`);
+    }
     const waits = status.startsWith('awaiting_');
     must(!waits || this.#open.size === 0, 'a run is said to wait only while nothing moves');
     for (const id of this.#open) {
@@ -636,6 +656,11 @@ export class AgentWorld {
     this.#open.delete(`${this.run.id}/t0`);
     must(this.#open.size === 0, 'what is under way at the end is called back');
     must(this.#timers.size === 0, `no timer is left behind: ${[...this.#timers.keys()].join()}`);
+    const { steps } = tellSteps(workflowIdSchema.parse(this.run.id), this.#journal);
+    for (const [key, step] of steps) {
+      must(step.ended_at !== undefined, `nothing is under way after the end: ${key}`);
+    }
+    for (const key of this.#results) must(steps.has(key), `every call is a step: ${key}`);
     const ends = this.run.commands.filter(({ kind }) => kind === 'finish');
     must(ends.length === 1, 'a run ends once');
     const { ledger } = this.run.workflow.state;

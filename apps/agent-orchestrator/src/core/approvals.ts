@@ -3,7 +3,7 @@ import type { ApprovalView, ToolDefinition, WorkflowApprovalDecided } from '@mil
 
 import { decidedApprovalsKept } from './agent-limits.ts';
 import type { AgentRun, Arguments, AskedApproval, ToolUse, UseProgress } from './agent-state.ts';
-import { moveUse, order, tell, update } from './agent-step.ts';
+import { moveUse, note, order, tell, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
 import { sha256 } from './canonical-json.ts';
 import { errorResult } from './tool-results.ts';
@@ -38,6 +38,7 @@ export function askApproval(
   const timer = approvalTimer(approval);
   order(step, { kind: 'set_timer', name: timer, at: Date.parse(approval.expires_at) });
   const { id, hash, expires_at } = approval;
+  note(step, { kind: 'approval', id, name, input: o.arguments });
   const told = { approval_id: id, call_id: use.callId, tool: name, arguments: o.arguments };
   tell(step, { kind: 'approval_requested', ...told, hash, expires_at });
 }
@@ -73,6 +74,8 @@ export function expireApproval(step: AgentStep, approvalId: string): Refusal {
     return null;
   }
   noteDecision(step, use, 'expired');
+  const { id, tool: name } = approval;
+  note(step, { kind: 'approval', id, name, end: { output: { decision: 'expired' } } });
   const detail = `nobody agreed within ${approvalSeconds} s`;
   settleUse(step, use, { ...errorResult('approval_expired', detail), tainted: false });
   return null;

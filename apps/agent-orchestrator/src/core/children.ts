@@ -42,7 +42,7 @@ export function startChild(step: AgentStep, use: ToolUse, call: ChildCall): void
     secondsLeft: secondsLeft(step),
   });
   update(step, { ledger: reserve(step.run.ledger, held) });
-  moveUse(step, use, { at: 'child', childId, held });
+  moveUse(step, use, { at: 'child', childId, held, askedIn: step.version });
   order(step, { kind: 'start_child', request: requestOf(step, use, { ...call, childId, budget }) });
   tell(step, { kind: 'child_started', child_id: childId, name: use.name });
 }
@@ -57,7 +57,7 @@ export function takeChildEnd(step: AgentStep, data: WorkflowChildFinished): Refu
   const ledger = countUsage(step.run.ledger, data.usage);
   update(step, { ledger: settle(ledger, held, amountOf(data.spent)) });
   tell(step, { kind: 'child_finished', child_id: data.child_id });
-  settleUse(step, use, { ...resultOfChild(data), tainted: data.tainted });
+  settleUse(step, use, { ...resultOfChild(data), tainted: data.tainted, isTold: true });
   return null;
 }
 

@@ -54,7 +54,7 @@ function ask(step: DocumentStep, item: DueItem): boolean {
     calls: number,
     reached: null,
     ledger: reserve(run.ledger, held),
-    open: [...run.open, { ...item, callId, held, outputTokens }],
+    open: [...run.open, { ...item, callId, askedIn: step.version, held, outputTokens }],
     ...(isAgain ? { due: run.due.slice(1) } : { nextPart: run.nextPart + 1 }),
   });
   const what = params === undefined ? { paramsRef: `${run.partsRef}.${item.index}` } : { params };

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { startedAt } from './agent-run.fixture.ts';
+import { documentReducer } from './document-reducer.ts';
 import { aboutOf, callsIn, DocumentDriver } from './document-run.fixture.ts';
 import type { Command } from './workflow.ts';
 
@@ -105,6 +106,17 @@ describe('a document of many parts', () => {
   });
 });
 
+describe('what a document waits for', () => {
+  it('is each call that is open, by the version that asked', () => {
+    const { run, first } = working(3);
+    run.answer(callsIn(first)[0]?.callId ?? '', '[0]');
+    expect(documentReducer([]).outstanding(run.workflow.state)).toEqual([
+      { id: 'doc-1/m2', version: 3 },
+      { id: 'doc-1/m3', version: 3 },
+    ]);
+  });
+});
+
 describe('a document of which nobody says the parts', () => {
   it('is asked to be split again by the same call, until someone does', () => {
     const run = new DocumentDriver();
@@ -163,16 +175,68 @@ describe('what ends a document early', () => {
     const { run, first } = working(3, { budget: { iterations: 1, on_reached: 'park' } });
     answerAll(run, first);
     expect(run.workflow.status).toBe('awaiting_budget');
-    const raised = { raise_id: 'r', budget: { iterations: 10 }, created_at: '', workflow_id: '' };
-    const data = JSON.parse(JSON.stringify({ tenant: 'default', ...raised }));
-    answerAll(run, run.happen({ type: 'budget_raised', data }));
+    answerAll(run, run.raise({ iterations: 10 }));
     expect(run.end()?.result).toBe('[0][1][2]');
+  });
+
+  it('is followed by nothing: a late answer, and a late word of tool-runner', () => {
+    const { run, first } = working(3);
+    run.happen({ type: 'cancel_requested' });
+    expect(run.answer(callsIn(first)[0]?.callId ?? '', 'late')).toEqual([]);
+    expect(run.split(3)).toEqual([]);
+    const names = { workflow_id: run.id, call_id: `${run.id}/t0`, token: 't' };
+    const error = { code: 'internal', detail: 'late' };
+    run.happen({ type: 'tool_completed', data: JSON.parse(JSON.stringify({ ...names, error })) });
+    expect(run.last).toEqual({ kind: 'ignored', why: 'the run has ended' });
   });
 
   it('is its time', () => {
     const { run } = working(3, { request: { complete_by: '2026-11-24T13:00:00.000Z' } });
     run.happen({ type: 'timer_fired', name: 'complete_by' });
     expect(run.end()?.status).toBe('expired');
+  });
+});
+
+describe('a document whose time is over, and that waits for a raise', () => {
+  const parkedAfter = (seconds: number) => ({ budget: { seconds, on_reached: 'park' as const } });
+  const thirtyDaysMs = 30 * 86_400_000;
+
+  it('goes on where it was when there is time again', () => {
+    const { run, first } = working(2, parkedAfter(60));
+    run.timer('deadline', 60_000);
+    expect(callsIn(run.answer(callsIn(first)[0]?.callId ?? '', '[0]'))).toEqual([]);
+    expect(run.workflow.status).toBe('awaiting_budget');
+    const next = run.raise({ seconds: 120 });
+    expect(run.dueAt('deadline')).toBe(startedAt + 120_000);
+    answerAll(run, next);
+    expect(run.end()?.result).toBe('[0][1]');
+  });
+
+  it('ends when nobody raises it, since nothing waits for ever', () => {
+    const { run } = working(2, parkedAfter(60));
+    run.timer('deadline', 60_000);
+    expect(run.dueAt('deadline')).toBe(startedAt + thirtyDaysMs);
+    run.timer('deadline', thirtyDaysMs);
+    expect(run.end()).toMatchObject({ status: 'failed', error: { code: 'budget_exceeded' } });
+  });
+
+  it('ends though it was raised to a time that was over by then', () => {
+    const { run } = working(2, parkedAfter(60));
+    run.timer('deadline', 90_000);
+    run.raise({ seconds: 80 });
+    expect(run.dueAt('deadline')).toBe(startedAt + thirtyDaysMs);
+  });
+
+  it('asks for its parts no more, and again when there is time', () => {
+    const run = new DocumentDriver();
+    run.request(parkedAfter(60));
+    run.timer('deadline', 60_000);
+    expect(run.workflow.status).toBe('awaiting_budget');
+    expect(run.timer('split', 600_000)).toEqual([]);
+    const again = run.raise({ seconds: 3_600 });
+    expect(again.map(({ kind }) => kind)).toContain('split_document');
+    answerAll(run, run.split(2));
+    expect(run.end()?.result).toBe('[0][1]');
   });
 });
 

@@ -22,6 +22,7 @@ import type { Price } from './prices.ts';
 import type {
   Decision,
   EpochMs,
+  Outstanding,
   Reducer,
   Workflow,
   WorkflowEvent,
@@ -35,6 +36,7 @@ import type {
  * D2 A join is asked for when all that it joins is there; its parts are let go when it is answered.
  * D3 What may be spent is reserved before it is asked for, as with agents.
  * D4 An event that is not waited for changes nothing, and so do all events after the end.
+ * D5 Whatever is waited for has an answer or a timer, so that every run ends.
  */
 
 /** Model calls when the budget names no number: parts, their joins, and some that failed. */
@@ -50,6 +52,7 @@ export function documentReducer(prices: readonly Price[]): Reducer<DocumentState
         ? decideFirst(workflow, event, { prices, now })
         : decide(workflow, event, now),
     view,
+    outstanding,
   };
 }
 
@@ -86,6 +89,7 @@ function askForParts(step: DocumentStep): void {
  */
 function askAgainForParts(step: DocumentStep): string | null {
   if (step.run.stage !== 'splitting') return 'no parts are waited for';
+  if (step.run.reached !== null) return 'the run waits for a raise';
   askForParts(step);
   return null;
 }
@@ -259,13 +263,28 @@ function takeRaise(step: DocumentStep, { budget }: WorkflowBudgetRaised): string
   if (raised === ledger) return 'no limit becomes higher by it';
   change(step, { ledger: raised });
   const at = startedAt + raised.limits.seconds * 1_000;
-  if (raised.limits.seconds > ledger.limits.seconds) {
+  // Of a time that is over by now there is nothing to wait for: the timer that is set stays.
+  if (raised.limits.seconds > ledger.limits.seconds && step.now < at) {
     step.commands.push({ kind: 'set_timer', name: 'deadline', at });
-    if (step.run.reached === 'seconds' && step.now < at) change(step, { reached: null });
+    if (step.run.reached === 'seconds') goOn(step);
   }
   return null;
 }
 
+/** There is time again. While it waited, nobody was asked for the parts any more. */
+function goOn(step: DocumentStep): void {
+  change(step, { reached: null });
+  if (step.run.stage === 'splitting') askForParts(step);
+}
+
 function view({ ledger }: DocumentState): WorkflowView {
   return { approvals: [], spent: spending(ledger), signals: [], tainted: true };
+}
+
+/** Calls about parts have no timer; being split has one. */
+function outstanding(state: DocumentState): readonly Outstanding[] {
+  if (state.stage === 'ended') return [];
+  return state.open.flatMap(({ askedIn, callId: id }) =>
+    askedIn === undefined ? [] : [{ id, version: askedIn }],
+  );
 }

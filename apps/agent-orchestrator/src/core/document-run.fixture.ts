@@ -59,7 +59,12 @@ export class DocumentDriver {
 
   /** Into so many parts of 100 tokens each. */
   split(parts: number) {
-    return this.#told({ parts_ref: 'blob_doc', parts: Array.from({ length: parts }, () => 100) });
+    return this.splitInto(Array.from({ length: parts }, () => 100));
+  }
+
+  /** Into parts of so many tokens at most. */
+  splitInto(parts: readonly number[]) {
+    return this.#told({ parts_ref: 'blob_doc', parts });
   }
 
   splitFailed(code: string) {
@@ -78,7 +83,7 @@ export class DocumentDriver {
     return this.settle(callId, { message });
   }
 
-  settle(callId: string, fields: Partial<ClaudeCompleted>) {
+  settle(callId: string, fields: Partial<ClaudeCompleted>, costMicros = 100) {
     const data = JSON.parse(
       JSON.stringify({
         tenant: 'default',
@@ -93,7 +98,23 @@ export class DocumentDriver {
         ...fields,
       }),
     );
-    return this.happen({ type: 'call_completed', data, costMicros: 100 });
+    return this.happen({ type: 'call_completed', data, costMicros });
+  }
+
+  timer(name: string, afterMs = 0) {
+    this.now += afterMs;
+    return this.happen({ type: 'timer_fired', name });
+  }
+
+  raise(budget: object) {
+    const data = JSON.parse(JSON.stringify({ tenant: 'default', raise_id: 'r', budget }));
+    return this.happen({ type: 'budget_raised', data });
+  }
+
+  /** When the timer of a name is due that was set last. */
+  dueAt(name: string): number | undefined {
+    const set = this.commands.filter((one) => one.kind === 'set_timer' && one.name === name).at(-1);
+    return set?.kind === 'set_timer' ? set.at : undefined;
   }
 
   end() {

@@ -53,6 +53,8 @@ export interface DueItem extends TreeItem {
 
 export interface OpenItem extends DueItem {
   readonly callId: string;
+  /** The version that asked for it; absent in states of older releases. */
+  readonly askedIn?: number;
   readonly held: Amount;
   readonly outputTokens: number;
 }

@@ -1,6 +1,6 @@
 import type { ErrorCode, JobStep } from '@millrace/contracts';
 
-import { account, settle } from './agent-budget.ts';
+import { account, settle, waitsUntil } from './agent-budget.ts';
 import type { LimitName } from './agent-budget.ts';
 import type { DocumentRun, DocumentState } from './document-state.ts';
 import type { Command, Decision, EpochMs, Workflow, WorkflowEnd } from './workflow.ts';
@@ -9,6 +9,8 @@ import type { Command, Decision, EpochMs, Workflow, WorkflowEnd } from './workfl
 export interface DocumentStep {
   readonly id: string;
   readonly now: EpochMs;
+  /** Of the run once this is decided. */
+  readonly version: number;
   run: DocumentRun;
   /** Set once: nothing follows it. */
   ended: WorkflowEnd['status'] | null;
@@ -23,11 +25,12 @@ export interface DocumentEnding extends Pick<WorkflowEnd, 'status'> {
 }
 
 export function documentStepOf(
-  workflow: Pick<Workflow, 'id'>,
+  workflow: Pick<Workflow, 'id' | 'version'>,
   run: DocumentRun,
   now: EpochMs,
 ): DocumentStep {
-  return { id: workflow.id, now, run, ended: null, commands: [] };
+  const { id, version } = workflow;
+  return { id, now, version: version + 1, run, ended: null, commands: [] };
 }
 
 export function change(step: DocumentStep, part: Partial<DocumentRun>): void {
@@ -65,13 +68,16 @@ export function failDocument(step: DocumentStep, code: ErrorCode, detail: string
 
 /** The budget has no room for the next call: the job fails, or waits for a raise. */
 export function reachDocumentLimit(step: DocumentStep, limit: LimitName): void {
-  if (step.run.ledger.onReached === 'fail') {
+  const endsAt = waitsUntil(step.run.startedAt);
+  if (step.run.ledger.onReached === 'fail' || step.now >= endsAt) {
     const detail = `the limit «${limit}» of the budget leaves no room for the next call`;
     failDocument(step, 'budget_exceeded', detail);
     return;
   }
   if (step.run.reached === limit) return;
   change(step, { reached: limit });
+  // Nothing waits for ever.
+  if (limit === 'seconds') step.commands.push({ kind: 'set_timer', name: 'deadline', at: endsAt });
   tellStep(step, { kind: 'awaiting_budget', limit });
 }
 
@@ -85,6 +91,6 @@ export function documentDecision(step: DocumentStep): Decision<DocumentState> {
     const state = { stage: 'ended', ledger: run.ledger } as const;
     return { kind: 'changed', status: ended, state, commands };
   }
-  const waits = run.reached !== null && run.open.length === 0 && run.stage === 'working';
+  const waits = run.reached !== null && run.open.length === 0;
   return { kind: 'changed', status: waits ? 'awaiting_budget' : 'running', state: run, commands };
 }

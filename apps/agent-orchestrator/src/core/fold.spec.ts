@@ -25,6 +25,7 @@ const reducer: Reducer<{ readonly count: number }> = {
     return { kind: 'changed', status, state: { count }, commands: [] };
   },
   view: () => ({ approvals: [], spent, signals: [], tainted: false }),
+  outstanding: () => [],
 };
 
 function folded(event: WorkflowEvent): FoldedEvent {
@@ -100,6 +101,17 @@ describe('folding the events of one workflow', () => {
     const retried = { ...signal('1'), unparks: true };
     const result = foldAll([retried], { held });
     expect(result.next).toMatchObject({ version: 2, status: 'running', parkedCode: null });
+  });
+
+  it('lets the rest wait when the first of what was parked parks again', () => {
+    const { next: held } = foldAll([start, signal('1', 'throws')]);
+    const retried = [signal('1', 'throws'), signal('2'), signal('3')];
+    const result = foldAll(
+      retried.map((each) => ({ ...each, unparks: true })),
+      { held },
+    );
+    expect(kindsOf(result)).toEqual(['parked', 'parked', 'parked']);
+    expect(result.next).toMatchObject({ version: 1, status: 'parked', parkedCode: 'internal' });
   });
 
   describe('of a run that no reducer here knows', () => {

@@ -61,17 +61,20 @@ export interface Folded {
 
 /**
  * Decides a batch's events of one workflow in their order. Each one that changes it is a version;
- * what comes after one that nobody here can decide waits with it.
+ * what comes after one that nobody here can decide waits with it, also if it is to be tried again.
  */
 export function fold(input: FoldInput): Folded {
   const outcomes: FoldedOutcome[] = [];
   const known = new Set(input.known);
   let next = input.held;
+  let hasParked = false;
   for (const folded of input.events) {
-    const step = foldOne(next, folded, { ...input, known });
+    const unparks = folded.unparks && !hasParked;
+    const step = foldOne(next, { ...folded, unparks }, { ...input, known });
     if (step.next !== null) next = step.next;
     outcomes.push(step.outcome);
     if (step.outcome.kind === 'applied') known.add(folded.event.eventId);
+    if (step.outcome.kind === 'parked') hasParked = true;
   }
   return { outcomes, next };
 }
@@ -132,7 +135,7 @@ function change(held: HeldWorkflow, folded: FoldedEvent, options: Change): FoldS
     const next = told.status === 'parked' ? { ...held, status: 'running' as const } : null;
     return { outcome: { kind: 'ignored', why: decision.why }, next };
   }
-  const { commands, state, status } = decision;
+  const { commands, noted, state, status } = decision;
   const next = { ...held, version: held.version + 1, status, state };
   const isNews = held.version === 0 || status !== told.status;
   const entry: JournalEntry = {
@@ -140,6 +143,8 @@ function change(held: HeldWorkflow, folded: FoldedEvent, options: Change): FoldS
     event: folded.stored,
     atMs: nowMs,
     commands,
+    schemaVersion: reducer.schemaVersion,
+    ...(noted === undefined ? {} : { noted }),
     ...(isNews && isTold(status) ? { told: status } : {}),
   };
   return { outcome: { kind: 'applied', entry }, next };

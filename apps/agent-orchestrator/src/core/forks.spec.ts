@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { AgentDriver, asks, of, sent, toolNamed } from './agent-run.fixture.ts';
-import { recordedKey, withoutThinking } from './forks.ts';
+import { recordedKey, withoutThinking, withText } from './forks.ts';
 import { framed } from './tool-results.ts';
 
 const tools = [toolNamed('look'), toolNamed('pay', { effect: 'write' })];
@@ -26,7 +26,14 @@ const messages = [
   { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'u1', content: 'a bill' }] },
 ];
 
-function fork(o: { allow?: boolean; params?: object; state?: unknown } = {}) {
+interface ForkOptions {
+  readonly allow?: boolean;
+  readonly params?: object;
+  readonly state?: unknown;
+  readonly prompt?: string;
+}
+
+function fork(o: ForkOptions = {}) {
   const run = new AgentDriver('job-2');
   const forked = {
     state: JSON.parse(JSON.stringify(o.state ?? source())),
@@ -38,7 +45,8 @@ function fork(o: { allow?: boolean; params?: object; state?: unknown } = {}) {
     },
   };
   const from = { workflow_id: 'job-1', created_at: '2026-11-24T11:59:59.000Z', from_step: 4 };
-  const request = { fork: { ...from, allow_side_effects: o.allow ?? false } };
+  const said = o.prompt === undefined ? {} : { prompt: o.prompt };
+  const request = { fork: { ...from, ...said, allow_side_effects: o.allow ?? false } };
   const params = { tools: names, model: 'claude-opus-5-5', ...o.params };
   run.request({ params, request }, forked);
   return run;
@@ -55,6 +63,20 @@ describe('a fork', () => {
       tainted: true,
       spent: { iterations: 0, tool_calls: 0 },
     });
+  });
+
+  it('says a text of its own behind the results of tools that its source was given', () => {
+    const [call] = of('call_claude', fork({ prompt: 'Now be brief.' }).commands);
+    expect(call?.params?.['messages']).toEqual([
+      ...withoutThinking(messages).slice(0, 2),
+      {
+        role: 'user',
+        content: [
+          { type: 'tool_result', tool_use_id: 'u1', content: 'a bill' },
+          { type: 'text', text: 'Now be brief.' },
+        ],
+      },
+    ]);
   });
 
   it('with other tools asks what they are', () => {
@@ -110,6 +132,30 @@ describe('a fork', () => {
   it('of a state that cannot be read counts as tainted', () => {
     const run = fork({ state: { stage: 'unheard of' }, params: { tools: [] } });
     expect(run.reducer.view(run.workflow.state).tainted).toBe(true);
+  });
+});
+
+describe('a text that a fork says', () => {
+  const more = { type: 'text', text: 'More.' };
+  const text = (words: string) => ({ type: 'text', text: words });
+
+  it.each([
+    [
+      'a message of text',
+      [{ role: 'user', content: 'Hi' }],
+      [{ role: 'user', content: [text('Hi'), more] }],
+    ],
+    [
+      'a turn that was paused',
+      [
+        { role: 'user', content: [text('Hi')] },
+        { role: 'assistant', content: [{ type: 'server_tool_use', id: 's1' }] },
+      ],
+      [{ role: 'user', content: [text('Hi'), more] }],
+    ],
+    ['nothing', [], [{ role: 'user', content: [more] }]],
+  ])('stands behind %s', (_, said, whole) => {
+    expect(withText(said, 'More.')).toEqual(whole);
   });
 });
 

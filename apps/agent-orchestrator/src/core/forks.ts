@@ -53,6 +53,20 @@ export function withoutThinking(messages: readonly unknown[]): readonly unknown[
   });
 }
 
+/**
+ * What was said until a step, and beside what the model was to be told there a text of the fork's
+ * own: in the same message, behind the results of tools, which have to come first. A turn that
+ * Claude had paused is given anew with it.
+ */
+export function withText(messages: readonly unknown[], text: string): readonly unknown[] {
+  const last = messages.findLastIndex((message) => isRecord(message) && message['role'] === 'user');
+  const message = messages[last];
+  const said = isRecord(message) ? message['content'] : [];
+  const content: readonly unknown[] = Array.isArray(said) ? said : [{ type: 'text', text: said }];
+  const whole = { role: 'user', content: [...content, { type: 'text', text }] };
+  return [...messages.slice(0, Math.max(0, last)), whole];
+}
+
 function isThinking(block: unknown): boolean {
   return isRecord(block) && ['thinking', 'redacted_thinking'].includes(String(block['type']));
 }

@@ -1,6 +1,6 @@
 import type { JobStatusChanged, WorkflowRequested } from '@millrace/contracts';
 
-import type { Command, EpochMs, WorkflowEnd, WorkflowEvent } from './workflow.ts';
+import type { Command, EpochMs, NotedStep, WorkflowEnd, WorkflowEvent } from './workflow.ts';
 
 /** What asked for a workflow, without its parameters: what its events are made of. */
 export type WorkflowHead = Omit<WorkflowRequested, 'params' | 'params_ref'>;
@@ -21,6 +21,12 @@ export interface Answer {
   readonly commands: readonly StoredCommand[];
   /** What the job waits for since this version, where that is to be told. */
   readonly told?: JobStatusChanged['status'];
+  /**
+   * Of the reducer that decided it, by which alone it is replayed. Absent in entries of older
+   * releases, which had version 1 alone, and where a run ended without a reducer.
+   */
+  readonly schemaVersion?: number;
+  readonly noted?: readonly NotedStep[];
 }
 
 /** One version of a workflow: what happened, and what was answered. */

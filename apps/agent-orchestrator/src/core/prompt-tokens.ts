@@ -1,11 +1,10 @@
+import { tokenBytesMin } from '@millrace/contracts';
+
 import { isRecord } from './canonical-json.ts';
 
-/**
- * The most tokens that a part of a prompt has. Text of any language and kind stays below a token
- * for two bytes; what is not text is counted by what the API makes of it.
- */
+/** The most tokens that a part of a prompt has: what is not text is counted as the API does. */
 export function promptTokensAtMost(part: unknown): number {
-  if (typeof part === 'string') return Math.ceil(Buffer.byteLength(part) / 2) + 1;
+  if (typeof part === 'string') return Math.ceil(Buffer.byteLength(part) / tokenBytesMin) + 1;
   if (Array.isArray(part)) {
     return part.reduce<number>((sum, one) => sum + promptTokensAtMost(one), 4);
   }

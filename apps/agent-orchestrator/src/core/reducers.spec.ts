@@ -18,6 +18,7 @@ const next: Reducer = {
     return { ...decision, state: { inner: decision.state } };
   },
   view: (state) => agent!.view(JSON.parse(JSON.stringify(state)).inner),
+  outstanding: (state) => agent!.outstanding(JSON.parse(JSON.stringify(state)).inner),
   migrate: (old) => ({ inner: old }),
 };
 

@@ -3,7 +3,7 @@ import type { Spending } from '@millrace/contracts';
 import { agentReducer } from './agent-reducer.ts';
 import { documentReducer } from './document-reducer.ts';
 import type { Price } from './prices.ts';
-import type { Reducer, Workflow, WorkflowKind } from './workflow.ts';
+import type { Outstanding, Reducer, Workflow, WorkflowKind } from './workflow.ts';
 
 /** All reducers of this release: of each kind the versions that runs may still be of. */
 export type Reducers = readonly Reducer[];
@@ -72,6 +72,16 @@ export function spentOf(reducers: Reducers, workflow: Workflow): Spending {
     return run?.reducer.view(run.workflow.state).spent ?? nothingSpent;
   } catch {
     return nothingSpent;
+  }
+}
+
+/** What a run waits for as far as its state can be read here. */
+export function outstandingOf(reducers: Reducers, workflow: Workflow): readonly Outstanding[] {
+  try {
+    const run = workflow.version === 0 ? undefined : runnable(reducers, workflow);
+    return run?.reducer.outstanding(run.workflow.state) ?? [];
+  } catch {
+    return [];
   }
 }
 

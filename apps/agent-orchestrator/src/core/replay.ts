@@ -12,12 +12,19 @@ export interface Recording {
   readonly reducers: Reducers;
 }
 
-/** The workflow as its journal led to it; null when its reducer is not here any more. */
+/** What decided entries that do not say by what. */
+const firstSchemaVersion = 1;
+
+/**
+ * The workflow as its journal led to it: each entry is decided by the version that decided it then,
+ * and migrated where it was. Null when one of them is not here any more.
+ */
 export function replay({ entries, head, reducers }: Recording): HeldWorkflow | null {
   let held: HeldWorkflow | null = null;
-  for (const { atMs, event } of entries) {
+  for (const { atMs, event, schemaVersion = firstSchemaVersion } of entries) {
     const events = [{ event, stored: event, head, unparks: false }];
-    const folded = fold({ held, known: new Set(), events, nowMs: atMs, reducers });
+    const then = reducers.filter((reducer) => reducer.schemaVersion === schemaVersion);
+    const folded = fold({ held, known: new Set(), events, nowMs: atMs, reducers: then });
     if (folded.outcomes[0]?.kind !== 'applied') return null;
     held = folded.next;
   }

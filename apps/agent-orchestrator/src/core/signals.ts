@@ -3,7 +3,7 @@ import type { WorkflowSignalled } from '@millrace/contracts';
 
 import { signalIdsKept, signalsBytesMax } from './agent-limits.ts';
 import type { KeptSignal, ToolUse } from './agent-state.ts';
-import { moveUse, tell, update } from './agent-step.ts';
+import { moveUse, note, tell, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
 import { jsonBytes } from './canonical-json.ts';
 import { framed, textOf } from './tool-results.ts';
@@ -14,6 +14,7 @@ export function awaitSignal(step: AgentStep, use: ToolUse, name: string): void {
   const kept = step.run.signals.find((signal) => signal.name === name);
   if (!kept) {
     moveUse(step, use, { at: 'signal', name });
+    note(step, { kind: 'tool_call', id: use.callId, name: use.name, input: { name } });
     tell(step, { kind: 'awaiting_signal', name });
     return;
   }

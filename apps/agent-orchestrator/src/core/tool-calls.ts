@@ -33,7 +33,10 @@ export function takeToolResult(step: AgentStep, data: ToolCompleted): Refusal {
   const tool = step.run.agent.tools.find(({ name }) => name === use?.name);
   if (!use || !tool) return 'no such tool call is under way';
   order(step, { kind: 'clear_timer', name: toolTimer(use.callId) });
-  settleUse(step, use, { ...resultOf(tool, data), tainted: true });
+  const result = resultOf(tool, data);
+  // What the tool said is no result when it does not fit: then the timeline shows why.
+  const isTold = data.error !== undefined || !result.isError;
+  settleUse(step, use, { ...result, tainted: true, isTold });
   return null;
 }
 

@@ -8,11 +8,14 @@ import { schemaErrors } from './schema-check.ts';
 export interface UseResult {
   readonly content: string;
   readonly isError: boolean;
+  /** Of an error, what a timeline shows of it. */
+  readonly error?: { readonly code: ErrorCode; readonly detail: string };
 }
 
 /** An error that this service words: the model may believe it. */
 export function errorResult(code: ErrorCode, detail: string): UseResult {
-  return { content: `${code}: ${detail.slice(0, errorDetailLengthMax)}`, isError: true };
+  const error = { code, detail: detail.slice(0, errorDetailLengthMax) };
+  return { content: `${code}: ${error.detail}`, isError: true, error };
 }
 
 /** One of the two. */

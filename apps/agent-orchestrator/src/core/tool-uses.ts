@@ -1,4 +1,5 @@
 import { callIdSchema } from '@millrace/contracts';
+import type { CallId } from '@millrace/contracts';
 
 import { argumentsBytesMax, finalAnswerAsksMax, usesPerAnswerMax } from './agent-limits.ts';
 import type { Agent, ToolUse, UseProgress } from './agent-state.ts';
@@ -12,7 +13,7 @@ import { schemaErrors } from './schema-check.ts';
 import { awaitSignal } from './signals.ts';
 import { errorResult } from './tool-results.ts';
 import type { UseResult } from './tool-results.ts';
-import { settleUse } from './use-results.ts';
+import { noteEnd, settleUse } from './use-results.ts';
 
 /** A `tool_use` block of an answer. */
 export interface AskedUse {
@@ -39,22 +40,39 @@ export function takeUses(step: AgentStep, asked: readonly AskedUse[], answered: 
   }
   if (final.length > 0) countBadFinalAnswer(step, answered);
   if (step.ended) return;
-  const uses = asked.map((use, at) => ({
-    useId: use.useId,
-    name: use.name,
-    callId: callIdSchema.parse(`${step.id}/t${step.run.counts.uses + at + 1}`),
-  }));
-  count(step, { uses: step.run.counts.uses + uses.length });
+  const before = step.run.counts.uses;
+  count(step, { uses: before + asked.length });
   const bytes = asked.map(({ input }) => jsonBytes(input));
-  const first = (at: number): UseProgress => {
-    if (at >= usesPerAnswerMax) return done(tooMany);
-    const before = bytes.slice(0, at + 1).reduce((sum, one) => sum + one, 0);
-    return before > argumentsBytesMax ? done(tooLong) : judged(step, asked[at]);
-  };
-  update(step, { uses: uses.map((use, at) => ({ ...use, progress: first(at) })) });
+  const uses = asked.map((use, at) => {
+    const callId = callIdSchema.parse(`${step.id}/t${before + at + 1}`);
+    return beginUse(step, use, { callId, beyond: beyondLimits(bytes, at) });
+  });
+  update(step, { uses });
   // As it was when the model asked: what comes in meanwhile it has not read.
   const { tainted } = step.run;
   for (const use of step.run.uses) open(step, use, tainted);
+}
+
+function beginUse(
+  step: AgentStep,
+  { input, name, useId }: AskedUse,
+  o: { readonly callId: CallId; readonly beyond: UseResult | null },
+): ToolUse {
+  const use = { useId, name, callId: o.callId };
+  const begins = o.beyond ?? judged(step, { input, name, useId });
+  if ('at' in begins) return { ...use, progress: begins };
+  const { content, isError } = begins;
+  const refused: ToolUse = { ...use, progress: { at: 'done', content, isError } };
+  // What is too much is not kept a second time.
+  noteEnd(step, refused, o.beyond === null ? { ...begins, input } : begins);
+  return refused;
+}
+
+/** Null: the call is within what one answer may ask for. */
+function beyondLimits(bytes: readonly number[], at: number): UseResult | null {
+  if (at >= usesPerAnswerMax) return tooMany;
+  const upToIt = bytes.slice(0, at + 1).reduce((sum, one) => sum + one, 0);
+  return upToIt > argumentsBytesMax ? tooLong : null;
 }
 
 const tooMany = errorResult('limit_reached', `at most ${usesPerAnswerMax} tools in one answer`);
@@ -72,14 +90,14 @@ function countBadFinalAnswer(step: AgentStep, { message }: Answered): void {
 }
 
 /** What is wrong with a call is told at once; nothing runs for it. */
-function judged({ run }: AgentStep, asked: AskedUse | undefined): UseProgress {
-  if (!asked || !offeredTools(run.agent).some(({ name }) => name === asked.name)) {
-    return done(errorResult('unknown_tool', 'there is no tool of this name'));
+function judged({ run }: AgentStep, asked: AskedUse): UseProgress | UseResult {
+  if (!offeredTools(run.agent).some(({ name }) => name === asked.name)) {
+    return errorResult('unknown_tool', 'there is no tool of this name');
   }
   const wrong = argumentErrors(run.agent, asked.name, asked.input);
   if (wrong === null && isRecord(asked.input)) return { at: 'queued', arguments: asked.input };
   const code = isFinal(run.agent, asked.name) ? 'invalid_output' : 'invalid_arguments';
-  return done(errorResult(code, wrong ?? 'the arguments are no object'));
+  return errorResult(code, wrong ?? 'the arguments are no object');
 }
 
 /** The first thing that becomes of a call whose arguments fit. */
@@ -107,8 +125,4 @@ function argumentErrors(agent: Agent, tool: string, input: unknown): string | nu
 
 function isFinal(agent: Agent, name: string): boolean {
   return name === finalAnswer && agent.outputSchema !== undefined;
-}
-
-function done({ content, isError }: UseResult): UseProgress {
-  return { at: 'done', content, isError };
 }

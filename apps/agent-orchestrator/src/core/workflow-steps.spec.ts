@@ -10,6 +10,8 @@ import {
   type WorkflowStep,
 } from '@millrace/contracts';
 
+import { asks, RecordedRun, toolNamed } from './agent-run.fixture.ts';
+import { recordedKey } from './forks.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import { tellSteps, withinLimits } from './workflow-steps.ts';
 
@@ -137,6 +139,133 @@ describe('the steps of a workflow', () => {
     expect(told[2]).toMatchObject({ output: long });
     expect(told[3]).toMatchObject({ step: 5, cut: true });
     expect(told[3]).not.toHaveProperty('output');
+  });
+});
+
+/** A step of a run as it is shown. */
+function shown({ entries, id }: RecordedRun, stepId: string) {
+  const { steps } = tellSteps(workflowIdSchema.parse(id), entries);
+  const found = [...steps.values()].find((step) => step.id === stepId);
+  return found && workflowStepSchema.parse(found);
+}
+
+describe('a step of which no event says the end', () => {
+  const look = toolNamed('look');
+  const pay = toolNamed('pay', { approval: 'always' });
+  const run = (params: object = {}, request: object = {}) => {
+    const begun = new RecordedRun();
+    // Nobody listens: what a timeline shows does not depend on it.
+    const tools = [look.name, pay.name];
+    begun.request({ params: { tools, ...params }, request: { stream: false, ...request } });
+    begun.describe([look, pay]);
+    return begun;
+  };
+
+  it('is a tool that was given up by its timer', () => {
+    const begun = run();
+    begun.answer(1, asks(['look', { q: 'a' }]));
+    expect(shown(begun, 'job-1/t1')).not.toHaveProperty('ended_at');
+    begun.timer('tool:job-1/t1', 86_400_000);
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
+      ended_at: expect.any(String),
+      input: { q: 'a' },
+      error: { code: 'tool_timeout' },
+      is_error: true,
+    });
+  });
+
+  it('is an approval that nobody gave, and the call that it was for', () => {
+    const begun = run();
+    begun.answer(1, asks(['pay', { q: '5' }]));
+    const id = begun.reducer.view(begun.workflow.state).approvals[0]?.id ?? '';
+    expect(shown(begun, id)).toMatchObject({ kind: 'approval', name: 'pay', input: { q: '5' } });
+    expect(shown(begun, id)).not.toHaveProperty('ended_at');
+    begun.timer(`approval:${id}`, 7 * 86_400_000);
+    expect(shown(begun, id)).toMatchObject({
+      ended_at: expect.any(String),
+      output: { decision: 'expired' },
+    });
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
+      name: 'pay',
+      input: { q: '5' },
+      error: { code: 'approval_expired' },
+    });
+  });
+
+  it('is what was under way at a cancel', () => {
+    const begun = run();
+    begun.answer(1, asks(['look', {}], ['pay', {}]));
+    begun.toolResult(1, { output: 'seen' });
+    const { id } = begun.reducer.view(begun.workflow.state).approvals[0]!;
+    begun.happen({ type: 'cancel_requested' });
+    expect(shown(begun, id)).toMatchObject({ error: { code: 'cancelled' } });
+    expect(shown(begun, 'job-1/t1')).toMatchObject({ output: 'seen', is_error: false });
+    const asking = new RecordedRun('job-2');
+    asking.request();
+    asking.happen({ type: 'cancel_requested' });
+    expect(shown(asking, 'job-2/m1')).toMatchObject({
+      ended_at: expect.any(String),
+      error: { code: 'cancelled' },
+    });
+  });
+
+  it('is a call that was refused at once', () => {
+    const begun = run();
+    begun.answer(1, asks(['nothing', { a: 1 }], ['look', { q: 7 }]));
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
+      name: 'nothing',
+      input: { a: 1 },
+      error: { code: 'unknown_tool' },
+    });
+    expect(shown(begun, 'job-1/t2')).toMatchObject({
+      input: { q: 7 },
+      error: { code: 'invalid_arguments' },
+    });
+  });
+
+  it('is a result that does not fit what the tool says of itself', () => {
+    const begun = run();
+    begun.answer(1, asks(['look', {}]));
+    begun.toolResult(1, { output: 'x'.repeat(look.result_bytes_max + 1) });
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
+      error: { code: 'result_too_large' },
+      is_error: true,
+    });
+  });
+
+  it('is a wait for a signal', () => {
+    const begun = run({ signals: ['go'] });
+    begun.answer(1, asks(['wait_for_signal', { name: 'go' }]));
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
+      name: 'wait_for_signal',
+      input: { name: 'go' },
+    });
+    expect(shown(begun, 'job-1/t1')).not.toHaveProperty('ended_at');
+    const signal = { name: 'go', signal_id: 's1', data: { ok: true } };
+    const data = JSON.parse(JSON.stringify(signal));
+    begun.happen({ type: 'signalled', data });
+    expect(shown(begun, 'job-1/t1')).toMatchObject({
+      ended_at: expect.any(String),
+      output: expect.stringContaining('{"ok":true}'),
+      is_error: false,
+    });
+  });
+
+  it('is a result that a fork takes over', () => {
+    const write = toolNamed('pay', { effect: 'write' });
+    const fork = new RecordedRun();
+    const from = { workflow_id: 'job-0', created_at: '2026-11-24T11:59:59.000Z', from_step: 4 };
+    const recorded = { [recordedKey('pay', { q: '5' })]: { output: 'paid 5' } };
+    const forked = { state: {}, schemaVersion: 1, messages: [], recorded };
+    const request = { fork: { ...from, allow_side_effects: false } };
+    fork.request({ params: { tools: ['pay'] }, request }, forked);
+    fork.describe([write]);
+    fork.answer(1, asks(['pay', { q: '5' }]));
+    expect(shown(fork, 'job-1/t1')).toMatchObject({
+      input: { q: '5' },
+      output: expect.stringContaining('paid 5'),
+      is_error: false,
+    });
   });
 });
 

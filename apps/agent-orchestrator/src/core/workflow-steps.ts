@@ -9,7 +9,7 @@ import {
 } from '@millrace/contracts';
 
 import type { JournalEntry, StoredCommand } from './journal-entry.ts';
-import type { WorkflowEvent } from './workflow.ts';
+import type { NotedStep, WorkflowEvent } from './workflow.ts';
 
 type Kind = WorkflowStep['kind'];
 
@@ -54,14 +54,15 @@ export function tellSteps(
   const told = new Map(before.steps);
   const children = [...before.children];
   for (const entry of entries) {
-    end(entry, { workflowId, told });
+    const telling = { workflowId, told, entry };
+    const happened = happenedIn(entry.event);
+    if (happened !== null) end(happened, telling);
+    for (const noted of entry.noted ?? []) tellNoted(noted, telling);
     for (const command of entry.commands) {
       if (command.kind === 'start_child') children.push(command.request.job_id);
       const begun = begunBy(command, entry);
-      // Its place is that of its beginning.
-      if (begun !== null && !told.has(keyOf(begun))) {
-        told.set(keyOf(begun), stepOf(workflowId, begun));
-      }
+      if (begun !== null) begin(begun, telling);
+      if (command.kind === 'finish') endOpen(telling);
     }
   }
   const cut = cutLong([...told.values()]);
@@ -72,17 +73,40 @@ export function tellSteps(
 interface Telling {
   readonly workflowId: WorkflowId;
   readonly told: Map<string, WorkflowStep>;
+  readonly entry: JournalEntry;
 }
 
-function end(entry: JournalEntry, { told, workflowId }: Telling): void {
-  const happened = happenedIn(entry.event);
-  if (happened === null) return;
-  const key = keyOf(happened);
-  const begun = { ...happened, begunBy: entry.version, atMs: entry.atMs };
-  const step = told.get(key) ?? stepOf(workflowId, begun);
-  const ended = { ended_at: new Date(entry.atMs).toISOString(), ...endFields(happened.end) };
-  told.set(key, { ...step, step: entry.version, ...ended });
+/** Its place is that of its beginning. */
+function begin(begun: OpenStep, { told, workflowId }: Telling): void {
+  if (!told.has(keyOf(begun))) told.set(keyOf(begun), stepOf(workflowId, begun));
 }
+
+function end(ended: Ended, { entry, told, workflowId }: Telling): void {
+  const key = keyOf(ended);
+  const begun = { ...ended, begunBy: entry.version, atMs: entry.atMs };
+  const step = told.get(key) ?? stepOf(workflowId, begun);
+  const ended_at = new Date(entry.atMs).toISOString();
+  told.set(key, { ...step, step: entry.version, ended_at, ...endFields(ended.end) });
+}
+
+/** What the reducer says of a step, where neither the event nor a command does. */
+function tellNoted(noted: NotedStep, telling: Telling): void {
+  const { atMs, version } = telling.entry;
+  begin({ ...noted, begunBy: version, atMs }, telling);
+  if (noted.end !== undefined) end({ ...noted, end: noted.end }, telling);
+}
+
+/** Whatever is under way when a run ends is called back, and never answered. */
+function endOpen(telling: Telling): void {
+  for (const { ended_at, id, kind } of telling.told.values()) {
+    if (ended_at === undefined) end({ kind, id, end: calledBack }, telling);
+  }
+}
+
+const calledBack: StepEnd = {
+  error: { code: 'cancelled', detail: 'the run ended before it did' },
+  isError: true,
+};
 
 function keyOf({ id, kind }: { readonly kind: Kind; readonly id: string }): string {
   return `${kind} ${id}`;
@@ -154,7 +178,7 @@ function approvalBegun(
 }
 
 /** What an event ends or tells; null: nothing that is shown. */
-function happenedIn(event: WorkflowEvent): (Happened & { readonly end: StepEnd }) | null {
+function happenedIn(event: WorkflowEvent): Ended | null {
   switch (event.type) {
     case 'requested':
       return { kind: 'started', id: event.data.job_id, end: {} };
@@ -193,13 +217,14 @@ function happenedIn(event: WorkflowEvent): (Happened & { readonly end: StepEnd }
       return { kind: 'child', id, end: defined(end) };
     }
     case 'timer_fired':
+      // Of what it ends the reducer says it.
       return null;
     default:
       return assertNever(event);
   }
 }
 
-type Happened = Pick<OpenStep, 'kind' | 'id' | 'name'>;
+type Ended = Pick<OpenStep, 'kind' | 'id' | 'name' | 'input'> & { readonly end: StepEnd };
 
 function answered(event: Extract<WorkflowEvent, { type: 'call_completed' }>): StepEnd {
   const { attempts, error, message, message_ref, model, outcome, usage } = event.data;

@@ -2,6 +2,7 @@ import type {
   ApprovalView,
   ClaudeCompleted,
   DocumentSplit,
+  ErrorCode,
   JobError,
   JobStep,
   JobStatusChanged,
@@ -154,7 +155,24 @@ export type Decision<State = unknown> =
       readonly status: WorkflowStatus;
       readonly state: State;
       readonly commands: readonly Command[];
+      /** Steps that begin or end here, and of which neither the event nor a command says it. */
+      readonly noted?: readonly NotedStep[];
     };
+
+/** What a timeline shows of one `tool_use` or approval, and nobody is told. */
+export interface NotedStep {
+  readonly kind: 'tool_call' | 'approval' | 'child';
+  /** Of the call, the approval or the sub-agent. */
+  readonly id: string;
+  readonly name: string;
+  readonly input?: unknown;
+  /** Absent: it begins, and its end is still to come. */
+  readonly end?: {
+    readonly output?: unknown;
+    readonly error?: { readonly code: ErrorCode; readonly detail: string };
+    readonly isError?: boolean;
+  };
+}
 
 /** What people are asked, and what was spent: of a state, for the API. */
 export interface WorkflowView {
@@ -165,6 +183,14 @@ export interface WorkflowView {
   readonly tainted: boolean;
 }
 
+/** A command that waits for its answer. */
+export interface Outstanding {
+  /** Of the journal's entry that has it. */
+  readonly version: number;
+  /** Of the call or the sub-agent. */
+  readonly id: string;
+}
+
 /** One kind of workflow at one version of its state. Pure: no clock, no randomness, no waiting. */
 export interface Reducer<State = unknown> {
   readonly kind: WorkflowKind;
@@ -172,6 +198,8 @@ export interface Reducer<State = unknown> {
   /** The first event is always `requested`, or a cancel that came before it. */
   decide(workflow: Workflow<State>, event: WorkflowEvent, now: EpochMs): Decision<State>;
   view(state: State): WorkflowView;
+  /** What was asked for, has no answer yet, and is not asked again by a timer. */
+  outstanding(state: State): readonly Outstanding[];
   /** The state of the version before as one of this one. Absent: runs of it go on as they began. */
   migrate?(old: unknown): State;
 }

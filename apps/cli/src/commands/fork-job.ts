@@ -19,7 +19,7 @@ export const forkJob = defineCommand({
     ),
     model: valueOption('NAME', 'another model', textSchema),
     system: valueOption('TEXT', 'another system prompt', z.string()),
-    prompt: valueOption('TEXT', 'another first message, from step 0', textSchema),
+    prompt: valueOption('TEXT', 'said at that step; from step 0 another first message', textSchema),
     tools: valueOption(
       'A,B',
       'other tools; none with an empty text',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  forkPromptLengthMax,
   forkSubmissionSchema,
   jobIdSchema,
   workflowRequestedSchema,
@@ -73,10 +74,22 @@ describe('a fork', () => {
     expect(own).toEqual({ ...params, model: 'other', system: 'be short', tools: ['write'] });
   });
 
-  it('says another first message, from the beginning only', () => {
-    const { params: own } = orderOf({ prompt: 'plan otherwise' });
+  it('says another first message from the beginning on', () => {
+    const { fork, params: own } = orderOf({ prompt: 'plan otherwise' });
     expect(own['messages']).toEqual([{ role: 'user', content: 'plan otherwise' }]);
-    expect(forked({ prompt: 'x', from_step: 1 })).toMatchObject({
+    expect(fork).not.toHaveProperty('prompt');
+  });
+
+  it('has the run say more from a later step on', () => {
+    const { fork, params: own } = orderOf({ prompt: 'now be brief', from_step: 3 });
+    expect(own).toEqual(params);
+    expect(fork).toMatchObject({ from_step: 3, prompt: 'now be brief' });
+  });
+
+  it('says no more there than travels with its request', () => {
+    const prompt = 'x'.repeat(forkPromptLengthMax + 1);
+    expect(orderOf({ prompt }).params['messages']).toEqual([{ role: 'user', content: prompt }]);
+    expect(forked({ prompt, from_step: 1 })).toMatchObject({
       ok: false,
       refusal: { code: 'invalid_request', errors: [{ path: 'prompt' }] },
     });

@@ -1,4 +1,5 @@
 import {
+  forkPromptLengthMax,
   workflowRequestedSchema,
   type ForkSubmission,
   type JobId,
@@ -52,9 +53,11 @@ export function forkOrder(
   rules: IntakeRules,
 ): Judgement {
   const { prompt, from_step } = fork;
-  if (prompt !== undefined && from_step !== 0) {
-    const errors = [{ path: 'prompt', message: 'can be another one from step 0 only' }];
-    const refusal = { code: 'invalid_request', detail: 'prompt is given', errors } as const;
+  const said = from_step === 0 ? undefined : prompt;
+  if (said !== undefined && said.length > forkPromptLengthMax) {
+    const message = `has more than ${forkPromptLengthMax} characters`;
+    const errors = [{ path: 'prompt', message }];
+    const refusal = { code: 'invalid_request', detail: `prompt ${message}`, errors } as const;
     return { ok: false, refusal };
   }
   const judged = judgeSubmission(submissionOf(source, fork), rules);
@@ -69,6 +72,7 @@ export function forkOrder(
       created_at: source.createdAt,
       from_step,
       allow_side_effects: fork.allow_side_effects,
+      ...(said === undefined ? {} : { prompt: said }),
     },
   };
   return { ok: true, order };
@@ -76,7 +80,9 @@ export function forkOrder(
 
 /** Its receiver is not told again: a fork has none. */
 function submissionOf(source: ForkSource, fork: ForkSubmission): JobSubmission {
-  const { model, prompt, system, tools } = fork;
+  const { from_step, model, system, tools } = fork;
+  // From a later step on the run says it itself, after what was said until then.
+  const prompt = from_step === 0 ? fork.prompt : undefined;
   const params = {
     ...source.params,
     ...(model === undefined ? {} : { model }),

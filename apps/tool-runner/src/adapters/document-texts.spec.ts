@@ -1,8 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { deflateSync } from 'node:zlib';
 
 import { DocumentTexts, ReadingStopped } from './document-texts.ts';
-import { pdf } from './pdf.fixture.ts';
+import { pdf, zipBomb } from './pdf.fixture.ts';
 
 const texts = new DocumentTexts();
 const { signal } = new AbortController();
@@ -43,12 +42,15 @@ describe('the text of a document', () => {
   });
 
   it('of a zip bomb there is none, and this process lives on', async () => {
-    const zeros = Buffer.alloc(256 * 1024 * 1024, '0 ');
-    const pages = Array.from({ length: 40 }, () => 'x');
-    const bomb = pdf({ pages, deflated: deflateSync(zeros) });
+    const bomb = zipBomb();
     const begun = performance.now();
-    expect(await read(bomb, 'pdf')).toMatchObject({ ok: false });
+    expect(await read(bomb, 'pdf')).toMatchObject({ ok: false, code: 'document_too_large' });
     expect(performance.now() - begun).toBeLessThan(70_000);
+  }, 120_000);
+
+  it('of a page whose elements fill the memory of a thread there is none', async () => {
+    const page = '<b>a</b>'.repeat(4_000_000);
+    expect(await read(page, 'html')).toMatchObject({ ok: false, code: 'document_too_large' });
   }, 120_000);
 
   it('is not waited for by one who has gone', async () => {

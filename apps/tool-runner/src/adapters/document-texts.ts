@@ -23,6 +23,8 @@ const answerSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('unreadable') }),
 ]);
 
+const outOfMemorySchema = z.object({ code: z.literal('ERR_WORKER_OUT_OF_MEMORY') });
+
 /** From sources a worker is TypeScript, in a build JavaScript. */
 const workerUrl = new URL(
   `./document-worker.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`,
@@ -120,7 +122,9 @@ function watched(worker: Worker, onTold: (told: Told) => void): { end: () => voi
   const deadline = setTimeout(() => tell({ kind: 'too_much' }), extractMsMax);
   worker.on('message', (message: unknown) => tell(answerSchema.parse(message)));
   // Out of memory, or a bug in a parser: either way this document is the cause.
-  worker.on('error', () => tell({ kind: 'unreadable' }));
+  worker.on('error', (error: unknown) => {
+    tell({ kind: outOfMemorySchema.safeParse(error).success ? 'too_much' : 'unreadable' });
+  });
   worker.on('exit', () => tell({ kind: 'unreadable' }));
   return { end };
 }

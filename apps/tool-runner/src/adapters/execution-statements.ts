@@ -1,4 +1,4 @@
-import { claimedColumns } from './execution-rows.ts';
+import { claimedColumns, leftColumn } from './execution-rows.ts';
 
 /** An execution that is there already stays as it is: its request came to us twice. */
 export const insertSql = `
@@ -10,7 +10,7 @@ export const insertSql = `
     $7::text[], $8::text[], $9::text[], $10::timestamptz[])
     AS new (tenant, call_id, day, kind, request, origin, traceparent, tracestate, owner,
       complete_by)
-  ON CONFLICT (tenant, call_id, day) DO NOTHING RETURNING tenant, call_id`;
+  ON CONFLICT (tenant, call_id, day) DO NOTHING RETURNING tenant, call_id, ${leftColumn}`;
 
 /**
  * A cancel: what waits ends, what runs is flagged, what has ended stays, and one that comes before

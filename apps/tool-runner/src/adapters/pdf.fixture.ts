@@ -26,6 +26,12 @@ export function pdf({ pages, encrypted = false, deflated }: PdfOptions): Buffer 
   return assemble(objects, encrypted);
 }
 
+/** Some 10 MB of a PDF, whose pages unpack to 10 GiB. */
+export function zipBomb(): Buffer {
+  const pages = Array.from({ length: 40 }, () => 'x');
+  return pdf({ pages, deflated: deflateSync(Buffer.alloc(256 * 1024 * 1024, '0 ')) });
+}
+
 function stream(body: Buffer): Buffer {
   const head = `<< /Length ${body.length} /Filter /FlateDecode >>\nstream\n`;
   return Buffer.concat([Buffer.from(head), body, Buffer.from('\nendstream')]);

@@ -13,10 +13,11 @@ import {
   Executions,
   type ClaimOptions,
   type ExecutionCancel,
+  type Inserted,
   type Settlement,
   type ToldEnd,
 } from '../ports.ts';
-import { encodeRequest, executionOfRow, type ExecutionRow } from './execution-rows.ts';
+import { encodeRequest, endsAtMs, executionOfRow, type ExecutionRow } from './execution-rows.ts';
 import * as sql from './execution-statements.ts';
 
 /** Beyond this the exact number of waiting rows helps nobody, and counting it costs. */
@@ -25,6 +26,10 @@ const waitingCountMax = 100_000;
 interface NameRow {
   readonly tenant: string;
   readonly call_id: string;
+}
+
+interface InsertedRow extends NameRow {
+  readonly left_ms: number | null;
 }
 
 interface EndRow extends NameRow {
@@ -42,7 +47,7 @@ interface EndRow extends NameRow {
  * E4 What a row tells of its end is written once, with the end.
  */
 export class PostgresExecutions extends Executions {
-  private readonly inserts: GroupCommit<NewExecution, boolean>;
+  private readonly inserts: GroupCommit<NewExecution, Inserted>;
   private readonly settlements: GroupCommit<Settlement, boolean>;
   /** Inserts whose outcome is still to come: their rows are on their way to us. */
   private readonly inserting = new Set<readonly NewExecution[]>();
@@ -68,7 +73,7 @@ export class PostgresExecutions extends Executions {
     });
   }
 
-  async insert(executions: readonly NewExecution[]): Promise<PromiseSettledResult<boolean>[]> {
+  async insert(executions: readonly NewExecution[]): Promise<PromiseSettledResult<Inserted>[]> {
     this.inserting.add(executions);
     try {
       return await this.inserts.submitAll(executions);
@@ -103,6 +108,7 @@ export class PostgresExecutions extends Executions {
 
   async claim(options: ClaimOptions): Promise<Claimed<Execution>> {
     const { owner, limit, busy, roomElsewhere } = options;
+    const claim = { owner, askedAtMs: performance.now() };
     const { rows } = await this.pool.query<ExecutionRow>({
       name: 'executions_claim',
       text: sql.claimSql,
@@ -115,18 +121,19 @@ export class PostgresExecutions extends Executions {
         roomElsewhere,
       ],
     });
-    const executions = rows.map((row) => executionOfRow(row, owner, this.codec));
+    const executions = rows.map((row) => executionOfRow(row, claim, this.codec));
     // A full claim is followed by another as soon as there is room: no need to look ahead.
     return { rows: executions, nextDueInMs: rows.length === limit ? null : await this.nextDue() };
   }
 
   async claimExpired(owner: string, limit: number): Promise<Execution[]> {
+    const claim = { owner, askedAtMs: performance.now() };
     const { rows } = await this.pool.query<ExecutionRow>({
       name: 'executions_claim_expired',
       text: sql.claimExpiredSql,
       values: [owner, limit],
     });
-    return rows.map((row) => executionOfRow(row, owner, this.codec));
+    return rows.map((row) => executionOfRow(row, claim, this.codec));
   }
 
   settle(settlement: Settlement): Promise<boolean> {
@@ -195,7 +202,8 @@ export class PostgresExecutions extends Executions {
   private async commitInserts(
     client: PoolClient,
     items: readonly NewExecution[],
-  ): Promise<boolean[]> {
+  ): Promise<Inserted[]> {
+    const askedAtMs = performance.now();
     const values = [
       ...namesOf(items),
       items.map(({ request }) => request.kind),
@@ -207,8 +215,13 @@ export class PostgresExecutions extends Executions {
       items.map(({ completeByMs }) => (completeByMs === null ? null : new Date(completeByMs))),
     ];
     const query = arrayQuery({ name: 'executions_insert', text: sql.insertSql, values });
-    const { rows } = await client.query<NameRow>(query);
-    return areAmong(items, rows);
+    const { rows } = await client.query<InsertedRow>(query);
+    const inserted = new Map(rows.map((row) => [executionId(row.tenant, row.call_id), row]));
+    return items.map(({ id }) => {
+      const row = inserted.get(id);
+      if (row === undefined) return { kind: 'known' };
+      return { kind: 'new', endsAtMs: endsAtMs(row.left_ms, askedAtMs) };
+    });
   }
 
   private async commitSettlements(

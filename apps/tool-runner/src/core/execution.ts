@@ -25,6 +25,7 @@ export interface NewExecution extends ExecutionName {
   readonly request: ExecutionRequest;
   /** With the tenant, what a hanging server is isolated by. */
   readonly origin: string;
+  /** By the database's clock, which made it. Of a claimed one see `endsAtMs`. */
   readonly completeByMs: number | null;
   /** `traceparent` and `tracestate` of the span that took the request in. */
   readonly traceHeaders: Readonly<Record<string, string>>;
@@ -32,7 +33,12 @@ export interface NewExecution extends ExecutionName {
 }
 
 /** A claimed execution: one attempt of it is about to be made. */
-export interface Execution extends NewExecution {
+export interface Execution extends Omit<NewExecution, 'completeByMs'> {
+  /**
+   * When the time of its run is over, by this process's monotonic clock: the database said how much
+   * was left when it gave the row. Null: it has no end.
+   */
+  readonly endsAtMs: number | null;
   /** The process that runs it; the fence of every statement that changes its row. */
   readonly owner: string;
   /** Attempts before this one that came to an end. */

@@ -13,8 +13,7 @@ const context = {
   retries: 2,
   baseMs: 1_000,
   random: 0.5,
-  nowMs: 0,
-  completeByMs: null,
+  leftMs: null,
 };
 
 describe('the wait before the next attempt', () => {
@@ -33,7 +32,7 @@ describe('the wait before the next attempt', () => {
   it.each([
     ['no attempt is left', failure, { attempts: 2 }],
     ['the failure is for good', { ...failure, transient: false }, {}],
-    ['the run would be over by then', failure, { completeByMs: 1_000 }],
+    ['the run would be over by then', failure, { leftMs: 1_000 }],
   ])('is none when %s', (_, result, fields) => {
     expect(retryAfterMs(result, { ...context, ...fields })).toBeNull();
   });

@@ -39,8 +39,8 @@ export interface RetryContext {
   readonly baseMs: number;
   /** From [0, 1). */
   readonly random: number;
-  readonly nowMs: number;
-  readonly completeByMs: number | null;
+  /** Of the run that waits for it; null: it has no end. */
+  readonly leftMs: number | null;
 }
 
 /** How long a failure that may pass is waited out; null: there is no attempt left, or no time. */
@@ -48,11 +48,11 @@ export function retryAfterMs(
   result: Extract<ToolResult, { kind: 'failure' }>,
   context: RetryContext,
 ): number | null {
-  const { attempts, retries, baseMs, random, nowMs, completeByMs } = context;
+  const { attempts, retries, baseMs, random, leftMs } = context;
   if (!result.transient || attempts >= retries) return null;
   const pauseMs = retryPauseMs(baseMs, attempts + 1, random);
   const afterMs = Math.max(pauseMs, result.retryAfterMs ?? 0);
-  return completeByMs !== null && nowMs + afterMs >= completeByMs ? null : afterMs;
+  return leftMs !== null && afterMs >= leftMs ? null : afterMs;
 }
 
 /** Wait after a fault of our own: short, since the tool is not to blame. */

@@ -27,9 +27,16 @@ describe('partCall', () => {
     },
   );
 
-  it('counts what the prompt has, prefix included', () => {
-    const short = partCall('a', { index: 0, count: 1 }, job).tokens;
-    const long = partCall('a'.repeat(3_001), { index: 0, count: 1 }, job).tokens;
-    expect(long - short).toBe(1_000);
+  it.each([
+    ['ASCII', '0x9f'],
+    ['another script', '漢字'],
+    ['emoji', '🧵'],
+  ])('counts the most that the prompt may have, prefix included, of dense %s', (_, piece) => {
+    const text = piece.repeat(1_000);
+    const { params, tokens } = partCall(text, { index: 0, count: 1 }, job);
+    const { system, messages } = JSON.parse(JSON.stringify(params));
+    const bytes = Buffer.byteLength(system[0].text) + Buffer.byteLength(messages[0].content);
+    expect(tokens).toBeGreaterThanOrEqual(bytes / 2);
+    expect(tokens).toBeLessThan(bytes / 2 + 200);
   });
 });

@@ -1,11 +1,9 @@
-import type { DocumentParams } from '@millrace/contracts';
-
-import { estimateTokens } from './split-text.ts';
+import { tokenBytesMin, type DocumentParams } from '@millrace/contracts';
 
 /** Tokens of an answer about one part, when the job names no limit: a page. */
 const partAnswerTokensDefault = 1_024;
-/** Around a part: its place, its frame. */
-const frameTokens = 40;
+/** Around a prompt: what the API adds. */
+const frameTokens = 100;
 
 export interface PartPlace {
   /** From 0. */
@@ -13,7 +11,7 @@ export interface PartPlace {
   readonly count: number;
 }
 
-/** The parameters of a call, complete, and how many tokens its prompt has. */
+/** The parameters of a call, complete, and how many tokens its prompt has at most. */
 export interface PartCall {
   readonly params: Readonly<Record<string, unknown>>;
   readonly tokens: number;
@@ -38,8 +36,13 @@ export function partCall(
       system: [{ type: 'text', text: system, cache_control: { type: 'ephemeral' } }],
       messages: [{ role: 'user', content }],
     },
-    tokens: estimateTokens(system) + estimateTokens(content) + frameTokens,
+    tokens: tokensAtMost(system) + tokensAtMost(content) + frameTokens,
   };
+}
+
+/** Where a text is cut an estimate is enough; the budget has to hold for the densest text. */
+function tokensAtMost(text: string): number {
+  return Math.ceil(Buffer.byteLength(text) / tokenBytesMin) + 1;
 }
 
 const instruction =

@@ -1,6 +1,4 @@
-import { toolNameSchema } from '@millrace/contracts';
-
-const separator = '__';
+import { toolNameSchema, toolServerSeparator as separator } from '@millrace/contracts';
 
 /** What is wrong with a name that a tool is to be registered under; null: nothing. */
 export function toolNameError(name: string): string | null {
