@@ -183,10 +183,13 @@ describe('agents whose services are killed', () => {
         Array.from({ length: agentsPerKill }, () => agent(script, ['work'])),
       );
       started.push(...batch);
-      await until('tools at work', 30_000, () => batch.some(({ id }) => isUnderWay(id)));
+      // A process that died a moment ago holds its partitions until its session is over.
+      await until(`tools at work for ${victim}`, 60_000, () => {
+        return batch.some(({ id }) => isUnderWay(id));
+      });
       await kill(victim);
     }
-    jobs = await Promise.all(started.map(({ id }) => endOf(id, 60_000)));
+    jobs = await Promise.all(started.map(({ id }) => endOf(id, 90_000)));
   });
 
   it('all end, but for calls that may have been paid twice', () => {
