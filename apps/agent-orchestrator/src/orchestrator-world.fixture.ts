@@ -80,14 +80,19 @@ export class OrchestratorWorld {
     return world;
   }
 
-  async startOrchestrator(): Promise<NestFastifyApplication> {
-    const config = parseConfig(configSchema, {
+  /** What a process of this service needs in its environment. */
+  environment(): Record<string, string> {
+    return {
       KAFKA_BROKERS: this.isolated.brokers.join(','),
       DATABASE_URL: this.database.url('agent_orchestrator'),
       TOOL_TOKEN_KEY: tokenKey,
       MILLRACE_INTERNAL_KEY: internalKey,
       HTTP_PORT: '1',
-    });
+    };
+  }
+
+  async startOrchestrator(env: Record<string, string> = {}): Promise<NestFastifyApplication> {
+    const config = parseConfig(configSchema, { ...this.environment(), ...env });
     const module = await Test.createTestingModule({
       imports: [
         RuntimeModule.forService(config, 'agent-orchestrator', log),

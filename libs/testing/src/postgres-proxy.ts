@@ -10,7 +10,10 @@ export class PostgresProxy {
   readonly #clients = new Set<Socket>();
   #refusing = false;
   #cutAfter: string | null = null;
+  #resetAt: string | null = null;
   #cuts = 0;
+  #resets = 0;
+  #refused = 0;
 
   private constructor(url: string) {
     this.#upstream = new URL(url);
@@ -32,6 +35,16 @@ export class PostgresProxy {
     return url.href;
   }
 
+  /** Connections that were not accepted. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** Connections that were closed in place of a statement. */
+  get resets(): number {
+    return this.#resets;
+  }
+
   /** Connections that were cut after a commit. */
   get cuts(): number {
     return this.#cuts;
@@ -43,6 +56,11 @@ export class PostgresProxy {
    */
   cutAfter(text: string): void {
     this.#cutAfter = text;
+  }
+
+  /** Once: what holds `text` does not reach Postgres, its connection is closed instead. */
+  resetAt(text: string): void {
+    this.#resetAt = text;
   }
 
   /** Closes every connection, and new ones at once, until `accept`. */
@@ -62,6 +80,7 @@ export class PostgresProxy {
 
   #serve(client: Socket): void {
     if (this.#refusing) {
+      this.#refused += 1;
       client.destroy();
       return;
     }
@@ -69,6 +88,12 @@ export class PostgresProxy {
     let cutting = false;
     this.#clients.add(client);
     client.on('data', (bytes: Buffer) => {
+      if (this.#resetAt !== null && bytes.includes(this.#resetAt)) {
+        this.#resetAt = null;
+        this.#resets += 1;
+        client.destroy();
+        return;
+      }
       if (this.#cutAfter !== null && bytes.includes(this.#cutAfter)) {
         this.#cutAfter = null;
         cutting = true;
