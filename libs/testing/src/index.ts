@@ -6,3 +6,4 @@ export * from './postgres-proxy.ts';
 export * from './kafka-proxy.ts';
 export * from './test-broker.ts';
 export * from './child-program.ts';
+export * from './failpoints-in.ts';
