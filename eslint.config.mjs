@@ -181,14 +181,15 @@ const impureImports = {
 };
 
 const appNames = readdirSync(join(import.meta.dirname, 'apps')).join('|');
+const apps = {
+  regex: `^@millrace/(?:${appNames})(?:/|$)`,
+  message: "An app is nobody's lib: talk by events, or move what two apps need into libs/.",
+};
 const outsideProjects = [
+  apps,
   {
-    regex: `^@millrace/(?:${appNames})(?:/|$)`,
-    message: "An app is nobody's lib: talk by events, or move what two apps need into libs/.",
-  },
-  {
-    regex: '^(\\.\\./)+(tools|bench|e2e|examples|deploy)/',
-    message: 'What ships imports nothing from tools/, bench/ or e2e/: move it into a lib.',
+    regex: '^(\\.\\./)+(tools|bench|chaos|e2e|examples|deploy)/',
+    message: 'What ships imports nothing from tools/, bench/, chaos/ or e2e/: move it into a lib.',
   },
 ];
 
@@ -257,11 +258,16 @@ export default tseslint.config(
     },
   },
   {
-    files: [...configs, 'libs/testing/**/*.ts', '{tools,e2e,bench}/**/*.ts'],
+    files: [...configs, 'libs/testing/**/*.ts', '{tools,e2e,bench,chaos}/**/*.ts'],
     rules: { 'no-restricted-syntax': ['error', ...everywhere, optionsObject] },
   },
   {
-    files: [...specs, 'e2e/**/*.ts', 'bench/**/*.ts'],
+    // None of them ships.
+    files: ['{e2e,bench,chaos}/**/*.ts'],
+    rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: [apps] }] },
+  },
+  {
+    files: [...specs, 'e2e/**/*.ts', '{bench,chaos}/**/*.ts'],
     rules: {
       '@nx/enforce-module-boundaries': boundaries({ specs: true }),
       // A spec states what it knows; the assertion that follows fails when it is wrong.
@@ -283,11 +289,11 @@ export default tseslint.config(
   {
     // A table's row is spread over as many arguments as it has columns.
     files: specs,
-    ignores: ['{tools,e2e,bench}/**'],
+    ignores: ['{tools,e2e,bench,chaos}/**'],
     rules: { 'no-restricted-syntax': ['error', ...everywhere, environment] },
   },
   {
-    files: ['{tools,e2e,bench}/**/*.spec.ts'],
+    files: ['{tools,e2e,bench,chaos}/**/*.spec.ts'],
     rules: { 'no-restricted-syntax': ['error', ...everywhere] },
   },
   {

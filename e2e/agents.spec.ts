@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
+import { unexplained } from '../chaos/agent-checks.ts';
+import type { Kill } from '../chaos/agent-history.ts';
 import { ToolServer } from './receivers/tool-server.ts';
 import {
   consume,
@@ -22,6 +24,7 @@ const agentsPerKill = 12;
 const victims = [
   'agent-orchestrator-1',
   'tool-runner-1',
+  'tool-runner-2',
   'claude-worker-1',
   'ingest-1',
   'agent-orchestrator-2',
@@ -41,6 +44,7 @@ beforeAll(async () => {
   finished = await consume('jobs.finished.v1');
   await register('look', { effect: 'read', approval: 'never', url: tools.url('/look') });
   await register('change', { effect: 'write', approval: 'always', url: tools.url('/change') });
+  await register('work', { effect: 'write', approval: 'never', url: tools.url('/works') });
   await register('hang', { effect: 'read', approval: 'never', url: tools.url('/hangs') });
 });
 
@@ -154,20 +158,38 @@ describe('an agent', () => {
 
 describe('agents whose services are killed', () => {
   const started: ShownAgent[] = [];
+  const kills: Kill[] = [];
   let jobs: ShownAgent[];
 
+  /** Kills a process while agents of its own wait for tools, and waits until all serve again. */
+  async function kill(name: string): Promise<void> {
+    const pid = pidOf(name);
+    if (pid === undefined) throw new Error(`${name} is not running`);
+    const service = name.replace(/-\d$/, '');
+    kills.push({ service, name, atMs: Date.now() });
+    process.kill(pid, 'SIGKILL');
+    await until(`another ${name}`, 60_000, () => ![undefined, pid].includes(pidOf(name)));
+    await readyReplicas();
+  }
+
+  const isUnderWay = (id: string) =>
+    tools.sends.some(({ answeredAtMs, callId }) => answeredAtMs === null && callId.startsWith(id));
+
   beforeAll(async () => {
-    const script = [1, 2, 3].map((n) => `[[tool:look {"at":${n}}]]`).join(' ');
+    const script =
+      '[[tool:work {"at":1} && work {"at":2}]] [[tool:work {"at":3}]] [[tool:work {"at":4}]]';
     for (const victim of victims) {
-      const batch = Array.from({ length: agentsPerKill }, () => agent(script, ['look']));
-      started.push(...(await Promise.all(batch)));
-      const pid = pidOf(victim);
-      if (pid === undefined) throw new Error(`${victim} is not running`);
-      process.kill(pid, 'SIGKILL');
-      await until(`another ${victim}`, 60_000, () => ![undefined, pid].includes(pidOf(victim)));
-      await readyReplicas();
+      const batch = await Promise.all(
+        Array.from({ length: agentsPerKill }, () => agent(script, ['work'])),
+      );
+      started.push(...batch);
+      // A process that died a moment ago holds its partitions until its session is over.
+      await until(`tools at work for ${victim}`, 60_000, () => {
+        return batch.some(({ id }) => isUnderWay(id));
+      });
+      await kill(victim);
     }
-    jobs = await Promise.all(started.map(({ id }) => endOf(id, 120_000)));
+    jobs = await Promise.all(started.map(({ id }) => endOf(id, 90_000)));
   });
 
   it('all end, but for calls that may have been paid twice', () => {
@@ -176,22 +198,32 @@ describe('agents whose services are killed', () => {
     expect(others.length).toBeLessThan(jobs.length / 10);
   });
 
-  it('call each tool once, and again only under the same key', () => {
+  it('call each tool once, and once more for each kill that cut the call off', () => {
+    expect(unexplained(tools.sends, kills, 'tool-runner')).toEqual([]);
     for (const { id, status } of jobs) {
-      const calls = tools.of(id);
-      const keys = new Set(calls.map(({ idempotencyKey }) => idempotencyKey));
-      if (status === 'succeeded') expect(keys.size).toBe(3);
-      expect(calls.length).toBeLessThanOrEqual(3 + victims.length);
+      const calls = new Set(tools.of(id).map(({ callId }) => callId));
+      if (status === 'succeeded') expect(calls.size).toBe(4);
     }
   });
 
+  it('call a tool again under the same key, which no other call has', () => {
+    const keys = Map.groupBy(tools.sends, ({ callId }) => callId);
+    for (const sends of keys.values()) {
+      expect(new Set(sends.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(1);
+    }
+    const distinct = new Set(tools.sends.map(({ idempotencyKey }) => idempotencyKey));
+    expect(distinct.size).toBe(keys.size);
+  });
+
   it('tell their end once, or the same again', async () => {
-    for (const { id } of jobs) {
+    for (const { id, status } of jobs) {
       const told = await until(`the end of ${id}`, 30_000, () => {
         const own = finished.records.filter(({ key }) => key === id);
         return own.length > 0 ? own : undefined;
       });
-      expect(new Set(told.map(({ headers }) => headers['ce_type'])).size).toBe(1);
+      expect(new Set(told.map(({ headers }) => headers['ce_id'])).size).toBe(1);
+      const types = new Set(told.map(({ headers }) => headers['ce_type']));
+      expect(types).toEqual(new Set([`millrace.job.${status}.v1`]));
     }
   });
 });

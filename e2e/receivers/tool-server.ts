@@ -1,5 +1,8 @@
 import { createServer, type Server } from 'node:http';
 
+import type { ToolSend } from '../../chaos/agent-history.ts';
+import { SendRecord } from '../../chaos/send-record.mjs';
+
 /** One call of a tool, as it arrived. */
 export interface ReceivedCall {
   readonly path: string;
@@ -15,10 +18,14 @@ interface Body {
   readonly arguments: unknown;
 }
 
+/** What `/works` takes: long enough to be killed in the middle of it. */
+const workMs = 400;
+
 /** A tenant's server of tools (labelled fake: the far edge). Says what it was asked. */
 export class ToolServer {
   readonly calls: ReceivedCall[] = [];
   private readonly server: Server;
+  private readonly record = new SendRecord();
 
   private constructor() {
     this.server = createServer((request, response) => {
@@ -27,19 +34,32 @@ export class ToolServer {
       request.on('end', () => {
         const body: Body = JSON.parse(Buffer.concat(chunks).toString('utf8'));
         const path = request.url ?? '/';
+        const idempotencyKey = String(request.headers['idempotency-key']);
+        const callId = body.call_id;
         this.calls.push({
           path,
-          callId: body.call_id,
+          callId,
           jobId: body.job_id,
           arguments: body.arguments,
-          idempotencyKey: String(request.headers['idempotency-key']),
+          idempotencyKey,
         });
+        this.record.add({ request, response, facts: { callId, idempotencyKey } });
         // One that is never answered: whoever waits is cut off by the close.
         if (path === '/hangs') return;
-        response.setHeader('content-type', 'application/json');
-        response.end(JSON.stringify({ path, saw: body.arguments }));
+        const answer = (): void => {
+          response.setHeader('content-type', 'application/json');
+          response.end(JSON.stringify({ path, saw: body.arguments }));
+        };
+        if (path === '/works') setTimeout(answer, workMs);
+        else answer();
       });
     });
+    this.record.watch(this.server);
+  }
+
+  /** Every call, with what became of its connection. */
+  get sends(): readonly ToolSend[] {
+    return this.record.sends;
   }
 
   static async listen(): Promise<ToolServer> {

@@ -4,7 +4,7 @@ import { expect, it } from '@jest/globals';
 
 import { findFiles } from './repository.ts';
 
-const sources = findFiles('{apps,libs,tools,bench,e2e,deploy}/**/*.{ts,mjs}');
+const sources = findFiles('{apps,libs,tools,bench,chaos,e2e,deploy}/**/*.{ts,mjs}');
 /** Names that say where a thing lies and not what it is. */
 const sayNothing =
   /(?:^|[-./])(?:utils?|helpers?|common|shared|generic|base|managers?|misc|v2)(?:[-./]|$)/;

@@ -30,6 +30,8 @@ const pricesFile = new URL('../../../deploy/prices.json', import.meta.url);
 export interface AgentOrchestratorOptions {
   /** Before every topic and group on the broker: for specs that share one. */
   readonly kafkaPrefix?: string;
+  /** Before every group alone: for specs whose processes die. */
+  readonly groupPrefix?: string;
   /** In place of this release's own: for specs. */
   readonly reducers?: Reducers;
 }
@@ -37,8 +39,8 @@ export interface AgentOrchestratorOptions {
 @Module({})
 export class AgentOrchestratorModule {
   static forConfig(config: Config, options: AgentOrchestratorOptions = {}): DynamicModule {
-    const { kafkaPrefix } = options;
-    const kafka = kafkaPrefix === undefined ? { config } : { config, prefix: kafkaPrefix };
+    const { groupPrefix = '', kafkaPrefix = '' } = options;
+    const kafka = { config, prefix: kafkaPrefix, groupPrefix };
     const prices = readPrices(config.PRICES_FILE ?? pricesFile);
     const reducers = options.reducers ?? reducersWith(prices);
     return {

@@ -34,6 +34,8 @@ import { AgentOrchestratorModule } from './agent-orchestrator.module.ts';
 import { configSchema } from './config.ts';
 
 const log = new SilentLogger();
+/** Copies of one request that are answered: who reads all anew asks for all anew. */
+const copiesAnsweredMax = 3;
 const codec = new IdentityPayloadCodec();
 export const internalKey = Buffer.alloc(32, 5).toString('base64url');
 export const createdAt = '2026-11-24T10:00:00.000Z';
@@ -80,14 +82,19 @@ export class OrchestratorWorld {
     return world;
   }
 
-  async startOrchestrator(): Promise<NestFastifyApplication> {
-    const config = parseConfig(configSchema, {
+  /** What a process of this service needs in its environment. */
+  environment(): Record<string, string> {
+    return {
       KAFKA_BROKERS: this.isolated.brokers.join(','),
       DATABASE_URL: this.database.url('agent_orchestrator'),
       TOOL_TOKEN_KEY: tokenKey,
       MILLRACE_INTERNAL_KEY: internalKey,
       HTTP_PORT: '1',
-    });
+    };
+  }
+
+  async startOrchestrator(env: Record<string, string> = {}): Promise<NestFastifyApplication> {
+    const config = parseConfig(configSchema, { ...this.environment(), ...env });
     const module = await Test.createTestingModule({
       imports: [
         RuntimeModule.forService(config, 'agent-orchestrator', log),
@@ -310,11 +317,16 @@ export class OrchestratorWorld {
   async #follow(topic: Topic, handle: (message: ReadMessage) => Promise<void>): Promise<void> {
     const reader = await new KafkaReader(`${this.isolated.prefix}${topic.name}`).start();
     this.#readers.push(reader);
+    const copies = new Map<string, number>();
     void (async () => {
       for (let next = 0; ; next += 1) {
         const messages = await reader.waitFor(next + 1);
         const message = messages[next];
-        if (message !== undefined) await handle(message).catch(() => undefined);
+        if (message === undefined) continue;
+        const id = message.headers['ce_id'] ?? '';
+        copies.set(id, (copies.get(id) ?? 0) + 1);
+        if (copies.get(id)! > copiesAnsweredMax) continue;
+        await handle(message).catch(() => undefined);
       }
     })();
   }

@@ -1,4 +1,4 @@
-import { extractTrace, type Logger } from '@millrace/runtime';
+import { extractTrace, failpoint, type Logger } from '@millrace/runtime';
 
 import type { PostgresWorkflows } from './adapters/postgres-workflows.ts';
 import type { OrchestratorTelemetry } from './orchestrator-telemetry.ts';
@@ -73,9 +73,13 @@ export class WorkflowTimers {
   async #fire(): Promise<number | null> {
     const { engine, telemetry, workflows } = this.parts;
     const { due, nextDueInMs } = await workflows.takeTimers(timersMax);
+    if (due.length > 0) await failpoint('timers.taken');
     const nowMs = Date.now();
     for (const timer of due) telemetry.timerTaken(timer, nowMs);
-    if (due.length > 0) await engine.apply(due.map(arrivalOf));
+    if (due.length > 0) {
+      await engine.apply(due.map(arrivalOf));
+      await failpoint('timers.applied');
+    }
     return nextDueInMs;
   }
 

@@ -23,6 +23,7 @@ import {
   createTestDatabase,
   createTestTopics,
   KafkaReader,
+  PostgresProxy,
   type ReadMessage,
   type TestDatabase,
   type TestTopics,
@@ -64,6 +65,8 @@ export class RunningToolRunner {
     readonly kafka: TestTopics,
     private readonly publisher: Publisher,
     private readonly completions: KafkaReader,
+    /** Between the pipeline's pool and Postgres. */
+    readonly proxy: PostgresProxy,
     private app: NestFastifyApplication | null,
   ) {}
 
@@ -77,8 +80,10 @@ export class RunningToolRunner {
     await publisher.connect();
     const reader = new KafkaReader(kafka.prefix + topics.toolsCompleted.name);
     const completions = await reader.start();
-    const runner = new RunningToolRunner(database, kafka, publisher, completions, null);
-    runner.app = await runner.#boot(env, options);
+    const proxy = await PostgresProxy.start(database.url('tool_runner'));
+    const runner = new RunningToolRunner(database, kafka, publisher, completions, proxy, null);
+    const throughProxy = { ...env, DATABASE_URL: proxy.url };
+    runner.app = await runner.#boot(throughProxy, options);
     await runner.tellTenant('default');
     return runner;
   }
@@ -216,6 +221,7 @@ export class RunningToolRunner {
     await this.app?.close();
     await this.completions.stop();
     await this.publisher.disconnect();
+    await this.proxy.stop();
     await this.kafka.drop();
     await this.database.drop();
   }

@@ -21,6 +21,8 @@ export interface KafkaModuleOptions {
   readonly readyWithoutKafka?: boolean;
   /** Before every topic and group on the broker: for specs that share one. */
   readonly prefix?: string;
+  /** Before every group alone: for specs whose processes die without giving their partitions up. */
+  readonly groupPrefix?: string;
 }
 
 /** The client, the publisher and the steps' transport of a service. Global, like the runtime. */
@@ -97,6 +99,7 @@ function clientOptions(
     clientId: info.name,
     log,
     ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
+    ...(options.groupPrefix === undefined ? {} : { groupPrefix: options.groupPrefix }),
   };
 }
 

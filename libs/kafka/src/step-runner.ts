@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { OutgoingMessage, PayloadCodec, ServiceName } from '@millrace/contracts';
-import { names } from '@millrace/runtime';
+import { failpoint, names } from '@millrace/runtime';
 import type { Counter, Histogram, Logger, Metrics } from '@millrace/runtime';
 
 import { readMessage } from './batch-reading.ts';
@@ -144,7 +144,9 @@ export class StepRunner {
       const letter = deadLetter(this.asFetched(record, messages), { ...facts, code, detail });
       letters.set(record, { code, letter });
     }
+    await failpoint('step.publishing');
     await this.publish(result.publish ?? [], [...letters.values()].map(({ letter }) => letter));
+    await failpoint('step.published');
     this.tellDone(plan, letters, result);
     return null;
   }

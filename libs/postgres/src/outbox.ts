@@ -1,5 +1,6 @@
 import { outgoingMessageId } from '@millrace/contracts';
 import type { OutgoingMessage } from '@millrace/contracts';
+import { failpoint } from '@millrace/runtime';
 import type { Pool, PoolClient } from 'pg';
 
 import { sweepBytesMax, SweepPlan } from './core/sweep-plan.ts';
@@ -118,7 +119,9 @@ export class Outbox {
     for (const id of ids) this.#inFlight.add(id);
     this.#publishingBytes += bytes;
     try {
+      await failpoint('outbox.publishing');
       await this.#options.publish(messages);
+      await failpoint('outbox.published');
     } catch (error) {
       for (const id of ids) this.#inFlight.delete(id);
       this.#options.onError(error);

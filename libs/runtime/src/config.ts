@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { failpointActions, type ArmedFailpoint } from './failpoint.ts';
+
 /** A comma-separated list, as environment variables carry one: `a:1,b:2`. */
 export const csvSchema = z.string().transform((text) =>
   text
@@ -76,4 +78,21 @@ function describeIssue(issue: z.core.$ZodIssue, given: Readonly<Record<string, u
   if (given[variable] === undefined) return `set ${variable}: it is missing`;
   // The value stays out of the message: it may be a key or hold a password.
   return `correct ${variable}: ${issue.message}`;
+}
+
+const failpointSchema = z.object({
+  name: z.string().min(1),
+  action: z.enum(failpointActions),
+  visit: z.coerce.number().int().positive(),
+});
+
+/**
+ * Where and how this process is to fail, `name:action:visit`; nowhere without the variable. For
+ * specifications only, so it is in no service's schema and in no list of settings.
+ */
+export function readFailpoint(): ArmedFailpoint | undefined {
+  const text = process.env['MILLRACE_FAILPOINT'];
+  if (text === undefined) return undefined;
+  const [name, action, visit] = text.split(':');
+  return failpointSchema.parse({ name, action, visit });
 }

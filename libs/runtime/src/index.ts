@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 
 export * from './config.ts';
+export * from './failpoint.ts';
 export * from './health.ts';
 export * from './http-server-options.ts';
 export * from './internal-key.guard.ts';

@@ -7,7 +7,8 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 
 import type { CommonConfig } from './config.ts';
-import { ConfigError } from './config.ts';
+import { ConfigError, readFailpoint } from './config.ts';
+import { armFailpoint } from './failpoint.ts';
 import { Health } from './health.ts';
 import { httpServerOptions } from './http-server-options.ts';
 import { Logger } from './logger.ts';
@@ -57,6 +58,7 @@ export async function runService<C extends CommonConfig>(
 
 async function boot<C extends CommonConfig>(options: ServiceOptions<C>): Promise<void> {
   const config = typeof options.config === 'function' ? options.config() : options.config;
+  void armFailpoint(readFailpoint());
   const signals = new StopSignals();
   const app = await createApp(options, config);
   const unused = new UnusedConnections(app.getHttpServer());

@@ -9,9 +9,13 @@ const saidCharsMax = 4_000;
 /** A TypeScript program as a real process, so that it can be killed in the middle of anything. */
 export class ChildProgram {
   #said = '';
+  readonly #listeners = new Set<() => void>();
 
   private constructor(private readonly child: ChildProcess) {
-    const hear = (text: string) => (this.#said = (this.#said + text).slice(-saidCharsMax));
+    const hear = (text: string): void => {
+      this.#said = (this.#said + text).slice(-saidCharsMax);
+      for (const listener of this.#listeners) listener();
+    };
     for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', hear);
   }
 
@@ -33,6 +37,24 @@ export class ChildProgram {
   /** `SIGSTOP` and its like; for an end see {@link kill}. */
   signal(name: NodeJS.Signals): void {
     this.child.kill(name);
+  }
+
+  /** Resolves when it has said a text; never, when it has not. */
+  async hears(text: string): Promise<void> {
+    while (!this.#said.includes(text)) {
+      await new Promise<void>((resolve) => {
+        const listener = (): void => {
+          this.#listeners.delete(listener);
+          resolve();
+        };
+        this.#listeners.add(listener);
+      });
+    }
+  }
+
+  /** Resolves when it is gone, by itself or not. */
+  async gone(): Promise<void> {
+    if (!this.#isGone) await once(this.child, 'exit');
   }
 
   /** Ends it without a warning, and waits until it is gone. */

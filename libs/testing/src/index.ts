@@ -7,3 +7,4 @@ export * from './kafka-proxy.ts';
 export * from './test-broker.ts';
 export * from './child-program.ts';
 export * from './wrong-clock.ts';
+export * from './failpoints-in.ts';

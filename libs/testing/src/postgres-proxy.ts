@@ -26,7 +26,10 @@ export class PostgresProxy {
   #refusing = false;
   #cutAfter: string | null = null;
   #holds: Hold[] = [];
+  #resetAt: string | null = null;
   #cuts = 0;
+  #resets = 0;
+  #refused = 0;
 
   private constructor(url: string) {
     this.#upstream = new URL(url);
@@ -46,6 +49,16 @@ export class PostgresProxy {
     url.port = String(port);
     url.searchParams.delete('host');
     return url.href;
+  }
+
+  /** Connections that were not accepted. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** Connections that were closed in place of a statement. */
+  get resets(): number {
+    return this.#resets;
   }
 
   /** Connections that were cut after a commit. */
@@ -80,6 +93,11 @@ export class PostgresProxy {
     return new Promise((held) => this.#holds.push({ ...hold, held }));
   }
 
+  /** Once: what holds `text` does not reach Postgres, its connection is closed instead. */
+  resetAt(text: string): void {
+    this.#resetAt = text;
+  }
+
   /** Closes every connection, and new ones at once, until `accept`. */
   refuse(): void {
     this.#refusing = true;
@@ -97,6 +115,7 @@ export class PostgresProxy {
 
   #serve(client: Socket): void {
     if (this.#refusing) {
+      this.#refused += 1;
       client.destroy();
       return;
     }
@@ -106,6 +125,12 @@ export class PostgresProxy {
     let transaction = '';
     this.#clients.add(client);
     client.on('data', (bytes: Buffer) => {
+      if (this.#resetAt !== null && bytes.includes(this.#resetAt)) {
+        this.#resetAt = null;
+        this.#resets += 1;
+        client.destroy();
+        return;
+      }
       if (this.#cutAfter !== null && bytes.includes(this.#cutAfter)) {
         this.#cutAfter = null;
         cutting = true;

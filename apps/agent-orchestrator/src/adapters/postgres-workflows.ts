@@ -7,7 +7,7 @@ import {
   type Pool,
   type PoolClient,
 } from '@millrace/postgres';
-import { extractTrace, injectTrace } from '@millrace/runtime';
+import { extractTrace, failpoint, injectTrace } from '@millrace/runtime';
 import type { Context } from '@opentelemetry/api';
 
 import { fold, type Folded, type HeldWorkflow } from '../core/fold.ts';
@@ -209,10 +209,14 @@ export class PostgresWorkflows extends Workflows {
   }
 
   async #run(client: PoolClient, batches: readonly WorkflowBatch[]): Promise<Applied[]> {
+    await failpoint('workflows.loading');
     const loaded = await this.#load(client, batches);
+    await failpoint('workflows.loaded');
     const decided = batches.map((batch) => this.#decide(batch, loaded));
     await this.#putBodies(client, decided);
+    await failpoint('workflows.committing');
     const won = await this.#write(client, decided);
+    await failpoint('workflows.committed');
     const settled = decided.filter(({ batch, write }) => write === null || won(batch.workflow));
     await this.#consume(client, settled);
     return decided.map((one): Applied => {
@@ -308,7 +312,9 @@ export class PostgresWorkflows extends Workflows {
       for (const { bytes, id } of bodies) {
         const body = this.#options.codec.encode(bytes, { tenant, medium: 'blob' });
         const values = [tenant, id, body, bodyTtlSeconds];
+        await failpoint('workflows.body-putting');
         await client.query('SELECT blobs.put($1::text, $2::text, $3::bytea, $4::int)', values);
+        await failpoint('workflows.body-put');
       }
     }
   }

@@ -26,6 +26,8 @@ export interface KafkaOptions {
    * share a broker do not meet.
    */
   readonly prefix?: string;
+  /** Before every group alone: one of its own gets all that there is, from the beginning. */
+  readonly groupPrefix?: string;
 }
 
 const connectMsMax = 3_000;
@@ -45,11 +47,13 @@ class KafkajsClient extends KafkaClient {
   readonly capabilities: KafkaCapabilities = { fencesCommits: false, keepsPositions: false };
   private readonly kafka: Kafka;
   private readonly prefix: string;
+  private readonly groupPrefix: string;
   private knownClusterId: string | undefined;
 
   constructor(options: KafkaOptions) {
     super();
     this.prefix = options.prefix ?? '';
+    this.groupPrefix = options.groupPrefix ?? '';
     this.kafka = new Kafka({
       brokers: [...options.brokers],
       clientId: options.clientId,
@@ -67,7 +71,8 @@ class KafkajsClient extends KafkaClient {
   }
 
   consumer(options: ConsumerOptions): ConsumerPort {
-    return new KafkajsConsumer(this.kafka, this.prefix, options);
+    const groupId = this.groupPrefix + options.groupId;
+    return new KafkajsConsumer(this.kafka, this.prefix, { ...options, groupId });
   }
 
   async clusterId(): Promise<string> {
