@@ -18,6 +18,11 @@ interface Body {
 /** A tenant's server of tools (labelled fake: the far edge). Says what it was asked. */
 export class ToolServer {
   readonly calls: ReceivedCall[] = [];
+  /** What a call is answered with, when it resolves. */
+  answer: (call: ReceivedCall) => unknown = ({ path, ...call }) => ({
+    path,
+    saw: call.arguments,
+  });
   private readonly server: Server;
 
   private constructor() {
@@ -27,17 +32,20 @@ export class ToolServer {
       request.on('end', () => {
         const body: Body = JSON.parse(Buffer.concat(chunks).toString('utf8'));
         const path = request.url ?? '/';
-        this.calls.push({
+        const call = {
           path,
           callId: body.call_id,
           jobId: body.job_id,
           arguments: body.arguments,
           idempotencyKey: String(request.headers['idempotency-key']),
-        });
+        };
+        this.calls.push(call);
         // One that is never answered: whoever waits is cut off by the close.
         if (path === '/hangs') return;
         response.setHeader('content-type', 'application/json');
-        response.end(JSON.stringify({ path, saw: body.arguments }));
+        void Promise.resolve(this.answer(call)).then((answer) => {
+          response.end(JSON.stringify(answer));
+        });
       });
     });
   }

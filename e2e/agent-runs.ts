@@ -1,0 +1,110 @@
+import type { Timeline, ToolSubmission } from '@millrace/contracts';
+
+import { ended, request, stack, submit, uniqueId, until, type ShownJob } from './running-stack.ts';
+
+/** A job of an agent, as far as the stories look at it. */
+export interface ShownAgent extends ShownJob {
+  readonly usage?: { readonly input_tokens: number; readonly output_tokens: number };
+  readonly spent?: {
+    readonly usd: number;
+    readonly tokens: number;
+    readonly iterations: number;
+    readonly tool_calls: number;
+  };
+}
+
+export interface ShownApproval {
+  readonly id: string;
+  readonly tool: string;
+  readonly hash: string;
+  readonly status: string;
+  readonly arguments?: unknown;
+}
+
+export interface AskedAgent {
+  /** What the stand-in plays, see `tools/stand-in/script.mjs`. */
+  readonly script: string;
+  readonly params?: object;
+  readonly job?: object;
+  /** Of another tenant than `default`. */
+  readonly key?: string;
+}
+
+/** What is asked for with a tenant's own key, or that of `default`. */
+export async function bodyOf<T>(path: string, init: RequestInit & { key?: string } = {}) {
+  const { key = stack.apiKey, ...rest } = init;
+  const response = await request(path, { ...rest, headers: { authorization: `Bearer ${key}` } });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${path}: ${response.status}: ${text}`);
+  const body: T = JSON.parse(text);
+  return body;
+}
+
+/** Registers a tool; tool-runner may be a moment later than ingest. */
+export async function register(
+  name: string,
+  tool: Partial<ToolSubmission>,
+  key = stack.apiKey,
+): Promise<void> {
+  const input_schema = { type: 'object' };
+  const body = JSON.stringify({ description: `the tool ${name}`, input_schema, ...tool });
+  await until(`the tool ${name}`, 30_000, async () => {
+    const headers = { authorization: `Bearer ${key}` };
+    return (await request(`/v1/tools/${name}`, { method: 'PUT', headers, body })).ok;
+  });
+}
+
+export function startAgent({ job, key = stack.apiKey, params, script }: AskedAgent) {
+  const content = `${uniqueId('agent')} ${script}`;
+  const messages = [{ role: 'user', content }];
+  const asked = { model: 'claude-sonnet-5-5', max_tokens: 1_000, messages, ...params };
+  const authorization = `Bearer ${key}`;
+  return submit({ type: 'agent', params: asked, ...job }, { authorization });
+}
+
+export async function endOfAgent(id: string, timeoutMs = 60_000): Promise<ShownAgent> {
+  return ended(id, timeoutMs);
+}
+
+/** Waits until a job says that it waits for this. */
+export function statusOf(id: string, status: string, timeoutMs = 60_000): Promise<ShownAgent> {
+  return until(`${id} to be ${status}`, timeoutMs, async () => {
+    const job = await bodyOf<ShownAgent>(`/v1/jobs/${id}`).catch(() => undefined);
+    return job?.status === status && job;
+  });
+}
+
+export async function approvalsOf(id: string): Promise<ShownApproval[]> {
+  const { data } = await bodyOf<{ data: ShownApproval[] }>(`/v1/jobs/${id}/approvals`);
+  return data;
+}
+
+export function decide(
+  id: string,
+  approval: ShownApproval,
+  decision: { readonly decision: 'approve' | 'reject'; readonly reason?: string },
+): Promise<ShownJob> {
+  const body = JSON.stringify({ ...decision, hash: approval.hash });
+  return bodyOf(`/v1/jobs/${id}/approvals/${approval.id}`, { method: 'POST', body });
+}
+
+type TimelineEvent = Timeline['events'][number];
+export type ShownStep<Kind extends TimelineEvent['kind']> = Extract<TimelineEvent, { kind: Kind }>;
+
+/** What a timeline tells of one kind, in its order. */
+export async function stepsOf<Kind extends TimelineEvent['kind']>(
+  id: string,
+  kind: Kind,
+): Promise<ShownStep<Kind>[]> {
+  const { events } = await bodyOf<Timeline>(`/v1/jobs/${id}/timeline`);
+  return events.filter((event): event is ShownStep<Kind> => event.kind === kind);
+}
+
+/** The conversations that the model was shown with this in them, oldest first. */
+export async function conversationsWith(mark: string): Promise<string[]> {
+  const response = await fetch(`${stack.claudeUrl}/stand-in/requests`);
+  const entries: { body?: { messages?: unknown } }[] = JSON.parse(await response.text());
+  return entries
+    .map(({ body }) => JSON.stringify(body?.messages ?? ''))
+    .filter((text) => text.includes(mark));
+}
