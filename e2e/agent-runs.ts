@@ -1,6 +1,6 @@
 import type { Timeline, ToolSubmission } from '@millrace/contracts';
 
-import { ended, request, stack, submit, uniqueId, until, type ShownJob } from './running-stack.ts';
+import { request, stack, submit, uniqueId, until, type ShownJob } from './running-stack.ts';
 
 /** A job of an agent, as far as the stories look at it. */
 export interface ShownAgent extends ShownJob {
@@ -62,15 +62,31 @@ export function startAgent({ job, key = stack.apiKey, params, script }: AskedAge
   return submit({ type: 'agent', params: asked, ...job }, { authorization });
 }
 
-export async function endOfAgent(id: string, timeoutMs = 60_000): Promise<ShownAgent> {
-  return ended(id, timeoutMs);
+interface Waiting {
+  readonly timeoutMs?: number;
+  readonly key?: string;
+}
+
+const terminal = ['succeeded', 'failed', 'cancelled', 'expired'];
+
+export function endOfAgent(id: string, waiting: Waiting = {}): Promise<ShownAgent> {
+  return jobThat(`the end of ${id}`, { id, is: (status) => terminal.includes(status), ...waiting });
 }
 
 /** Waits until a job says that it waits for this. */
-export function statusOf(id: string, status: string, timeoutMs = 60_000): Promise<ShownAgent> {
-  return until(`${id} to be ${status}`, timeoutMs, async () => {
-    const job = await bodyOf<ShownAgent>(`/v1/jobs/${id}`).catch(() => undefined);
-    return job?.status === status && job;
+export function statusOf(id: string, wanted: string): Promise<ShownAgent> {
+  return jobThat(`${id} to be ${wanted}`, { id, is: (status) => status === wanted });
+}
+
+function jobThat(
+  what: string,
+  o: Waiting & { readonly id: string; readonly is: (status: string) => boolean },
+): Promise<ShownAgent> {
+  const { id, is, key = stack.apiKey, timeoutMs = 60_000 } = o;
+  return until(what, timeoutMs, async () => {
+    // A service may be away for a moment.
+    const job = await bodyOf<ShownAgent>(`/v1/jobs/${id}`, { key }).catch(() => undefined);
+    return job !== undefined && is(job.status) && job;
   });
 }
 
