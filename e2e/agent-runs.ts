@@ -104,16 +104,13 @@ export function decide(
   return bodyOf(`/v1/jobs/${id}/approvals/${approval.id}`, { method: 'POST', body });
 }
 
-type TimelineEvent = Timeline['events'][number];
-export type ShownStep<Kind extends TimelineEvent['kind']> = Extract<TimelineEvent, { kind: Kind }>;
+/** What a run did, as its timeline tells it. */
+export type ShownStep = Extract<Timeline['events'][number], { step: number }>;
 
 /** What a timeline tells of one kind, in its order. */
-export async function stepsOf<Kind extends TimelineEvent['kind']>(
-  id: string,
-  kind: Kind,
-): Promise<ShownStep<Kind>[]> {
+export async function stepsOf(id: string, kind: ShownStep['kind']): Promise<ShownStep[]> {
   const { events } = await bodyOf<Timeline>(`/v1/jobs/${id}/timeline`);
-  return events.filter((event): event is ShownStep<Kind> => event.kind === kind);
+  return events.filter((event): event is ShownStep => event.kind === kind);
 }
 
 /** The conversations that the model was shown with this in them, oldest first. */
