@@ -1,3 +1,4 @@
+import { agentSecondsMax } from '@millrace/contracts';
 import type { ErrorCode, JobStep } from '@millrace/contracts';
 
 import { account, settle } from './agent-budget.ts';
@@ -65,13 +66,18 @@ export function failDocument(step: DocumentStep, code: ErrorCode, detail: string
 
 /** The budget has no room for the next call: the job fails, or waits for a raise. */
 export function reachDocumentLimit(step: DocumentStep, limit: LimitName): void {
-  if (step.run.ledger.onReached === 'fail') {
+  const waitsUntil = step.run.startedAt + agentSecondsMax * 1_000;
+  if (step.run.ledger.onReached === 'fail' || step.now >= waitsUntil) {
     const detail = `the limit «${limit}» of the budget leaves no room for the next call`;
     failDocument(step, 'budget_exceeded', detail);
     return;
   }
   if (step.run.reached === limit) return;
   change(step, { reached: limit });
+  // Nothing waits for ever.
+  if (limit === 'seconds') {
+    step.commands.push({ kind: 'set_timer', name: 'deadline', at: waitsUntil });
+  }
   tellStep(step, { kind: 'awaiting_budget', limit });
 }
 
