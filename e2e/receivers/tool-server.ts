@@ -24,6 +24,11 @@ const workMs = 400;
 /** A tenant's server of tools (labelled fake: the far edge). Says what it was asked. */
 export class ToolServer {
   readonly calls: ReceivedCall[] = [];
+  /** What a call is answered with, when it resolves. */
+  answer: (call: ReceivedCall) => unknown = ({ path, ...call }) => ({
+    path,
+    saw: call.arguments,
+  });
   private readonly server: Server;
   private readonly record = new SendRecord();
 
@@ -36,19 +41,22 @@ export class ToolServer {
         const path = request.url ?? '/';
         const idempotencyKey = String(request.headers['idempotency-key']);
         const callId = body.call_id;
-        this.calls.push({
+        const call = {
           path,
           callId,
           jobId: body.job_id,
           arguments: body.arguments,
           idempotencyKey,
-        });
+        };
+        this.calls.push(call);
         this.record.add({ request, response, facts: { callId, idempotencyKey } });
         // One that is never answered: whoever waits is cut off by the close.
         if (path === '/hangs') return;
         const answer = (): void => {
           response.setHeader('content-type', 'application/json');
-          response.end(JSON.stringify({ path, saw: body.arguments }));
+          void Promise.resolve(this.answer(call)).then((said) => {
+            response.end(JSON.stringify(said));
+          });
         };
         if (path === '/works') setTimeout(answer, workMs);
         else answer();

@@ -44,6 +44,7 @@ const scripts: Readonly<Record<string, Script | null>> = {
   'job-parent/c1': null,
   'job-budget': { turns: [[{ name: 'look', input: {} }]] },
   'job-signals': { turns: [waitFor('early'), waitFor('late')] },
+  'job-unasked': { turns: [[{ name: 'change', input: { to: 'b' } }]] },
   'job-victim': { turns: [[{ name: 'held', input: { at: 1 } }]] },
 };
 let world: OrchestratorWorld;
@@ -231,6 +232,36 @@ describe('a run that waits', () => {
     await signal('late');
     const { job } = await world.finished('job-signals');
     expect(job).toMatchObject({ status: 'succeeded', result: 'done after 3 turns' });
+  });
+
+  it('for a person who says nothing goes on without, by its timer in Postgres', async () => {
+    await world.submit('job-unasked', { params: { tools: ['change'] } });
+    const { view } = await waitForStatus('job-unasked', 'awaiting_approval');
+    const [approval] = view.approvals;
+    const id = 'job-unasked';
+    const name = `approval:${approval?.id}`;
+    const timers = 'SELECT due_at FROM orchestrator.timers WHERE id = $1 AND name = $2';
+    const { rows } = await admin.query<{ due_at: Date }>(timers, [id, name]);
+    expect(rows.map(({ due_at }) => due_at.toISOString())).toEqual([approval?.expires_at]);
+    // Its week goes by: the run knows when it ends, and so does the timer.
+    const past = new Date(Date.now() - 60_000).toISOString();
+    await admin.query(
+      `WITH aged AS (
+         UPDATE orchestrator.workflows
+         SET state = replace(encode(state, 'escape'), $2, $3)::bytea WHERE id = $1
+       )
+       UPDATE orchestrator.timers SET due_at = $3::timestamptz, not_before = $3::timestamptz
+       WHERE id = $1 AND name = $4`,
+      [id, approval?.expires_at, past, name],
+    );
+    const { ids, job } = await world.finished(id);
+    expect([ids.size, job.status, job.spent.tool_calls]).toEqual([1, 'succeeded', 0]);
+    const answer = await answerOf(id);
+    expect(answer.view.approvals).toMatchObject([{ status: 'expired' }]);
+    const calls = answer.steps.filter(({ kind }) => kind === 'model_call');
+    expect(JSON.stringify(calls.at(-1)?.input)).toContain('approval_expired: nobody agreed');
+    expect(answer.steps.some(({ kind }) => kind === 'tool_call')).toBe(false);
+    expect((await admin.query(timers, [id, name])).rows).toEqual([]);
   });
 
   it("for a worker of its own tenant believes nobody else's", async () => {

@@ -77,7 +77,7 @@ export class WorkflowTimers {
     const nowMs = Date.now();
     for (const timer of due) telemetry.timerTaken(timer, nowMs);
     if (due.length > 0) {
-      await engine.apply(due.map(arrivalOf));
+      await engine.apply(due.map(firedTimer));
       await failpoint('timers.applied');
     }
     return nextDueInMs;
@@ -105,7 +105,8 @@ export class WorkflowTimers {
   }
 }
 
-function arrivalOf({ name, trace, version, workflow }: DueTimer): Arrival {
+/** A timer as the event that it is. */
+export function firedTimer({ name, trace, version, workflow }: DueTimer): Arrival {
   const event = { eventId: `timer:${name}:${version}`, type: 'timer_fired', name } as const;
   return {
     workflow,

@@ -19,7 +19,10 @@ import { KnownCalls } from './known-calls.ts';
 export interface ToolWorkerOptions {
   /** As kafkajs takes it: brokers, and what it takes to be let in. */
   readonly kafka: KafkaConfig;
-  /** Workers of one group share the calls; a tool is served by one group. */
+  /**
+   * Workers of one group share the calls; a tool is served by one group. The brokers know it as
+   * `t.<tenant>.<groupId>` unless the tenant is `default`: a group has one topic.
+   */
   readonly groupId: string;
   readonly tools: readonly WorkerTool[];
   /** Whose workers they are; `default` when it is not said. */
@@ -83,9 +86,8 @@ class RunningWorker implements ToolWorker {
     this.#options = options;
     this.#tools = new Map(options.tools.map((tool) => [tool.name, tool]));
     const kafka = new Kafka({ clientId: options.groupId, ...options.kafka });
-    const { groupId } = options;
     this.#consumer = kafka.consumer({
-      groupId,
+      groupId: groupOf(options),
       allowAutoTopicCreation: false,
       maxWaitTimeInMs: fetchWaitMs,
     });
@@ -257,6 +259,14 @@ async function endOfRun(
 
 const tooLate = failure('tool_timeout', 'the tool did not answer by the deadline');
 const givenUp = failure('tool_failed', 'the worker has stopped');
+
+/**
+ * Members of one group that read different topics starve each other, and two tenants may well give
+ * theirs the same name.
+ */
+function groupOf({ groupId, tenant = defaultTenant }: ToolWorkerOptions): string {
+  return tenant === defaultTenant ? groupId : `t.${tenant}.${groupId}`;
+}
 
 function requestsTopicOf(given: string | undefined): string {
   const tenant = tenantIdSchema.parse(given ?? defaultTenant);

@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { broken, bugs } from './agent-bugs.fixture.ts';
-import { AgentWorld, Violation } from './agent-world.fixture.ts';
+import { AgentWorld } from './agent-world.fixture.ts';
+import { Violation } from './dice.fixture.ts';
 
 /** Orders of events that are tried: of jest.config.mjs. */
 declare const eventOrders: number;

@@ -114,6 +114,20 @@ describe('a sub-agent', () => {
     expect(start?.request.budget).toMatchObject({ iterations: 49, tokens: 7, seconds: 60 });
   });
 
+  it('keeps its part when its parent may spend more, and the next one has a part of that', () => {
+    const run = parent({ budget: { iterations: 11 } });
+    const [first] = of('start_child', run.answer(1, ask));
+    const data = { raise_id: 'r1', budget: { iterations: 101 } };
+    const raised = run.happen(JSON.parse(JSON.stringify({ type: 'budget_raised', data })));
+    // Nothing is told to who works.
+    expect([first?.request.budget?.iterations, raised]).toEqual([5, []]);
+    const spent = { usd: 0.001, tokens: 100, iterations: 5, tool_calls: 0 };
+    const error = { code: 'budget_exceeded', detail: 'no more' };
+    ended(run, 1, { status: 'failed', result: undefined, error, spent });
+    const [second] = of('start_child', run.answer(2, ask));
+    expect(second?.request.budget?.iterations).toBe(47);
+  });
+
   it('is called back with its parent', () => {
     const run = parent();
     run.answer(1, ask);

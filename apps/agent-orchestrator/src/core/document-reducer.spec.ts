@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { agentSecondsMax } from '@millrace/contracts';
 import fc from 'fast-check';
 
-import { startedAt } from './agent-run.fixture.ts';
+import { of, startedAt } from './agent-run.fixture.ts';
 import { documentReducer } from './document-reducer.ts';
 import { aboutOf, callsIn, DocumentDriver } from './document-run.fixture.ts';
 import type { Command } from './workflow.ts';
@@ -166,6 +167,22 @@ describe('what ends a document early', () => {
     run.happen({ type: 'cancel_requested' });
     run.request();
     expect(run.last).toMatchObject({ kind: 'ignored' });
+  });
+
+  it('waits for a raise no longer than a month', () => {
+    const run = new DocumentDriver();
+    run.request({ budget: { seconds: 60, on_reached: 'park' } });
+    run.split(2);
+    const timers = () => of('set_timer', run.commands).filter(({ name }) => name === 'deadline');
+    const fire = () => {
+      run.now = timers().at(-1)!.at;
+      run.happen({ type: 'timer_fired', name: 'deadline' });
+    };
+    fire();
+    expect(run.end()).toBeUndefined();
+    fire();
+    expect(run.end()).toMatchObject({ status: 'failed', error: { code: 'budget_exceeded' } });
+    expect(timers().at(-1)!.at).toBe(startedAt + agentSecondsMax * 1_000);
   });
 
   it('is a limit of its budget, or it waits for a raise', () => {

@@ -5,9 +5,16 @@ import type { Happening } from './agent-run.fixture.ts';
 import { createdAt, prices, startedAt } from './agent-run.fixture.ts';
 import { documentReducer } from './document-reducer.ts';
 import type { DocumentState } from './document-state.ts';
-import type { Command, Decision, Workflow, WorkflowEvent } from './workflow.ts';
+import type { Command, Decision, Reducer, Workflow, WorkflowEvent } from './workflow.ts';
 
 type Call = Extract<Command, { kind: 'call_claude' }>;
+
+/** What a spec says of a document; the rest is filled in. */
+export interface AskedDocument {
+  readonly params?: object;
+  readonly budget?: WorkflowRequested['budget'];
+  readonly request?: object;
+}
 
 /** One document's run, driven event by event as the shell would. */
 export class DocumentDriver {
@@ -15,10 +22,12 @@ export class DocumentDriver {
   now = startedAt;
   readonly commands: Command[] = [];
   last: Decision<DocumentState> | undefined;
-  readonly #reducer = documentReducer(prices);
   #events = 0;
 
-  constructor(readonly id = 'doc-1') {
+  constructor(
+    readonly id = 'doc-1',
+    readonly reducer: Reducer<DocumentState> = documentReducer(prices),
+  ) {
     const row = { tenant: 'default', id, kind: 'document', schemaVersion: 1, version: 0 };
     this.workflow = JSON.parse(JSON.stringify({ ...row, status: 'queued', state: null }));
   }
@@ -27,7 +36,7 @@ export class DocumentDriver {
     this.#events += 1;
     const whole: WorkflowEvent = { eventId: `e${this.#events}`, ...event };
     const before = JSON.stringify(this.workflow);
-    const decision = this.#reducer.decide(this.workflow, whole, this.now);
+    const decision = this.reducer.decide(this.workflow, whole, this.now);
     if (JSON.stringify(this.workflow) !== before) throw new Error('the state was changed in place');
     this.last = decision;
     if (decision.kind === 'ignored') return [];
@@ -38,8 +47,12 @@ export class DocumentDriver {
     return commands;
   }
 
-  request(o: { params?: object; budget?: WorkflowRequested['budget']; request?: object } = {}) {
-    const data = workflowRequestedSchema.parse({
+  request(asked: AskedDocument = {}) {
+    return this.happen({ type: 'requested', data: this.requestOf(asked) });
+  }
+
+  requestOf(o: AskedDocument): WorkflowRequested {
+    return workflowRequestedSchema.parse({
       tenant: 'default',
       job_id: this.id,
       type: 'document',
@@ -54,7 +67,6 @@ export class DocumentDriver {
       reply: { kind: 'job', created_at: createdAt },
       ...o.request,
     });
-    return this.happen({ type: 'requested', data });
   }
 
   /** Into so many parts of 100 tokens each. */

@@ -36,6 +36,8 @@ describe('a fork and its source', () => {
       // A sub-agent's steps count for themselves: the time says which are after the fork.
       call(7, { workflow_id: 'a/c1', id: 'a/c1/m1', at: at(3) }),
       call(4, { ...tool, id: 'a/t1' }),
+      // What that one spent in all: its call is there already.
+      call(4, { kind: 'child', id: 'a/c1' }),
       call(5),
       call(1, { workflow_id: 'a/c2', id: 'a/c2/m1', at: at(6) }),
     ]),

@@ -43,13 +43,15 @@ function sideOf({ job, workflow }: ComparedRun, { after }: { readonly after: num
   const own = steps.filter((each) =>
     each.workflow_id === job.id ? each.step > after : Date.parse(each.at) >= partedAt,
   );
+  // A sub-agent's step says what its own calls cost together: they are here themselves.
+  const calls = own.filter(({ kind }) => kind === 'model_call');
   return {
     job_id: job.id,
     status: job.status,
     model: job.model,
     result: job.result,
-    usd: wholeMicros(own.reduce((sum, { cost_usd = 0 }) => sum + cost_usd, 0)),
-    turns: own.filter(({ kind }) => kind === 'model_call').length,
+    usd: wholeMicros(calls.reduce((sum, { cost_usd = 0 }) => sum + cost_usd, 0)),
+    turns: calls.length,
     tool_calls: own
       .filter(({ kind }) => kind === 'tool_call')
       .map(({ id, input, is_error, name = '' }) => ({
