@@ -6,16 +6,15 @@
  * job's publish to its webhook with a model that answers at once; CPU seconds of every process.
  */
 import { openBench } from './bench-stack.mjs';
-import { cpuSeconds } from './cpu-time.mjs';
+import { cpuNow, cpuOfOurs, cpuPerThousand, pidsOf, printCpu } from './cpu-time.mjs';
 import { eventLoopDelays, resetEventLoopDelays } from './event-loop.mjs';
-import { figure, percentile, printTable, round } from './figures.mjs';
+import { figure, percentile, round } from './figures.mjs';
 import { httpAcknowledgements } from './http-ack.mjs';
 import { addedToFirstToken, memoryOfOpenStreams } from './streams.mjs';
 
 const topic = 'jobs.submitted.v1';
 /** Records in one produce request of the submitter. */
 const batchSize = 500;
-const submitter = '(submitter)';
 /**
  * The warm-up lets the compilers of V8 and the JVM settle: a service runs for days. Runs of 5,000
  * jobs become faster until some 20,000 have gone through.
@@ -60,13 +59,13 @@ export async function benchPipeline({ short, cpuProf }) {
     const acks = await httpAcknowledgements(bench, size.requests);
     const firstTokens = await addedToFirstToken(bench, size.firstTokens);
     const streams = await memoryOfOpenStreams(bench, size.streams);
-    printCpu([...slow, ...fast]);
+    printCpu('jobs', [...slow, ...fast]);
     return [
       figure('pipeline/throughput-500ms', slow.map((run) => run.jobsPerSecond)),
       figure('pipeline/throughput-0ms', fast.map((run) => run.jobsPerSecond)),
       figure('pipeline/added-latency-p50', [percentile(latencies, 50)], `n = ${latencies.length}`),
       figure('pipeline/added-latency-p99', [percentile(latencies, 99)], `n = ${latencies.length}`),
-      figure('pipeline/cpu-per-1000-jobs', fast.map((run) => run.cpuOfOurs), 'at 0 ms'),
+      figure('pipeline/cpu-per-1000-jobs', fast.map((run) => cpuOfOurs(run.cpu)), 'at 0 ms'),
       figure('pipeline/http-ack-p99', [percentile(acks, 99)], `200/s, n = ${acks.length}`),
       figure('pipeline/first-token-p50', [percentile(firstTokens, 50)], 'over a direct call'),
       figure(
@@ -97,35 +96,16 @@ async function repeated(bench, { jobs, runs, modelMs }) {
 async function throughput(bench, jobs, label) {
   await bench.receiver.ask('clear');
   const records = Array.from({ length: jobs }, (_, n) => record(bench, `bench-${label}-${n}`));
-  const pids = { ...stackPids(bench.stack), ...helpers(bench) };
+  const pids = pidsOf(bench, { 'model server': bench.model.pid, receiver: bench.receiver.pid });
   const cpuBefore = cpuNow(pids);
   const startedAt = now();
   for (let from = 0; from < jobs; from += batchSize) {
     await bench.producer.send({ topic, messages: records.slice(from, from + batchSize) });
   }
   const arrivals = await allArrived(bench, jobs);
-  const cpu = perThousand(cpuBefore, cpuNow(pids), jobs);
+  const cpu = cpuPerThousand(cpuBefore, cpuNow(pids), jobs);
   const seconds = (Math.max(...arrivals.map(([, at]) => at)) - startedAt) / 1000;
-  const ours = Object.entries(cpu).filter(([name]) => !name.startsWith('('));
-  return { jobsPerSecond: jobs / seconds, cpu, cpuOfOurs: sum(ours.map(([, value]) => value)) };
-}
-
-function stackPids(stack) {
-  return Object.fromEntries(stack.names().map((name) => [name, stack.pid(name)]));
-}
-
-/** Processes that stand for the world outside; their CPU is listed apart. */
-function helpers(bench) {
-  return {
-    '(model server)': bench.model.pid,
-    '(receiver)': bench.receiver.pid,
-  };
-}
-
-/** The submitter is this process alone: every other one descends from it. */
-function cpuNow(pids) {
-  const { user, system } = process.cpuUsage();
-  return { ...cpuSeconds(pids), [submitter]: (user + system) / 1e6 };
+  return { jobsPerSecond: jobs / seconds, cpu };
 }
 
 async function allArrived(bench, jobs) {
@@ -161,31 +141,6 @@ function record(bench, jobId) {
   return { key: jobId, value: JSON.stringify(body) };
 }
 
-function perThousand(before, after, jobs) {
-  const names = Object.keys(after);
-  return Object.fromEntries(
-    names.map((name) => [name, ((after[name] - (before[name] ?? 0)) * 1000) / jobs]),
-  );
-}
-
-function printCpu(runs) {
-  const names = Object.keys(runs[0]?.cpu ?? {});
-  console.log('\n  CPU seconds per 1,000 jobs ((…): stands for the world outside, not in the sum)');
-  printTable(
-    ['run', ...names, 'sum'],
-    runs.map((run) => [
-      run.name,
-      ...names.map((name) => round(run.cpu[name] ?? 0)),
-      round(run.cpuOfOurs),
-    ]),
-  );
-  console.log('');
-}
-
 function now() {
   return performance.timeOrigin + performance.now();
-}
-
-function sum(values) {
-  return values.reduce((total, value) => total + value, 0);
 }
