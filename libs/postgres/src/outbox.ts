@@ -9,7 +9,7 @@ import { inTransaction } from './pool.ts';
 /** Messages of this process between commit and deletion; what comes above is left to the sweep. */
 const inFlightMessagesMax = 10_000;
 /** Deletions gather this long: nobody waits for them, and the sweep looks only after a second. */
-const deleteLingerMs = 25;
+const deleteLingerMs = 100;
 const sweepEveryMsDefault = 1_000;
 const sweepAfterMsDefault = 1_000;
 
