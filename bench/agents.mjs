@@ -9,7 +9,7 @@
  */
 import { openBench } from './bench-stack.mjs';
 import { contender, steps, takeTurns, toolCalls } from './contender.mjs';
-import { cpuOfOurs, pidsOf, printCpu } from './cpu-time.mjs';
+import { cpuOfRuns, pidsOf, printCpu } from './cpu-time.mjs';
 import { figure, figuresOf, median, percentile, round } from './figures.mjs';
 import { followEnds } from './job-ends.mjs';
 import { inLanes } from './lanes.mjs';
@@ -68,13 +68,13 @@ export async function benchAgents({ short, peers: wanted, cpuProf }) {
 /** @param {import('./contender.mjs').Contender} ours */
 function oursFigures(ours) {
   const rates = ours.runs.map(({ rate }) => rate);
-  const cpu = ours.runs.map((each) => cpuOfOurs(each.cpu));
   const note = ours.gone ?? '';
+  const [cpu, cpuNote] = cpuOfRuns(ours.runs, 'of all our processes, Kafka and Postgres');
   printCpu('steps', ours.runs);
   return [
     figure('agents/workflows', rates.map((rate) => rate / steps), note),
     figure('agents/steps', rates, note),
-    figure('agents/cpu-per-1000-steps', cpu, note || 'of all our processes, Kafka and Postgres'),
+    figure('agents/cpu-per-1000-steps', cpu, note || cpuNote),
   ];
 }
 
@@ -86,7 +86,7 @@ function peerFigures(ours, peers) {
   const rows = peerNames.map((name) => {
     const peer = peers.find((each) => each.name === name);
     const rates = peer.runs.map(({ rate }) => rate);
-    return figure(`agents/steps-per-s-${name}`, rates, peer.gone ?? cpuNote(peer));
+    return figure(`agents/steps-per-s-${name}`, rates, peer.gone ?? costOf(peer));
   });
   const measured = peers.filter(({ runs }) => runs.length > 0);
   // Run by run: a busy minute of the machine met both.
@@ -98,9 +98,9 @@ function peerFigures(ours, peers) {
   return [...rows, figure('agents/ratio-to-best-peer', ratios, note)];
 }
 
-function cpuNote({ runs }) {
-  const cpu = median(runs.map((each) => cpuOfOurs(each.cpu)));
-  return `${round(cpu)} CPU-s per 1,000 steps`;
+function costOf({ runs }) {
+  const [cpu, note] = cpuOfRuns(runs, 'CPU-s per 1,000 steps');
+  return cpu.length === 0 ? note : `${round(median(cpu))} ${note}`;
 }
 
 /** One agent alone, and one service alone. */

@@ -81,10 +81,20 @@ export function cpuPerThousand(before, after, count) {
   );
 }
 
-/** The sum of what is ours, Kafka and Postgres in it. */
+/** The sum of what is ours, Kafka and Postgres in it; null where there is no /proc. */
 export function cpuOfOurs(cpu) {
   const ours = Object.entries(cpu).filter(([name]) => !name.startsWith('('));
-  return ours.reduce((total, [, seconds]) => total + seconds, 0);
+  return ours.length === 0 ? null : ours.reduce((total, [, seconds]) => total + seconds, 0);
+}
+
+/**
+ * @param {readonly { cpu: Record<string, number> }[]} runs
+ * @param {string} note
+ * @returns {[number[], string]} a figure's runs and note
+ */
+export function cpuOfRuns(runs, note) {
+  const measured = runs.map(({ cpu }) => cpuOfOurs(cpu)).filter((seconds) => seconds !== null);
+  return measured.length === runs.length ? [measured, note] : [[], 'there is no /proc here'];
 }
 
 /** @param {string} what @param {{ name: string, cpu: Record<string, number> }[]} runs */
@@ -94,11 +104,11 @@ export function printCpu(what, runs) {
   console.log(`\n  CPU seconds per 1,000 ${what} ${world}`);
   printTable(
     ['run', ...names, 'sum'],
-    runs.map(({ name, cpu }) => [
-      name,
-      ...names.map((each) => round(cpu[each] ?? 0)),
-      round(cpuOfOurs(cpu)),
-    ]),
+    runs.map(({ name, cpu }) => {
+      const ours = cpuOfOurs(cpu);
+      const cells = names.map((each) => round(cpu[each] ?? 0));
+      return [name, ...cells, ours === null ? '–' : round(ours)];
+    }),
   );
   console.log('');
 }

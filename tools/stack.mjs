@@ -49,6 +49,7 @@ import {
   adminKeyOf,
   apiKeyOf,
   internalKeyOf,
+  secretsKeyOf,
   toolTokenKeyOf,
   rolePasswordsOf,
   webhookSecretOf,
@@ -238,6 +239,7 @@ async function startServices({ plan, supervisor, report }) {
     adminKey: adminKeyOf(plan.home),
     webhookSecret: webhookSecretOf(plan.home),
     internalKey: internalKeyOf(plan.home),
+    secretsKey: secretsKeyOf(plan.home),
     toolTokenKey: toolTokenKeyOf(plan.home),
   };
   await Promise.all(

@@ -47,6 +47,7 @@ describe.each(services)('the local stack', (service) => {
     adminKey: '',
     webhookSecret: '',
     internalKey: '',
+    secretsKey: '',
     toolTokenKey: '',
     claude: { baseUrl: 'http://127.0.0.1', apiKey: '', isStandIn: true },
   });

@@ -32,6 +32,7 @@ export function inheritedEnvironment(env) {
  * @property {string} adminKey
  * @property {string} webhookSecret
  * @property {string} internalKey what services show each other
+ * @property {string} secretsKey what secrets of tenants are sealed with
  * @property {string} toolTokenKey what agent-orchestrator seals tokens of tools with
  * @property {{ baseUrl: string | undefined, apiKey: string, isStandIn: boolean }} claude
  */
@@ -50,7 +51,11 @@ export const serviceTable = {
   'claude-worker': { port: 'worker', role: 'claude_worker' },
   'agent-orchestrator': { port: 'orchestrator', role: 'agent_orchestrator' },
   'tool-runner': { port: 'tools', role: 'tool_runner', apiRole: 'tool_runner_api' },
-  'webhook-dispatcher': { port: 'dispatcher', role: 'webhook_dispatcher' },
+  'webhook-dispatcher': {
+    port: 'dispatcher',
+    role: 'webhook_dispatcher',
+    apiRole: 'webhook_dispatcher_api',
+  },
 };
 
 export const serviceNames = /** @type {ServiceName[]} */ (Object.keys(serviceTable));
@@ -97,7 +102,7 @@ export function databaseUrl({ role, password, ports }) {
  */
 function ownEnvironment(service, options) {
   const { ports, rolePasswords, apiKey, adminKey, webhookSecret } = options;
-  const { internalKey, toolTokenKey, claude } = options;
+  const { internalKey, secretsKey, toolTokenKey, claude } = options;
   switch (service) {
     case 'ingest':
       return {
@@ -116,6 +121,7 @@ function ownEnvironment(service, options) {
         MILLRACE_ORCHESTRATOR_URL: `http://127.0.0.1:${ports.orchestrator}`,
         MILLRACE_TOOL_RUNNER_URL: `http://127.0.0.1:${ports.tools}`,
         MILLRACE_INTERNAL_KEY: internalKey,
+        MILLRACE_SECRETS_KEY: secretsKey,
       };
     case 'claude-worker':
       return {
@@ -132,9 +138,16 @@ function ownEnvironment(service, options) {
         }),
         MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,
         MILLRACE_INTERNAL_KEY: internalKey,
+        MILLRACE_SECRETS_KEY: secretsKey,
       };
     case 'webhook-dispatcher':
       return {
+        API_DATABASE_URL: databaseUrl({
+          role: 'webhook_dispatcher_api',
+          password: rolePasswords['webhook_dispatcher_api'] ?? '',
+          ports,
+        }),
+        MILLRACE_SECRETS_KEY: secretsKey,
         MILLRACE_EGRESS_ALLOWED_CIDRS: loopbackCidrs,
         MILLRACE_PUBLIC_URL: `http://127.0.0.1:${ports.http}`,
         MILLRACE_INTERNAL_KEY: internalKey,

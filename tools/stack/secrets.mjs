@@ -23,6 +23,11 @@ export function internalKeyOf(home) {
   return kept(join(home, 'internal-key'), () => randomBytes(32).toString('base64url'));
 }
 
+/** What secrets of tenants are sealed with. @param {string} home */
+export function secretsKeyOf(home) {
+  return kept(join(home, 'secrets-key'), () => randomBytes(32).toString('base64url'));
+}
+
 /** What agent-orchestrator seals the tokens of tools with. @param {string} home */
 export function toolTokenKeyOf(home) {
   return kept(join(home, 'tool-token-key'), () => randomBytes(32).toString('base64url'));

@@ -4,6 +4,7 @@ import {
   flagSchema,
   internalKeySchema,
   parseConfig,
+  secretsEnvironment,
   serviceEnvironment,
 } from '@millrace/runtime';
 import { z } from 'zod';
@@ -18,6 +19,7 @@ const countSchema = z.coerce.number().int().min(1).max(100_000);
 /** The environment of this service, parsed once. README.md lists it for people. */
 export const ingestEnvironment = z.object({
   ...serviceEnvironment,
+  ...secretsEnvironment,
   /** Of the role `ingest_api`: what reads for one tenant, under row level security. */
   API_DATABASE_URL: serviceEnvironment.DATABASE_URL,
   /** Key of the tenant `default`, made at start: `mr_` and the base64url of 32 random bytes. */

@@ -1,5 +1,11 @@
 import { assertCidr } from '@millrace/egress';
-import { csvSchema, internalKeySchema, parseConfig, serviceEnvironment } from '@millrace/runtime';
+import {
+  csvSchema,
+  internalKeySchema,
+  parseConfig,
+  secretsEnvironment,
+  serviceEnvironment,
+} from '@millrace/runtime';
 import { z } from 'zod';
 
 const cidrSchema = z.string().refine(isCidr, { message: 'must be CIDRs such as 127.0.0.0/8' });
@@ -7,6 +13,7 @@ const cidrSchema = z.string().refine(isCidr, { message: 'must be CIDRs such as 1
 /** What tool-runner reads from its environment. */
 export const configSchema = z.object({
   ...serviceEnvironment,
+  ...secretsEnvironment,
   /** Of the role `tool_runner_api`: what answers one tenant, under row level security. */
   API_DATABASE_URL: serviceEnvironment.DATABASE_URL,
   /** Ranges that tools may lie in beside the public internet. */

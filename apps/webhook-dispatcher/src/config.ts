@@ -1,5 +1,11 @@
 import { assertCidr } from '@millrace/egress';
-import { csvSchema, internalKeySchema, parseConfig, serviceEnvironment } from '@millrace/runtime';
+import {
+  csvSchema,
+  internalKeySchema,
+  parseConfig,
+  secretsEnvironment,
+  serviceEnvironment,
+} from '@millrace/runtime';
 import { z } from 'zod';
 
 import {
@@ -20,6 +26,9 @@ const scheduleSchema = csvSchema
 /** What webhook-dispatcher reads from its environment. */
 export const configSchema = z.object({
   ...serviceEnvironment,
+  ...secretsEnvironment,
+  /** Of the role `webhook_dispatcher_api`: what answers one tenant, under row level security. */
+  API_DATABASE_URL: serviceEnvironment.DATABASE_URL,
   /** Ranges that callbacks may reach beside the public internet. */
   MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.pipe(z.array(cidrSchema)).default([]),
   /** Where ingest answers to the world; thin bodies point there. */

@@ -88,6 +88,7 @@ async function startDispatcher(): Promise<NestFastifyApplication> {
   const config = parseConfig(configSchema, {
     KAFKA_BROKERS: isolated.brokers.join(','),
     DATABASE_URL: database.url('webhook_dispatcher'),
+    API_DATABASE_URL: database.url('webhook_dispatcher_api'),
     HTTP_PORT: '1',
     MILLRACE_EGRESS_ALLOWED_CIDRS: '127.0.0.0/8,::1/128',
     MILLRACE_INTERNAL_KEY: internalKey,

@@ -19,6 +19,14 @@ export const internalKeySchema = z
   .string()
   .regex(/^[A-Za-z0-9_-]{43,128}$/, 'must be the base64url of at least 32 random bytes');
 
+/**
+ * Spread into the schema of a service that keeps secrets of others: what they are sealed with, the
+ * newest first. Earlier keys stay until nothing is left that they sealed.
+ */
+export const secretsEnvironment = {
+  MILLRACE_SECRETS_KEY: csvSchema.pipe(z.array(internalKeySchema)).default([]),
+};
+
 /** How long the answer to one OTLP export may take: a stop must not wait for a dead collector. */
 const otlpTimeoutMsDefault = 1000;
 

@@ -9,6 +9,7 @@ export * from './metrics.ts';
 export * from './nest-logger.ts';
 export * from './run-service.ts';
 export * from './runtime.module.ts';
+export * from './secret-box.ts';
 export * from './service-info.ts';
 export * from './service-transport.ts';
 export * from './telemetry-names.ts';

@@ -9,15 +9,19 @@ import type { CommonConfig } from './config.ts';
 import { Health, HealthChecks } from './health.ts';
 import { Logger, createLogger } from './logger.ts';
 import { Metrics } from './metrics.ts';
+import { SecretBox } from './secret-box.ts';
 import { ServiceInfo } from './service-info.ts';
 import { registerServiceRoutes } from './service-routes.ts';
 
-type RuntimeConfig = Pick<CommonConfig, 'LOG_LEVEL'>;
+type RuntimeConfig = Pick<CommonConfig, 'LOG_LEVEL'> & {
+  /** Of services that keep secrets of others. */
+  readonly MILLRACE_SECRETS_KEY?: readonly string[];
+};
 
 /** One module for one configuration, however often it is asked for: Nest compares by reference. */
 const modules = new WeakMap<object, DynamicModule>();
 
-/** What every service has: logger, metrics, health, payload codec, and their routes. Global. */
+/** What every service has: log, metrics, health, codec, secret box, and their routes. Global. */
 @Module({})
 export class RuntimeModule implements OnModuleInit {
   constructor(
@@ -57,7 +61,8 @@ function createRuntimeModule(
       { provide: Metrics, useFactory: () => new Metrics() },
       { provide: Health, useFactory: () => new HealthChecks(name) },
       { provide: PayloadCodec, useClass: IdentityPayloadCodec },
+      { provide: SecretBox, useFactory: () => new SecretBox(config.MILLRACE_SECRETS_KEY) },
     ],
-    exports: [ServiceInfo, Logger, Metrics, Health, PayloadCodec],
+    exports: [ServiceInfo, Logger, Metrics, Health, PayloadCodec, SecretBox],
   };
 }
