@@ -27,12 +27,12 @@ const fullSize = {
   transitions: { workflows: 1_000, runs: 3 },
 };
 const shortSize = {
-  agents: 40,
-  atOnce: 20,
+  agents: 20,
+  atOnce: 10,
   runs: 1,
-  warmUp: 20,
-  alone: 5,
-  transitions: { workflows: 100, runs: 1 },
+  warmUp: 10,
+  alone: 3,
+  transitions: { workflows: 50, runs: 1 },
 };
 /** Longest that one agent takes before its run is void. */
 const agentMsMax = 120_000;
