@@ -17,6 +17,30 @@ export function figure(name, runs, note = '') {
   return { name, value, unit: row.unit, goal: row.goal, ok: reaches(row, value), runs, note };
 }
 
+/**
+ * Whether a run measured all that the repository alone can measure: rows that are `optional` in
+ * goals.json need what others make, and are asked for by an option.
+ */
+export function isComplete(figures) {
+  return figures.every(({ name, value }) => value !== null || goals[name].optional === true);
+}
+
+/**
+ * The rows of one part of a bench. A part that fails leaves rows without a value that say why, and
+ * the other parts go on.
+ * @template Row
+ * @param {readonly string[]} names keys of goals.json: the rows that the part makes
+ * @param {() => Promise<Row[]>} work
+ */
+export async function figuresOf(names, work) {
+  try {
+    return await work();
+  } catch (error) {
+    console.log(`  ${names.join(', ')}: not measured\n${error.stack}`);
+    return names.map((name) => figure(name, [], error.message));
+  }
+}
+
 function reaches({ goal, better }, value) {
   if (goal === null || value === null) return null;
   return better === 'higher' ? value >= goal : value <= goal;

@@ -14,14 +14,13 @@ const tenant = 'default';
 const toolCalls = 6;
 const batchSize = 500;
 const asleep = ['ingest', 'claude-worker', 'tool-runner', 'webhook-dispatcher'];
-const runs = 3;
 
 /**
  * @param {import('./bench-stack.mjs').Bench} bench
- * @param {number} workflows
+ * @param {{ workflows: number, runs: number }} size
  * @returns {Promise<number[]>} transitions per second of each run
  */
-export async function aloneTransitions(bench, workflows) {
+export async function aloneTransitions(bench, { workflows, runs }) {
   const { stack } = bench;
   const names = asleep.flatMap((service) => stack.replicasOf(service));
   const pids = names.map((name) => stack.pid(name));

@@ -6,16 +6,15 @@
  * job's publish to its webhook with a model that answers at once; CPU seconds of every process.
  */
 import { openBench } from './bench-stack.mjs';
-import { cpuSeconds } from './cpu-time.mjs';
+import { cpuNow, cpuOfRuns, cpuPerThousand, pidsOf, printCpu } from './cpu-time.mjs';
 import { eventLoopDelays, resetEventLoopDelays } from './event-loop.mjs';
-import { figure, percentile, printTable, round } from './figures.mjs';
+import { figure, percentile, round } from './figures.mjs';
 import { httpAcknowledgements } from './http-ack.mjs';
 import { addedToFirstToken, memoryOfOpenStreams } from './streams.mjs';
 
 const topic = 'jobs.submitted.v1';
 /** Records in one produce request of the submitter. */
 const batchSize = 500;
-const submitter = '(submitter)';
 /**
  * The warm-up lets the compilers of V8 and the JVM settle: a service runs for days. Runs of 5,000
  * jobs become faster until some 20,000 have gone through.
@@ -60,14 +59,14 @@ export async function benchPipeline({ short, cpuProf }) {
     const acks = await httpAcknowledgements(bench, size.requests);
     const firstTokens = await addedToFirstToken(bench, size.firstTokens);
     const streams = await memoryOfOpenStreams(bench, size.streams);
-    printCpu([...slow, ...fast]);
+    printCpu('jobs', [...slow, ...fast]);
     return [
       figure('pipeline/throughput-500ms', ...throughputOf(slow, 'stretch 1,550')),
       figure('pipeline/throughput-0ms', ...throughputOf(fast, 'stretch 2,700')),
       figure('pipeline/added-latency-p50', [percentile(latencies, 50)], `n = ${latencies.length}`),
       figure('pipeline/added-latency-p99', [percentile(latencies, 99)], `n = ${latencies.length}`),
-      figure('pipeline/cpu-per-1000-jobs', ...cpuOf(fast, 'at 0 ms')),
-      figure('pipeline/cpu-per-1000-jobs-500ms', ...cpuOf(slow, 'at 500 ms')),
+      figure('pipeline/cpu-per-1000-jobs', ...cpuOfRuns(fast, 'at 0 ms')),
+      figure('pipeline/cpu-per-1000-jobs-500ms', ...cpuOfRuns(slow, 'at 500 ms')),
       figure('pipeline/http-ack-p99', [percentile(acks, 99)], `200/s, n = ${acks.length}`),
       figure('pipeline/first-token-p50', [percentile(firstTokens, 50)], 'over a direct call'),
       figure('pipeline/stream-memory', ...memoryOf(streams)),
@@ -84,11 +83,6 @@ export async function benchPipeline({ short, cpuProf }) {
 function throughputOf(runs, note) {
   const duplicates = sum(runs.map((run) => run.duplicates));
   return [runs.map((run) => run.jobsPerSecond), `${note}; webhooks that came twice: ${duplicates}`];
-}
-
-function cpuOf(runs, note) {
-  const measured = runs.map((run) => run.cpuOfOurs).filter((cpu) => cpu !== null);
-  return measured.length === runs.length ? [measured, note] : [[], 'there is no /proc here'];
 }
 
 function memoryOf({ kibEach, open, ended, jobs }) {
@@ -111,36 +105,16 @@ async function repeated(bench, { jobs, runs, modelMs }) {
 async function throughput(bench, jobs, label) {
   await bench.receiver.ask('clear');
   const records = Array.from({ length: jobs }, (_, n) => record(bench, `bench-${label}-${n}`));
-  const pids = { ...stackPids(bench.stack), ...helpers(bench) };
+  const pids = pidsOf(bench, { 'model server': bench.model.pid, receiver: bench.receiver.pid });
   const cpuBefore = cpuNow(pids);
   const startedAt = now();
   for (let from = 0; from < jobs; from += batchSize) {
     await bench.producer.send({ topic, messages: records.slice(from, from + batchSize) });
   }
   const { arrivals, duplicates } = await allArrived(bench, jobs);
-  const cpu = perThousand(cpuBefore, cpuNow(pids), jobs);
+  const cpu = cpuPerThousand(cpuBefore, cpuNow(pids), jobs);
   const seconds = (Math.max(...arrivals.map(([, at]) => at)) - startedAt) / 1000;
-  const ours = Object.entries(cpu).filter(([name]) => !name.startsWith('('));
-  const cpuOfOurs = ours.length === 0 ? null : sum(ours.map(([, value]) => value));
-  return { jobsPerSecond: jobs / seconds, duplicates, cpu, cpuOfOurs };
-}
-
-function stackPids(stack) {
-  return Object.fromEntries(stack.names().map((name) => [name, stack.pid(name)]));
-}
-
-/** Processes that stand for the world outside; their CPU is listed apart. */
-function helpers(bench) {
-  return {
-    '(model server)': bench.model.pid,
-    '(receiver)': bench.receiver.pid,
-  };
-}
-
-/** The submitter is this process alone: every other one descends from it. */
-function cpuNow(pids) {
-  const { user, system } = process.cpuUsage();
-  return { ...cpuSeconds(pids), [submitter]: (user + system) / 1e6 };
+  return { jobsPerSecond: jobs / seconds, duplicates, cpu };
 }
 
 async function allArrived(bench, jobs) {
@@ -174,27 +148,6 @@ function record(bench, jobId) {
   const callback = `http://127.0.0.1:${bench.receiver.port}/`;
   const body = { job_id: jobId, prompt: 'Answer in one sentence.', callback_url: callback };
   return { key: jobId, value: JSON.stringify(body) };
-}
-
-function perThousand(before, after, jobs) {
-  const names = Object.keys(after);
-  return Object.fromEntries(
-    names.map((name) => [name, ((after[name] - (before[name] ?? 0)) * 1000) / jobs]),
-  );
-}
-
-function printCpu(runs) {
-  const names = Object.keys(runs[0]?.cpu ?? {});
-  console.log('\n  CPU seconds per 1,000 jobs ((…): stands for the world outside, not in the sum)');
-  printTable(
-    ['run', ...names, 'sum'],
-    runs.map((run) => [
-      run.name,
-      ...names.map((name) => round(run.cpu[name] ?? 0)),
-      run.cpuOfOurs === null ? '–' : round(run.cpuOfOurs),
-    ]),
-  );
-  console.log('');
 }
 
 function now() {

@@ -76,7 +76,8 @@ function endToEnd(run) {
  * @param {Run} run
  */
 function shortBench(run) {
-  return commands([[node, 'bench/main.mjs', 'pipeline', '--short']], run);
+  const bench = [node, 'bench/main.mjs'];
+  return commands(['pipeline', 'agents'].map((name) => [...bench, name, '--short']), run);
 }
 
 /**

@@ -16,7 +16,10 @@ interface Manifest {
 const readManifest = (path: string): Manifest => JSON.parse(readText(path));
 const projects = findFiles('{apps,libs}/*/package.json');
 
-it.each(['package.json', ...projects])('%s pins every version exactly', (path) => {
+/** What the agents' bench is compared with: installed on demand, by its own lock file. */
+const peers = 'bench/peers/package.json';
+
+it.each(['package.json', peers, ...projects])('%s pins every version exactly', (path) => {
   const manifest = readManifest(path);
   const loose = Object.entries({
     ...manifest.dependencies,
@@ -27,8 +30,25 @@ it.each(['package.json', ...projects])('%s pins every version exactly', (path) =
   expect(loose).toEqual([]);
 });
 
-it('the lock file says nothing of where packages were fetched', () => {
-  expect(readText('package-lock.json')).not.toMatch(/"resolved": "https?:/);
+it.each(['package-lock.json', 'bench/peers/package-lock.json'])(
+  '%s says nothing of where packages were fetched',
+  (path) => {
+    expect(readText(path)).not.toMatch(/"resolved": "https?:/);
+  },
+);
+
+it.each(['.npmrc', 'bench/peers/.npmrc'])('%s keeps that out of the lock file', (path) => {
+  expect(readText(path)).toContain('omit-lockfile-registry-resolved=true');
+});
+
+it("the bench's peers are in its lock file as they are, and nowhere in the repository's", () => {
+  const { dependencies = {} } = readManifest(peers);
+  const lockOf = (path: string): { packages: Record<string, Manifest> } =>
+    JSON.parse(readText(path));
+  expect(lockOf('bench/peers/package-lock.json').packages['']?.dependencies).toEqual(dependencies);
+  const { packages } = lockOf('package-lock.json');
+  const foreign = Object.keys(dependencies).filter((name) => packages[`node_modules/${name}`]);
+  expect(foreign).toEqual([]);
 });
 
 it.each(projects)('%s is in the lock file as it is', (path) => {

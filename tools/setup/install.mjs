@@ -1,4 +1,4 @@
-/** Installs the pinned dependencies, when they are not there as the lock file says. */
+/** Installs a folder's pinned dependencies, when they are not there as its lock file says. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -10,11 +10,12 @@ import { runCommand } from './run-command.mjs';
 /**
  * npm writes what it has really installed to `node_modules/.package-lock.json`, as its last act: an
  * interrupted installation has none.
+ * @param {string} [folder] the repository's own by default
  * @returns {boolean}
  */
-export function isInstalled() {
-  const wanted = readLock('package-lock.json');
-  const installed = readLock(join('node_modules', '.package-lock.json'));
+export function isInstalled(folder = repoRoot) {
+  const wanted = readLock(join(folder, 'package-lock.json'));
+  const installed = readLock(join(folder, 'node_modules', '.package-lock.json'));
   return Object.entries(wanted).every(
     ([path, { version, optional, link }]) =>
       !path.startsWith('node_modules/') ||
@@ -25,13 +26,13 @@ export function isInstalled() {
 }
 
 /**
- * @param {{ signal?: AbortSignal, onProgress?: (line: string) => void }} options
+ * @param {{ folder?: string, signal?: AbortSignal, onProgress?: (line: string) => void }} options
  * @returns {Promise<void>}
  */
-export async function install({ signal, onProgress }) {
+export async function install({ folder = repoRoot, signal, onProgress }) {
   await runCommand(['npm', 'ci', '--no-audit', '--no-fund', '--loglevel=http'], {
     failure: 'The dependencies could not be installed (`npm ci`): check the network and ~/.npmrc.',
-    cwd: repoRoot,
+    cwd: folder,
     // A package among the dependencies reports its installation to its vendor unless told not to.
     env: { ...process.env, SCARF_ANALYTICS: 'false' },
     signal,
@@ -43,8 +44,7 @@ export async function install({ signal, onProgress }) {
 /** The Node that the services run on. */
 export const installedNode = join(repoRoot, 'node_modules', '.bin', 'node');
 
-/** @param {string} path @returns {Record<string, LockedPackage>} */
-function readLock(path) {
-  const file = join(repoRoot, path);
+/** @param {string} file @returns {Record<string, LockedPackage>} */
+function readLock(file) {
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).packages : {};
 }

@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { assertNever } from '@millrace/contracts';
 import { names } from '@millrace/runtime';
 import type { Gauge, Logger } from '@millrace/runtime';
@@ -52,11 +50,11 @@ export class PartitionLane {
         this.options.log.error({ ...this.options.place, error }, 'a partition lane failed');
       });
     this.work = work;
-    const timer = new AbortController();
-    const wait = delay(detachAfterMs, 'slow' as const, { signal: timer.signal });
-    const slow = wait.catch(() => 'done' as const);
-    const first = await Promise.race([work, slow]);
-    timer.abort();
+    // Most batches end long before it. An aborted delay would make an error for each, with a stack.
+    const slow = Promise.withResolvers<'slow'>();
+    const timer = setTimeout(slow.resolve, detachAfterMs, 'slow');
+    const first = await Promise.race([work, slow.promise]);
+    clearTimeout(timer);
     if (first === 'slow' && !assignment.aborted) this.detach(work, assignment);
   }
 

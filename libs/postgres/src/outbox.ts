@@ -12,7 +12,7 @@ const inFlightMessagesMax = 10_000;
 /** Of their values while Kafka is waited for: as much as a publisher's own queue. */
 const publishingBytesMax = 64 * 1024 * 1024;
 /** Deletions gather this long: nobody waits for them, and the sweep looks only after a second. */
-const deleteLingerMs = 25;
+const deleteLingerMs = 100;
 const sweepEveryMsDefault = 1_000;
 const sweepAfterMsDefault = 1_000;
 
