@@ -17,6 +17,8 @@ export const errorCodes = {
   already_exists: { status: 409, title: 'There is one of this name already' },
   changed_meanwhile: { status: 409, title: 'It has changed since it was read' },
   limit_reached: { status: 409, title: 'There are as many of these as there may be' },
+  not_enabled: { status: 409, title: 'The endpoint is paused or disabled' },
+  delivery_under_way: { status: 409, title: 'The delivery has not ended yet' },
   job_ended: { status: 409, title: 'The job has ended' },
   not_begun: { status: 409, title: 'The job has not begun yet' },
   gone: { status: 410, title: 'This was here and is not kept any longer' },
@@ -69,6 +71,8 @@ export const errorCodes = {
   blocked_address: { status: null, title: 'The address of the receiver is not allowed' },
   delivery_exhausted: { status: null, title: 'Every delivery attempt failed' },
   delivery_stopped: { status: null, title: 'The receiver asked not to be sent this' },
+  endpoint_disabled: { status: null, title: 'The endpoint was disabled; this can be replayed' },
+  endpoint_deleted: { status: null, title: 'The endpoint was deleted' },
 } as const satisfies Record<string, { status: number | null; title: string }>;
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -21,3 +21,5 @@ export * from './tenants.ts';
 export * from './timeline.ts';
 export * from './tools.ts';
 export * from './topics.ts';
+export * from './webhook-endpoints.ts';
+export * from './webhook-events.ts';
