@@ -2,22 +2,21 @@ import { PayloadCodec } from '@millrace/contracts';
 import { EgressClient } from '@millrace/egress';
 import { KafkaModule, Publisher, isRefusal } from '@millrace/kafka';
 import { createPool, DayKeeper, Outbox, type Pool } from '@millrace/postgres';
-import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
+import { Health, Logger, Metrics } from '@millrace/runtime';
 import { OriginSlots, WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 
 import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
-import { PostgresDeliveryHistory } from './adapters/postgres-delivery-history.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { AttemptTelemetry } from './attempt-telemetry.ts';
 import { ChangedTenantsConsumer } from './changed-tenants.consumer.ts';
 import type { Config } from './config.ts';
 import { overloadRetryMsMinDefault } from './core/outcome.ts';
-import { DeliveriesController } from './deliveries.controller.ts';
 import { DeliveryPolicy, type DeliveryQueue } from './delivery-policy.ts';
 import { DispatcherLife } from './dispatcher-life.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
-import { Courier, Deliveries, DeliveryHistory, Tenants } from './ports.ts';
+import { managementControllers, managementProviders } from './management.ts';
+import { Courier, Deliveries, Tenants } from './ports.ts';
 import { DispatcherSettings } from './settings.ts';
 
 /** Connections: the statements are few and large, so a handful serves all slots. */
@@ -37,8 +36,13 @@ export class WebhookDispatcherModule {
     return {
       module: WebhookDispatcherModule,
       imports: [KafkaModule.forService(kafka)],
-      controllers: [FinishedJobsConsumer, ChangedTenantsConsumer, DeliveriesController],
-      providers: [...stateProviders(config), ...sendingProviders(config), lifeProvider(config)],
+      controllers: [FinishedJobsConsumer, ChangedTenantsConsumer, ...managementControllers],
+      providers: [
+        ...stateProviders(config),
+        ...sendingProviders(config),
+        ...managementProviders(config),
+        lifeProvider(config),
+      ],
     };
   }
 }
@@ -60,13 +64,6 @@ function stateProviders(config: Config): Provider[] {
       useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresDeliveries(pool, codec),
     },
     { provide: Deliveries, useExisting: PostgresDeliveries },
-    {
-      provide: DeliveryHistory,
-      inject: [poolToken],
-      useFactory: (pool: Pool) => new PostgresDeliveryHistory(pool),
-    },
-    { provide: InternalKey, useFactory: () => new InternalKey(config.MILLRACE_INTERNAL_KEY) },
-    InternalKeyGuard,
     {
       provide: Tenants,
       inject: [poolToken, PayloadCodec],

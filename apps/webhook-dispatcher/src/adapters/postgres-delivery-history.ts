@@ -3,7 +3,7 @@ import {
   type JobDeliveriesQuery,
   type JobDelivery,
 } from '@millrace/contracts';
-import type { Pool } from '@millrace/postgres';
+import type { TenantDatabase } from '@millrace/postgres';
 
 import { webhookIdOf } from '../core/webhook-id.ts';
 import { DeliveryHistory } from '../ports.ts';
@@ -37,17 +37,22 @@ WHERE d.id = $1 AND d.day = $2::date AND d.tenant = $3
 ORDER BY a.number DESC
 LIMIT ${attemptsToldMax}`;
 
+/** Of one tenant at a time, under row level security. */
 export class PostgresDeliveryHistory extends DeliveryHistory {
-  readonly #pool: Pool;
+  readonly #database: TenantDatabase;
 
-  constructor(pool: Pool) {
+  constructor(database: TenantDatabase) {
     super();
-    this.#pool = pool;
+    this.#database = database;
   }
 
   async ofJob({ day, job_id, tenant }: JobDeliveriesQuery): Promise<JobDelivery[]> {
     const values = [webhookIdOf(`${tenant}:${job_id}:finished`), day, tenant];
-    const { rows } = await this.#pool.query<HistoryRow>({ name: 'delivery_history', text, values });
+    const { rows } = await this.#database.query<HistoryRow>(tenant, {
+      name: 'delivery_history',
+      text,
+      values,
+    });
     const [latest] = rows;
     if (latest === undefined) return [];
     const { id, not_before, state } = latest;
