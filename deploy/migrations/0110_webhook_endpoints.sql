@@ -43,34 +43,25 @@ CREATE TABLE dispatcher.endpoints (
 
 -- How a lane fares: every replica reads it, and the statement that settles deliveries writes it.
 -- A lane without a row is open and healthy. Pausing and disabling an endpoint close its lane for
--- ever (`infinity`), enabling it deletes the row.
+-- ever (`infinity`), enabling it opens the lane and forgets what was counted.
 CREATE TABLE dispatcher.lanes (
   tenant              text NOT NULL,
   -- An endpoint's id, or the origin of a callback URL.
-  origin              text COLLATE "C" NOT NULL,
+  origin              text NOT NULL,
   -- Nothing is sent before, but for one probe of an open breaker.
   closed_until        timestamptz,
   closed_why          text CHECK (closed_why IN ('retry_after', 'breaker', 'paused', 'disabled')),
   -- The present cap after a halving; null: its full one.
   in_flight_max       int CHECK (in_flight_max >= 1),
-  -- Successes since the cap was last changed.
-  successes           int NOT NULL DEFAULT 0,
   timeouts_in_a_row   int NOT NULL DEFAULT 0,
   blocked_in_a_row    int NOT NULL DEFAULT 0,
   -- How often the breaker opened in a row, and until when one process may probe.
   opened              int NOT NULL DEFAULT 0,
   probing_until       timestamptz,
-  -- Attempts and failures of the present 5 minutes and of those before.
-  window_started_at   timestamptz,
-  window_attempts     int NOT NULL DEFAULT 0,
-  window_failures     int NOT NULL DEFAULT 0,
-  previous_attempts   int NOT NULL DEFAULT 0,
-  previous_failures   int NOT NULL DEFAULT 0,
   -- What disabling is decided by: failures since the last 2xx, and when the first of them was.
   last_success_at     timestamptz,
   failing_since       timestamptz,
   failures            int NOT NULL DEFAULT 0,
-  last_failure_at     timestamptz,
   failing_notified_at timestamptz,
   changed_at          timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (tenant, origin),

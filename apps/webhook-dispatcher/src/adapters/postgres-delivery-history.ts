@@ -13,6 +13,8 @@ const attemptsToldMax = 50;
 
 interface HistoryRow {
   readonly id: string;
+  readonly webhook_id: string;
+  readonly endpoint: string | null;
   readonly state: string;
   readonly not_before: Date;
   /** Null when nothing was sent yet; the others are not, then. */
@@ -22,20 +24,23 @@ interface HistoryRow {
   readonly status: number | null;
   readonly dns_ms: number | null;
   readonly connect_ms: number | null;
+  readonly tls_ms: number | null;
   readonly first_byte_ms: number | null;
   readonly total_ms: number;
   readonly started_at: Date;
 }
 
-/** By the primary keys of both tables, within the one partition of the job's day. */
+/** By the index of webhooks and the attempts' key, within the one partition of the job's day. */
 const text = `
-SELECT d.id, d.state, d.not_before, a.number, a.outcome, a.class, a.status, a.dns_ms,
-  a.connect_ms, a.first_byte_ms, a.total_ms, a.started_at
+SELECT d.id, d.webhook_id, d.endpoint, d.state, d.not_before, a.number, a.outcome, a.class,
+  a.status, a.dns_ms, a.connect_ms, a.tls_ms, a.first_byte_ms, a.total_ms, a.started_at
 FROM dispatcher.deliveries AS d
-  LEFT JOIN dispatcher.delivery_attempts AS a ON a.delivery_id = d.id AND a.day = d.day
-WHERE d.id = $1 AND d.day = $2::date AND d.tenant = $3
-ORDER BY a.number DESC
-LIMIT ${attemptsToldMax}`;
+  LEFT JOIN LATERAL (
+    SELECT * FROM dispatcher.delivery_attempts AS a
+    WHERE a.delivery_id = d.id AND a.day = d.day
+    ORDER BY a.number DESC LIMIT ${attemptsToldMax}) AS a ON true
+WHERE d.webhook_id = $1 AND d.day = $2::date AND d.tenant = $3
+ORDER BY d.id, a.number`;
 
 export class PostgresDeliveryHistory extends DeliveryHistory {
   readonly #pool: Pool;
@@ -48,17 +53,23 @@ export class PostgresDeliveryHistory extends DeliveryHistory {
   async ofJob({ day, job_id, tenant }: JobDeliveriesQuery): Promise<JobDelivery[]> {
     const values = [webhookIdOf(`${tenant}:${job_id}:finished`), day, tenant];
     const { rows } = await this.#pool.query<HistoryRow>({ name: 'delivery_history', text, values });
-    const [latest] = rows;
-    if (latest === undefined) return [];
-    const { id, not_before, state } = latest;
-    const delivery = {
-      webhook_id: id,
-      state,
-      ...(state === 'waiting' ? { next_attempt_at: not_before.toISOString() } : {}),
-      attempts: rows.toReversed().flatMap((row) => (row.number === null ? [] : [attemptOf(row)])),
-    };
-    return [jobDeliverySchema.parse(delivery)];
+    const byDelivery = Map.groupBy(rows, ({ id }) => id);
+    return [...byDelivery.values()].flatMap(deliveryOf);
   }
+}
+
+function deliveryOf(rows: readonly HistoryRow[]): JobDelivery[] {
+  const [first] = rows;
+  if (first === undefined) return [];
+  const { webhook_id, endpoint, not_before, state } = first;
+  const delivery = {
+    webhook_id,
+    ...(endpoint === null ? {} : { endpoint }),
+    state,
+    ...(state === 'waiting' ? { next_attempt_at: not_before.toISOString() } : {}),
+    attempts: rows.flatMap((row) => (row.number === null ? [] : [attemptOf(row)])),
+  };
+  return [jobDeliverySchema.parse(delivery)];
 }
 
 /** As the schema of the contract wants it: parsing says whether it is. */
@@ -73,6 +84,7 @@ function attemptOf(row: HistoryRow): unknown {
     timings_ms: {
       dns: row.dns_ms ?? undefined,
       connect: row.connect_ms ?? undefined,
+      tls: row.tls_ms ?? undefined,
       first_byte: row.first_byte_ms ?? undefined,
       total: row.total_ms,
     },
