@@ -113,7 +113,7 @@ export class FinishedJobsConsumer {
     const refused = await this.intake.take(intakes.flatMap(({ deliveries }) => deliveries));
     await this.redrive(intakes);
     return intakes.flatMap(({ record, deliveries }) => {
-      const error = deliveries.map(({ id }) => refused.get(id)).find((found) => found !== undefined);
+      const [error] = deliveries.flatMap(({ id }) => refused.get(id) ?? []);
       if (error === undefined) return [];
       return [{ record, code: 'bad_row' as const, detail: error.message }];
     });

@@ -7,8 +7,8 @@ import { wakeLanesSql } from './wake-sql.ts';
 /**
  * A delivery that is there already stays as it is: its event was delivered to us twice. A new one
  * is ours when we have a slot for it and its lane is open; a lane whose breaker is open is left to
- * the claim, which knows probes. What its endpoint became meanwhile decides as well: nothing is made
- * for one that was deleted, and one that is disabled gets what it can ask for later.
+ * the claim, which knows probes. What its endpoint became meanwhile decides as well: nothing is
+ * made for one that was deleted, and one that is disabled gets what it can ask for later.
  */
 export const insertSql = `
   WITH new AS (

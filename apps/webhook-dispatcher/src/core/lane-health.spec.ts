@@ -99,7 +99,7 @@ describe('the breaker', () => {
     expect(memory.openUntilMs > nowMs).toBe(opens);
   });
 
-  it('opens for 30 s, twice as long each time that its probe fails, a quarter of an hour at most', () => {
+  it('opens for 30 s, doubling to a quarter of an hour while its probes fail', () => {
     let { memory, nowMs } = lived(times(5, timeout));
     const waits: number[] = [];
     for (let probe = 0; probe < 8; probe += 1) {
@@ -109,7 +109,9 @@ describe('the breaker', () => {
       waits.push(turn.change?.close?.forMs ?? 0);
       memory = turn.memory;
     }
-    const doubled = waits.map((_, i) => Math.min(breakerOpenMsFirst * 2 ** (i + 1), breakerOpenMsMax));
+    const doubled = waits.map((_, i) =>
+      Math.min(breakerOpenMsFirst * 2 ** (i + 1), breakerOpenMsMax),
+    );
     expect(waits).toEqual(doubled);
   });
 
@@ -210,7 +212,8 @@ describe('a failing lane', () => {
   it('counts blocked addresses in a row', () => {
     const blocked = failure({ blocked: true });
     const { changes, memory } = lived([blocked, blocked, failure(), blocked]);
-    expect(changes.map((change) => change?.blockedInARow)).toEqual(['more', 'more', 'none', 'more']);
+    const told = changes.map((change) => change?.blockedInARow);
+    expect(told).toEqual(['more', 'more', 'none', 'more']);
     expect(memory.blockedInARow).toBe(1);
   });
 
