@@ -35,7 +35,7 @@ CREATE TABLE dispatcher.endpoints (
   version           int NOT NULL DEFAULT 1,
   created_at        timestamptz NOT NULL DEFAULT now(),
   changed_at        timestamptz NOT NULL DEFAULT now(),
-  -- Only a mark: deliveries that are kept still name it.
+  -- Only a mark, for 60 days: deliveries that are kept still name it.
   deleted_at        timestamptz,
   PRIMARY KEY (tenant, id),
   CHECK ((status = 'disabled') = (disabled_reason IS NOT NULL))
@@ -75,8 +75,8 @@ SELECT millrace_isolate_tenants('dispatcher.lanes');
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON dispatcher.endpoints, dispatcher.lanes
   TO webhook_dispatcher;
-GRANT SELECT, INSERT, UPDATE ON dispatcher.endpoints TO webhook_dispatcher_api;
-GRANT SELECT, INSERT, UPDATE, DELETE ON dispatcher.lanes TO webhook_dispatcher_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON dispatcher.endpoints TO webhook_dispatcher_api;
+GRANT SELECT, INSERT, UPDATE ON dispatcher.lanes TO webhook_dispatcher_api;
 
 -- Down Migration
 

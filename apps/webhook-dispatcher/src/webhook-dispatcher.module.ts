@@ -2,19 +2,11 @@ import { PayloadCodec } from '@millrace/contracts';
 import { EgressClient } from '@millrace/egress';
 import { KafkaModule, Publisher, isRefusal } from '@millrace/kafka';
 import { createPool, DayKeeper, Outbox, type Pool } from '@millrace/postgres';
-import {
-  Health,
-  InternalKey,
-  InternalKeyGuard,
-  Logger,
-  Metrics,
-  SecretBox,
-} from '@millrace/runtime';
+import { Health, Logger, Metrics, SecretBox } from '@millrace/runtime';
 import { WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 
 import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
-import { PostgresDeliveryHistory } from './adapters/postgres-delivery-history.ts';
 import { PostgresEndpoints } from './adapters/postgres-endpoints.ts';
 import { PostgresLaneUpkeep } from './adapters/postgres-lane-upkeep.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
@@ -24,21 +16,14 @@ import type { Config } from './config.ts';
 import { LaneBook } from './core/lane-book.ts';
 import { LaneSlots } from './core/lane-slots.ts';
 import { overloadRetryMsMinDefault } from './core/outcome.ts';
-import { DeliveriesController } from './deliveries.controller.ts';
 import { DeliveryIntake } from './delivery-intake.ts';
 import { DeliveryPolicy, type DeliveryQueue } from './delivery-policy.ts';
 import { DispatcherLife } from './dispatcher-life.ts';
 import { EndpointKeeper } from './endpoint-keeper.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { LaneTurns } from './lane-turns.ts';
-import {
-  Courier,
-  Deliveries,
-  DeliveryHistory,
-  Endpoints,
-  LaneUpkeep,
-  Tenants,
-} from './ports.ts';
+import { managementControllers, managementProviders } from './management.ts';
+import { Courier, Deliveries, Endpoints, LaneUpkeep, Tenants } from './ports.ts';
 import { Receivers } from './receivers.ts';
 import { DispatcherSettings } from './settings.ts';
 import { WebhookNoticesConsumer } from './webhook-notices.consumer.ts';
@@ -64,9 +49,14 @@ export class WebhookDispatcherModule {
         FinishedJobsConsumer,
         WebhookNoticesConsumer,
         ChangedTenantsConsumer,
-        DeliveriesController,
+        ...managementControllers,
       ],
-      providers: [...stateProviders(config), ...sendingProviders(config), lifeProvider(config)],
+      providers: [
+        ...stateProviders(config),
+        ...sendingProviders(config),
+        ...managementProviders(config),
+        lifeProvider(config),
+      ],
     };
   }
 }

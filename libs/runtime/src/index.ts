@@ -4,6 +4,7 @@ export * from './config.ts';
 export * from './health.ts';
 export * from './http-server-options.ts';
 export * from './internal-key.guard.ts';
+export * from './internal-problem-filter.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
 export * from './nest-logger.ts';

@@ -3,31 +3,21 @@ import {
   type JobDeliveriesQuery,
   type JobDelivery,
 } from '@millrace/contracts';
-import type { Pool } from '@millrace/postgres';
+import type { TenantDatabase } from '@millrace/postgres';
 
 import { webhookIdOf } from '../core/webhook-id.ts';
 import { DeliveryHistory } from '../ports.ts';
+import { attemptOf, type AttemptRow } from './attempt-rows.ts';
 
 /** Attempts that are told, the latest: more than a schedule has entries. */
 const attemptsToldMax = 50;
 
-interface HistoryRow {
+interface HistoryRow extends AttemptRow {
   readonly id: string;
   readonly webhook_id: string;
   readonly endpoint: string | null;
   readonly state: string;
   readonly not_before: Date;
-  /** Null when nothing was sent yet; the others are not, then. */
-  readonly number: number | null;
-  readonly outcome: string;
-  readonly class: string | null;
-  readonly status: number | null;
-  readonly dns_ms: number | null;
-  readonly connect_ms: number | null;
-  readonly tls_ms: number | null;
-  readonly first_byte_ms: number | null;
-  readonly total_ms: number;
-  readonly started_at: Date;
 }
 
 /** By the index of webhooks and the attempts' key, within the one partition of the job's day. */
@@ -42,17 +32,22 @@ FROM dispatcher.deliveries AS d
 WHERE d.webhook_id = $1 AND d.day = $2::date AND d.tenant = $3
 ORDER BY d.id, a.number`;
 
+/** Of one tenant at a time, under row level security. */
 export class PostgresDeliveryHistory extends DeliveryHistory {
-  readonly #pool: Pool;
+  readonly #database: TenantDatabase;
 
-  constructor(pool: Pool) {
+  constructor(database: TenantDatabase) {
     super();
-    this.#pool = pool;
+    this.#database = database;
   }
 
   async ofJob({ day, job_id, tenant }: JobDeliveriesQuery): Promise<JobDelivery[]> {
     const values = [webhookIdOf(`${tenant}:${job_id}:finished`), day, tenant];
-    const { rows } = await this.#pool.query<HistoryRow>({ name: 'delivery_history', text, values });
+    const { rows } = await this.#database.query<HistoryRow>(tenant, {
+      name: 'delivery_history',
+      text,
+      values,
+    });
     const byDelivery = Map.groupBy(rows, ({ id }) => id);
     return [...byDelivery.values()].flatMap(deliveryOf);
   }
@@ -70,23 +65,4 @@ function deliveryOf(rows: readonly HistoryRow[]): JobDelivery[] {
     attempts: rows.flatMap((row) => (row.number === null ? [] : [attemptOf(row)])),
   };
   return [jobDeliverySchema.parse(delivery)];
-}
-
-/** As the schema of the contract wants it: parsing says whether it is. */
-function attemptOf(row: HistoryRow): unknown {
-  return {
-    number: row.number,
-    outcome: row.outcome,
-    class: row.class ?? undefined,
-    http_status: row.status ?? undefined,
-    started_at: row.started_at.toISOString(),
-    ended_at: new Date(row.started_at.getTime() + row.total_ms).toISOString(),
-    timings_ms: {
-      dns: row.dns_ms ?? undefined,
-      connect: row.connect_ms ?? undefined,
-      tls: row.tls_ms ?? undefined,
-      first_byte: row.first_byte_ms ?? undefined,
-      total: row.total_ms,
-    },
-  };
 }

@@ -1,4 +1,4 @@
-import type { OutgoingMessage } from '@millrace/contracts';
+import { parseSigningSecrets, type OutgoingMessage } from '@millrace/contracts';
 import { signingKeysOf } from '@millrace/egress';
 import { outboxColumns, type Pool } from '@millrace/postgres';
 import type { SecretBox } from '@millrace/runtime';
@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 
 import type { Endpoint, EndpointSecrets } from '../core/endpoint.ts';
+import { endpointHeadersPlace, endpointSecretsPlace } from '../core/sealed-places.ts';
 import { Endpoints, type EndpointEnd, type EndpointName } from '../ports.ts';
 
 /** How long a change by the API may go unseen here. */
@@ -31,11 +32,6 @@ interface EndpointRow {
   readonly version: number;
 }
 
-const secretsSchema = z
-  .array(
-    z.object({ secret: z.string(), created_at: z.string(), expires_at: z.string().nullable() }),
-  )
-  .min(1);
 const headersSchema = z.record(z.string(), z.string());
 
 const ofTenantsSql = `
@@ -171,14 +167,13 @@ export class PostgresEndpoints extends Endpoints {
   }
 
   #open({ tenant, id, headers, secrets }: EndpointRow): EndpointSecrets {
-    const place = `${tenant}/endpoint/${id}`;
-    const live = secretsSchema.parse(JSON.parse(this.#box.open(secrets, place)));
-    const signing = live.map(({ secret, expires_at: expiresAt }) => ({
+    const kept = parseSigningSecrets(this.#box.open(secrets, endpointSecretsPlace(tenant, id)));
+    const signing = kept.map(({ secret, expires_at: expiresAt }) => ({
       keys: signingKeysOf(secret),
       expiresAtMs: expiresAt === null ? null : Date.parse(expiresAt),
     }));
     if (headers === null) return { headers: {}, signing };
-    const json: unknown = JSON.parse(this.#box.open(headers, `${place}/headers`));
+    const json: unknown = JSON.parse(this.#box.open(headers, endpointHeadersPlace(tenant, id)));
     return { headers: headersSchema.parse(json), signing };
   }
 }
