@@ -79,11 +79,6 @@ function stateProviders(config: Config): Provider[] {
     },
     { provide: Deliveries, useExisting: PostgresDeliveries },
     {
-      provide: DeliveryHistory,
-      inject: [poolToken],
-      useFactory: (pool: Pool) => new PostgresDeliveryHistory(pool),
-    },
-    {
       provide: Endpoints,
       inject: [poolToken, SecretBox],
       useFactory: (pool: Pool, box: SecretBox) => new PostgresEndpoints(pool, box),
@@ -93,8 +88,6 @@ function stateProviders(config: Config): Provider[] {
       inject: [poolToken],
       useFactory: (pool: Pool) => new PostgresLaneUpkeep(pool),
     },
-    { provide: InternalKey, useFactory: () => new InternalKey(config.MILLRACE_INTERNAL_KEY) },
-    InternalKeyGuard,
     {
       provide: Tenants,
       inject: [poolToken, PayloadCodec],
