@@ -143,8 +143,9 @@ describe('a claim', () => {
     // The one lane and its one delivery, each by several parts of the statement.
     expect(rowsRead(plan, 'lanes')).toBeLessThan(20);
     expect(rowsRead(plan, 'deliveries')).toBeLessThan(20);
-    const { rows, nextDueInMs } = await deliveries.claim(anybody);
+    const { rows } = await deliveries.claim(anybody);
     expect(rows.map(({ id }) => id)).toEqual(['msg_live']);
+    const { nextDueInMs } = await deliveries.claim(anybody);
     const opensInMs = columns.startsWith('now') ? expect.closeTo(600_000, -5) : null;
     expect(nextDueInMs).toEqual(opensInMs);
     await deliveries.close();

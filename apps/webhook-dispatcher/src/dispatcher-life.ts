@@ -28,14 +28,17 @@ export interface DispatcherParts {
 const drainShare = 0.6;
 /** How often the depth of the queue is counted. */
 const measureEveryMs = 5_000;
-/** How often lanes are put right: a net under what every statement does by itself. */
+/** How often what waits at disabled and deleted endpoints is ended. */
 const upkeepEveryMs = 10_000;
+/** Every so many of these lanes are walked through: a net under what statements do themselves. */
+const walkEvery = 6;
 
 /** Starts the parts of this service in order, and stops them in the opposite one. */
 export class DispatcherLife implements OnModuleInit, OnModuleDestroy {
   private measuring: NodeJS.Timeout | undefined;
   private keeping: NodeJS.Timeout | undefined;
   private kept: Promise<void> = Promise.resolve();
+  private rounds = 0;
   private stopping = false;
 
   constructor(private readonly parts: DispatcherParts) {}
@@ -75,19 +78,24 @@ export class DispatcherLife implements OnModuleInit, OnModuleDestroy {
   }
 
   private async keepLanes(): Promise<void> {
-    const { log, queue, upkeep } = this.parts;
+    const { log, upkeep } = this.parts;
     try {
-      const lanes = await upkeep.wakeForgotten();
-      if (lanes > 0) {
-        log.info({ lanes }, 'lanes were found with deliveries that nobody looked for');
-        queue.wake();
-      }
+      if (this.rounds++ % walkEvery === 0) await this.walkLanes();
       const deliveries = await upkeep.endUnsendable();
       if (deliveries > 0) log.info({ deliveries }, 'deliveries of closed endpoints were ended');
-      await upkeep.forgetUnused();
     } catch (error) {
       log.warn({ error }, 'lanes are looked after again in a moment');
     }
+  }
+
+  private async walkLanes(): Promise<void> {
+    const { log, queue, upkeep } = this.parts;
+    const lanes = await upkeep.wakeForgotten();
+    if (lanes > 0) {
+      log.info({ lanes }, 'lanes were found with deliveries that nobody looked for');
+      queue.wake();
+    }
+    await upkeep.forgetUnused();
   }
 
   private async measure(): Promise<void> {

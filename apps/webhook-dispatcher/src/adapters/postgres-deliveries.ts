@@ -25,6 +25,8 @@ import {
 } from './settle-sql.ts';
 import { wakeLanesSql } from './wake-sql.ts';
 
+/** After a claim that brought something the next one asks when something is due. */
+const lookAgainMs = 100;
 /** Beyond this the exact number of waiting rows helps nobody, and counting it costs. */
 const waitingCountMax = 100_000;
 
@@ -95,8 +97,7 @@ export class PostgresDeliveries extends Deliveries {
       ],
     });
     const deliveries = rows.map((row) => deliveryOfRow(row, { owner, askedAtMs }, this.codec));
-    // A full claim is followed by another as soon as there is room: no need to look ahead.
-    return { rows: deliveries, nextDueInMs: rows.length === limit ? null : await this.nextReady() };
+    return { rows: deliveries, nextDueInMs: await this.nextLook(rows.length, limit) };
   }
 
   settle(settlement: Settlement): Promise<SettledLane | null> {
@@ -141,6 +142,13 @@ export class PostgresDeliveries extends Deliveries {
       values,
     );
     return rows[0]?.freed ?? 0;
+  }
+
+  /** A statement for it only when there is time: under load the next claim comes by itself. */
+  private async nextLook(given: number, limit: number): Promise<number | null> {
+    // A full claim is followed by another as soon as there is room.
+    if (given === limit) return null;
+    return given > 0 ? lookAgainMs : this.nextReady();
   }
 
   private async nextReady(): Promise<number | null> {

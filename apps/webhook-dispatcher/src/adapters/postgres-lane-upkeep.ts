@@ -9,7 +9,7 @@ const endedRowsMax = 1_000;
 const forgottenRowsMax = 1_000;
 
 /**
- * Walks from lane to lane of what waits, at some 10 µs each. Nothing is found, unless a process of
+ * Walks from lane to lane of what waits, at some 50 µs each. Nothing is found, unless a process of
  * an older release makes deliveries, or somebody has deleted a lane's row.
  */
 const wakeForgottenSql = `
