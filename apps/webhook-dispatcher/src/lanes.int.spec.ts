@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { endpointDisabledSchema } from '@millrace/contracts';
 import { createPool, type Pool } from '@millrace/postgres';
+import { SecretBox } from '@millrace/runtime';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { Webhook } from 'standardwebhooks';
 
+import { PostgresEndpoints } from './adapters/postgres-endpoints.ts';
 import { PostgresLaneUpkeep } from './adapters/postgres-lane-upkeep.ts';
 import { wakeLanesSql } from './adapters/wake-sql.ts';
 import { webhookIdOf } from './core/webhook-id.ts';
@@ -261,6 +263,27 @@ describe('an endpoint', () => {
     await consumer.handle(ends('job', 200));
     await until(() => statesOf(id), ({ delivered }) => delivered === 200);
     expect(most).toBe(3);
+  });
+
+  it('is found in a batch of more tenants than are remembered', async () => {
+    const id = await addEndpoint(pool, { url: 'https://one.example/hook', tenant: 'tenant-0' });
+    const tenants = Array.from({ length: 1_200 }, (_, i) => `tenant-${i}`);
+    const endpoints = new PostgresEndpoints(pool, new SecretBox());
+    const found = await endpoints.ofTenants(tenants);
+    expect(found.get('tenant-0')?.map((endpoint) => endpoint.id)).toEqual([id]);
+    expect(found.get('tenant-1199')).toEqual([]);
+  });
+
+  it('that was paused and resumed a moment ago is not taken for paused', async () => {
+    const receiver = await listen();
+    const id = await addEndpoint(pool, { url: receiver.url('/hook') });
+    const endpoints = new PostgresEndpoints(pool, new SecretBox());
+    const status = (to: string) =>
+      pool.query('UPDATE dispatcher.endpoints SET status = $2 WHERE id = $1', [id, to]);
+    await status('paused');
+    expect(await endpoints.find({ tenant: 'default', id })).toMatchObject({ status: 'paused' });
+    await status('enabled');
+    expect(await endpoints.find({ tenant: 'default', id })).toMatchObject({ status: 'enabled' });
   });
 
   it('that was deleted gets nothing more, and what was on its way ends', async () => {

@@ -89,19 +89,27 @@ export class PostgresEndpoints extends Endpoints {
   }
 
   async ofTenants(tenants: readonly string[]): Promise<Map<string, readonly Endpoint[]>> {
-    const asked = [...new Set(tenants)];
-    const missing = asked.filter((tenant) => !this.#cache.has(tenant));
-    if (missing.length > 0) this.#load(missing);
+    // Held here from the first look on: what is remembered may be forgotten before all are there.
+    const known = new Map(
+      [...new Set(tenants)].map((tenant) => [tenant, this.#cache.get(tenant)] as const),
+    );
+    const missing = [...known].flatMap(([tenant, ofTenant]) =>
+      ofTenant === undefined ? [tenant] : [],
+    );
+    const loaded = missing.length === 0 ? null : this.#load(missing);
     const found = new Map<string, readonly Endpoint[]>();
-    for (const tenant of asked) found.set(tenant, (await this.#cache.get(tenant)) ?? []);
+    for (const [tenant, ofTenant] of known) {
+      found.set(tenant, (await (ofTenant ?? loaded?.get(tenant))) ?? []);
+    }
     return found;
   }
 
   async find({ tenant, id }: EndpointName): Promise<Endpoint | null> {
     const byId = (endpoint: Endpoint) => endpoint.id === id;
     const known = (await this.ofTenants([tenant])).get(tenant)?.find(byId);
-    if (known !== undefined) return known;
-    // It may be newer than what is remembered: another process has made deliveries for it.
+    if (known?.status === 'enabled') return known;
+    // Whoever handed the delivery over knows better than what is remembered: it may be newer than
+    // that, or have been enabled since.
     this.#cache.delete(tenant);
     return (await this.ofTenants([tenant])).get(tenant)?.find(byId) ?? null;
   }
@@ -116,15 +124,18 @@ export class PostgresEndpoints extends Endpoints {
   }
 
   /** One statement for all of them. The promises are kept, so that a burst asks once. */
-  #load(tenants: readonly string[]): void {
-    const loading = this.#read(tenants);
+  #load(tenants: readonly string[]): ReadonlyMap<string, Promise<readonly Endpoint[]>> {
+    const loading = this.#read(tenants).then((all) => Map.groupBy(all, ({ tenant: of }) => of));
+    const loaded = new Map<string, Promise<readonly Endpoint[]>>();
     for (const tenant of tenants) {
-      const ofTenant = loading.then((all) => all.filter((endpoint) => endpoint.tenant === tenant));
+      const ofTenant = loading.then((byTenant) => byTenant.get(tenant) ?? []);
+      loaded.set(tenant, ofTenant);
       this.#cache.set(tenant, ofTenant);
       ofTenant.catch(() => {
         if (this.#cache.peek(tenant) === ofTenant) this.#cache.delete(tenant);
       });
     }
+    return loaded;
   }
 
   async #read(tenants: readonly string[]): Promise<Endpoint[]> {
