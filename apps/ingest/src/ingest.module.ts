@@ -54,6 +54,7 @@ import { DeadLettersConsumer } from './dead-letters.consumer.ts';
 import { DeadLettersController } from './dead-letters.controller.ts';
 import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
 import { DocumentUploads } from './document-uploads.ts';
+import { DeliveriesController } from './deliveries.controller.ts';
 import { DocumentUploadsController } from './document-uploads.controller.ts';
 import { DocumentsController } from './documents.controller.ts';
 import { silenceTimesDefault, type SilenceTimes } from './core/silence.ts';
@@ -97,6 +98,7 @@ import {
   SilentJobs,
   Tenants,
   ToolRegistry,
+  WebhookManagement,
   Workflows,
 } from './ports.ts';
 import { ProblemFilter } from './problem-filter.ts';
@@ -105,6 +107,7 @@ import { RedeliveriesController } from './redeliveries.controller.ts';
 import { RedeliveryPass } from './redelivery-pass.ts';
 import { RedriveBatchController } from './redrive-batch.controller.ts';
 import { RedriveBatches } from './redrive-batches.ts';
+import { ReplayBatchController } from './replay-batch.controller.ts';
 import { RequestFacts } from './request-facts.ts';
 import { HttpLimits, RequestsInFlight } from './requests-in-flight.ts';
 import { SilentRequests } from './silent-requests.ts';
@@ -117,6 +120,7 @@ import { TenantTeller } from './tenant-teller.ts';
 import { TenantTopics } from './tenant-topics.ts';
 import { TenantsController } from './tenants.controller.ts';
 import { ToolsController } from './tools.controller.ts';
+import { WebhookEndpointsController } from './webhook-endpoints.controller.ts';
 
 /** Connections of one process: five group commits, reads of the API, the outbox. */
 const poolConnectionsMax = 12;
@@ -195,6 +199,9 @@ export class IngestModule
         DocumentUploadsController,
         ApiKeysController,
         ToolsController,
+        WebhookEndpointsController,
+        ReplayBatchController,
+        DeliveriesController,
       ],
       providers: [
         ...adapters(config),
@@ -493,6 +500,11 @@ function internalServices(config: IngestConfig): Provider[] {
     // A page of registrations, each as large as they are in practice, and some of the largest.
     answerBytesMax: toolSubmissionBytesMax * 32,
   });
+  const webhooks = service('webhook-dispatcher', config.MILLRACE_DISPATCHER_URL, {
+    answerMsMax: 10_000,
+    // The attempts of a delivery with all that the receiver said, escaped as JSON wants it.
+    answerBytesMax: 8 * 1024 * 1024,
+  });
   return [
     {
       provide: DeliveryLog,
@@ -505,5 +517,6 @@ function internalServices(config: IngestConfig): Provider[] {
       useFactory: (log: Logger) => new OrchestratorWorkflows(orchestrator(log), log),
     },
     { provide: ToolRegistry, inject: [Logger], useFactory: toolRunner },
+    { provide: WebhookManagement, inject: [Logger], useFactory: webhooks },
   ];
 }

@@ -1,5 +1,6 @@
 export { assertCidr, blockedReason, type EgressPolicy } from './blocked-reason.ts';
 export { checkUrl, type UrlCheck } from './check-url.ts';
+export { cidrsSchema } from './cidrs-schema.ts';
 export {
   bodyExcerptBytesMax,
   EgressClient,
