@@ -3,6 +3,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { hasPythonReceivers, pythonPath } from '../tools/check/python-receivers.mjs';
 import { freePorts, startStack } from '../tools/stack.mjs';
 import { serviceNames } from '../tools/stack/environment.mjs';
 import { freePort } from '../tools/stack/ports.mjs';
@@ -34,6 +35,7 @@ export default async function start() {
     MILLRACE_E2E_API_KEY: stack.apiKey,
     MILLRACE_E2E_ADMIN_KEY: stack.adminKey,
     MILLRACE_E2E_WEBHOOK_SECRET: stack.webhookSecret,
+    ...(hasPythonReceivers() ? { MILLRACE_E2E_PYTHONPATH: pythonPath } : {}),
     MILLRACE_E2E_HOME: home,
     MILLRACE_E2E_OTLP_PORT: String(otlpPort),
   });

@@ -9,6 +9,7 @@ import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
 import { provideKcat } from './check/kcat.mjs';
+import { providePythonReceivers } from './check/python-receivers.mjs';
 import { stages } from './check/stages.mjs';
 import { sum, summaryLine } from './check/tally.mjs';
 import { build } from './setup/build.mjs';
@@ -64,8 +65,8 @@ async function main() {
   if (values['no-setup'] !== true) await installDependencies();
   // npm gives its scripts the installed Node by itself, but not on the run that installs it.
   if (Number.parseInt(process.versions.node, 10) < nodeMajorWanted) return handOver();
-  const whyNoKcat = await prepare();
-  const tally = sum(await check(whyNoKcat));
+  const missing = await prepare();
+  const tally = sum(await check(missing));
   print();
   for (const { name, reason } of tally.skipped) print(`skipped: ${name} (${reason})`);
   if (stop.signal.aborted) warn('stopped before the end');
@@ -99,14 +100,28 @@ function handOver() {
   });
 }
 
-/** @returns {Promise<string>} why there is no kcat, or '' */
+/**
+ * What a story is told with and is not there, and why.
+ * @typedef {readonly { readonly tool: RegExp, readonly reason: string }[]} Missing
+ */
+
+/** @returns {Promise<Missing>} */
 async function prepare() {
   const needsKafka = ['integration', 'e2e', 'bench'].some((stage) => wanted.includes(stage));
   await step('build', () => build(), ({ built }) => `${built} files`);
-  if (!needsKafka) return '';
+  if (!needsKafka) return [];
   if (!hasKafkaLibs()) await step('Apache Kafka', fetchKafka);
-  if (!wanted.includes('e2e')) return '';
-  return step('kcat', () => provideKcat(stop.signal), (reason) => reason);
+  if (!wanted.includes('e2e')) return [];
+  const tools = [
+    { label: 'kcat', tool: /kcat/i, provide: provideKcat },
+    { label: 'receivers in Python', tool: /python/i, provide: providePythonReceivers },
+  ];
+  const missing = [];
+  for (const { label, tool, provide } of tools) {
+    const reason = await step(label, () => provide(stop.signal), (why) => why);
+    if (reason !== '') missing.push({ tool, reason });
+  }
+  return missing;
 }
 
 /** @param {(detail: string) => void} update */
@@ -121,11 +136,11 @@ function fetchKafka(update) {
   });
 }
 
-/** @param {string} whyNoKcat */
-async function check(whyNoKcat) {
+/** @param {Missing} missing */
+async function check(missing) {
   /** @param {string} name */
   const reasonOf = (name) =>
-    /kcat/i.test(name) && whyNoKcat !== '' ? whyNoKcat : 'skipped by its own file';
+    missing.find(({ tool }) => tool.test(name))?.reason ?? 'skipped by its own file';
   const tallies = [];
   for (const stage of stages.filter(({ name }) => wanted.includes(name))) {
     if (stop.signal.aborted) break;

@@ -10,7 +10,7 @@ import {
   type Pool,
 } from '@millrace/postgres';
 import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
-import { OriginSlots, WorkQueue } from '@millrace/work';
+import { WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 
 import { DocumentTexts } from './adapters/document-texts.ts';
@@ -20,6 +20,7 @@ import { PostgresToolRegistry } from './adapters/postgres-tool-registry.ts';
 import { PostgresTools } from './adapters/postgres-tools.ts';
 import { ChangedTenantsConsumer } from './changed-tenants.consumer.ts';
 import type { Config } from './config.ts';
+import { OriginSlots } from './core/origin-slots.ts';
 import { DocumentSplits } from './document-splits.ts';
 import { ExecutionPolicy, type ExecutionQueue } from './execution-policy.ts';
 import { ExecutionRuns } from './execution-runs.ts';

@@ -25,3 +25,4 @@ export * from './tools.ts';
 export * from './topics.ts';
 export * from './webhook-endpoints.ts';
 export * from './webhook-events.ts';
+export * from './webhook-notices.ts';

@@ -122,6 +122,11 @@ import {
   workflowChildFinishedSchema,
   workflowSignalledSchema,
 } from './workflow-events.ts';
+import {
+  deliveryExhaustedSchema,
+  endpointDisabledSchema,
+  endpointFailingSchema,
+} from './webhook-notices.ts';
 
 export type JsonValue =
   | string
@@ -239,6 +244,9 @@ const eventSchemas = [
   documentSplitRequestedSchema,
   documentSplitSchema,
   tenantChangedSchema,
+  endpointFailingSchema,
+  endpointDisabledSchema,
+  deliveryExhaustedSchema,
   replySchema,
   jobReplySchema,
   workflowReplySchema,
