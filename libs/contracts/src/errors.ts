@@ -23,7 +23,7 @@ export const errorCodes = {
   not_begun: { status: 409, title: 'The job has not begun yet' },
   gone: { status: 410, title: 'This was here and is not kept any longer' },
   payload_too_large: { status: 413, title: 'The body is above the limit' },
-  unsafe_callback_url: { status: 422, title: 'The callback URL is not allowed' },
+  unsafe_callback_url: { status: 422, title: 'The URL of the receiver is not allowed' },
   refused_by_model: { status: 422, title: 'The model would refuse these parameters' },
   too_many_requests: { status: 429, title: 'Too many requests' },
   queue_full: { status: 429, title: 'Too many jobs of this tenant are waiting' },

@@ -25,7 +25,15 @@ import {
   redriveBatchSchema,
   redriveViewSchema,
 } from './dead-letters.ts';
-import { deliveryAttemptSchema } from './deliveries.ts';
+import {
+  deliveryAttemptListSchema,
+  deliveryAttemptSchema,
+  deliveryAttemptViewSchema,
+  deliveryListSchema,
+  deliveryViewSchema,
+  replayBatchAnswerSchema,
+  replayBatchSchema,
+} from './deliveries.ts';
 import { documentListSchema, documentViewSchema } from './documents.ts';
 import { problemSchema } from './errors.ts';
 import {
@@ -86,6 +94,18 @@ import {
   toolTargetSchema,
   toolViewSchema,
 } from './tools.ts';
+import {
+  endpointRecoverySchema,
+  endpointSecretRotationSchema,
+  endpointTestSchema,
+  webhookEndpointChangeSchema,
+  webhookEndpointHealthSchema,
+  webhookEndpointListSchema,
+  webhookEndpointSubmissionSchema,
+  webhookEndpointViewSchema,
+  webhookEndpointWithSecretSchema,
+} from './webhook-endpoints.ts';
+import { webhookBodySchema } from './webhook-events.ts';
 import {
   claudeCompletedSchema,
   documentSplitRequestedSchema,
@@ -153,6 +173,22 @@ const httpSchemas = [
   timelineSchema,
   timelineEventSchema,
   deliveryAttemptSchema,
+  deliveryAttemptViewSchema,
+  deliveryAttemptListSchema,
+  deliveryViewSchema,
+  deliveryListSchema,
+  replayBatchSchema,
+  replayBatchAnswerSchema,
+  webhookEndpointSubmissionSchema,
+  webhookEndpointChangeSchema,
+  webhookEndpointHealthSchema,
+  webhookEndpointViewSchema,
+  webhookEndpointWithSecretSchema,
+  webhookEndpointListSchema,
+  endpointSecretRotationSchema,
+  endpointTestSchema,
+  endpointRecoverySchema,
+  webhookBodySchema,
   callbackBodySchema,
   bytesViewSchema,
   deadLetterSummarySchema,
