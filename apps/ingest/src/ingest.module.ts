@@ -14,7 +14,7 @@ import {
   createPool,
   type Pool,
 } from '@millrace/postgres';
-import { Health, Logger } from '@millrace/runtime';
+import { Health, Logger, SecretBox } from '@millrace/runtime';
 import {
   Module,
   type DynamicModule,
@@ -376,8 +376,8 @@ function databaseAdapters(config: IngestConfig): Provider[] {
     },
     {
       provide: Tenants,
-      inject: [ingestPool, PayloadCodec],
-      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+      inject: [ingestPool, SecretBox],
+      useFactory: (pool: Pool, box: SecretBox) => new PostgresTenants(pool, box),
     },
   ];
 }

@@ -9,7 +9,14 @@ import {
   TenantDatabase,
   type Pool,
 } from '@millrace/postgres';
-import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
+import {
+  Health,
+  InternalKey,
+  InternalKeyGuard,
+  Logger,
+  Metrics,
+  SecretBox,
+} from '@millrace/runtime';
 import { WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 
@@ -83,8 +90,8 @@ function stateProviders(config: Config): Provider[] {
     },
     {
       provide: Tenants,
-      inject: [poolToken, PayloadCodec],
-      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+      inject: [poolToken, SecretBox],
+      useFactory: (pool: Pool, box: SecretBox) => new PostgresTenants(pool, box),
     },
     {
       provide: Outbox,

@@ -105,7 +105,7 @@ export class Dispatcher {
     const endpoints = new PostgresEndpoints(pool, new SecretBox());
     const log = new SilentLogger();
     this.deliveries = new PostgresDeliveries(pool, codec);
-    this.tenants = new PostgresTenants(pool, codec);
+    this.tenants = new PostgresTenants(pool, new SecretBox());
     this.courier = new EgressClient(
       { allowedCidrs: options.allowedCidrs ?? ['127.0.0.0/8'] },
       { totalTimeoutMs: options.totalTimeoutMs ?? 2_000 },

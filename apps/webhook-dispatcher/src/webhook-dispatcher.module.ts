@@ -90,8 +90,8 @@ function stateProviders(config: Config): Provider[] {
     },
     {
       provide: Tenants,
-      inject: [poolToken, PayloadCodec],
-      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+      inject: [poolToken, SecretBox],
+      useFactory: (pool: Pool, box: SecretBox) => new PostgresTenants(pool, box),
     },
     {
       provide: Outbox,

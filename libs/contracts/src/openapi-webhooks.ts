@@ -200,33 +200,8 @@ function actionOf(shared: SharedParts, operation: JsonObject, answer: Answer): J
 const replayedText = 'How many are sent again, and whether there are more.';
 
 function deliveryPaths(shared: SharedParts): JsonObject {
-  const filter = (name: string, schema: JsonObject = { type: 'string' }): JsonObject => ({
-    name,
-    in: 'query',
-    schema,
-  });
-  const moment: JsonObject = { type: 'string', format: 'date-time' };
   return {
-    '/v1/deliveries': {
-      get: {
-        operationId: 'listDeliveries',
-        tags,
-        summary: 'Webhooks of this tenant, newest first, kept for 30 days',
-        parameters: [
-          filter('endpoint'),
-          filter('status', { type: 'string', enum: [...deliveryStatuses] }),
-          filter('job_id'),
-          filter('since', moment),
-          filter('until', moment),
-          ...shared.pageParameters,
-        ],
-        responses: answers(shared, {
-          status: 200,
-          text: 'A page of deliveries.',
-          schema: deliveryListSchema,
-        }),
-      },
-    },
+    '/v1/deliveries': { get: listDeliveries(shared) },
     '/v1/deliveries/{id}': {
       parameters: [idParameter],
       get: {
@@ -282,6 +257,33 @@ function deliveryPaths(shared: SharedParts): JsonObject {
         }),
       },
     },
+  };
+}
+
+function listDeliveries(shared: SharedParts): JsonObject {
+  const filter = (name: string, schema: JsonObject = { type: 'string' }): JsonObject => ({
+    name,
+    in: 'query',
+    schema,
+  });
+  const moment: JsonObject = { type: 'string', format: 'date-time' };
+  return {
+    operationId: 'listDeliveries',
+    tags,
+    summary: 'Webhooks of this tenant, newest first, kept for 30 days',
+    parameters: [
+      filter('endpoint'),
+      filter('status', { type: 'string', enum: [...deliveryStatuses] }),
+      filter('job_id'),
+      filter('since', moment),
+      filter('until', moment),
+      ...shared.pageParameters,
+    ],
+    responses: answers(shared, {
+      status: 200,
+      text: 'A page of deliveries.',
+      schema: deliveryListSchema,
+    }),
   };
 }
 

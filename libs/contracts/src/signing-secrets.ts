@@ -12,6 +12,11 @@ export interface SigningSecret {
   readonly expires_at: string | null;
 }
 
+/** Where the signing secrets of a tenant are sealed for, in every table and on the topic. */
+export function tenantSecretsPlace(tenant: string): string {
+  return `${tenant}/webhook-secrets`;
+}
+
 /** Kept before secrets had times of their own: the text alone. */
 const bareSecretSchema = z
   .string()
