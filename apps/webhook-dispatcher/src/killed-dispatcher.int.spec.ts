@@ -71,7 +71,8 @@ function startProcess(): ChildProgram {
       API_DATABASE_URL: database.url('webhook_dispatcher_api'),
       HTTP_PORT: '0',
       MILLRACE_EGRESS_ALLOWED_CIDRS: '127.0.0.0/8',
-      LEASE_MS: '1000',
+      // A busy machine answers a heartbeat late: what is killed is to be taken over, nothing else.
+      LEASE_MS: '6000',
       LOG_LEVEL: 'warn',
       OTEL_SDK_DISABLED: 'true',
     },
