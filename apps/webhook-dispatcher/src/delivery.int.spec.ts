@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createPool, type Pool } from '@millrace/postgres';
+import { deliveryIdSchema } from '@millrace/contracts';
+import { createPool, TenantDatabase, type Pool } from '@millrace/postgres';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 import { Webhook } from 'standardwebhooks';
 
 import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
 import { PostgresLaneUpkeep } from './adapters/postgres-lane-upkeep.ts';
+import { PostgresTenantDeliveries } from './adapters/postgres-tenant-deliveries.ts';
 import { webhookIdOf } from './core/webhook-id.ts';
 import {
   codec,
@@ -182,6 +184,26 @@ describe('a delivery', () => {
         },
       },
     ]);
+  });
+
+  it('that is given up again after a replay leaves no letter: it has no record', async () => {
+    receiver.answer = (_, __, response) => void response.writeHead(500).end();
+    const { consumer, queue } = await start({ scheduleMs: [0] });
+    await consumer.handle([record('job-1', receiver.url('/hook'))]);
+    await ended('job-1');
+    await pool.query('DELETE FROM dispatcher.outbox');
+    const apiUrl = database.url('webhook_dispatcher_api');
+    const own = { url: apiUrl, max: 1, applicationName: 'spec', pipeline: true };
+    const apiPool = createPool(own);
+    const replays = new PostgresTenantDeliveries(new TenantDatabase(apiPool), codec);
+    const id = deliveryIdSchema.parse(webhookIdOf('default:job-1:finished'));
+    expect(await replays.replay('default', id)).toMatchObject({ kind: 'replayed' });
+    await apiPool.end();
+    queue.wake();
+    const again = await until(() => rowOf('job-1'), (row) => row?.attempts === 2);
+    expect(again).toMatchObject({ state: 'dead', owner: null });
+    const { rows } = await pool.query('SELECT id FROM dispatcher.outbox');
+    expect(rows).toEqual([]);
   });
 
   it('waits as long as Retry-After asks', async () => {

@@ -55,7 +55,8 @@ export const settleSql = `
     INSERT INTO dispatcher.outbox (id, topic, key, headers, value)
     SELECT o.dead_topic || '/' || coalesce(s.record_headers ->> 'ce_id', s.record_key, ''),
       o.dead_topic, s.record_key, s.record_headers || o.dead_headers, s.record_value
-    FROM settled AS s JOIN o USING (id) WHERE o.dead_topic IS NOT NULL
+    FROM settled AS s JOIN o USING (id)
+    WHERE o.dead_topic IS NOT NULL AND s.record_value IS NOT NULL
     ON CONFLICT (id) DO NOTHING
   ), notices AS (
     INSERT INTO dispatcher.outbox (id, topic, key, headers, value)
