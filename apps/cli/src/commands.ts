@@ -19,6 +19,24 @@ import { listTools } from './commands/list-tools.ts';
 import { getTool } from './commands/get-tool.ts';
 import { putTool } from './commands/put-tool.ts';
 import { deleteTool } from './commands/delete-tool.ts';
+import { listEndpoints } from './commands/list-endpoints.ts';
+import { createEndpoint } from './commands/create-endpoint.ts';
+import { changeEndpoint } from './commands/change-endpoint.ts';
+import { deleteEndpoint } from './commands/delete-endpoint.ts';
+import {
+  enableEndpoint,
+  getEndpoint,
+  pauseEndpoint,
+  resumeEndpoint,
+} from './commands/act-on-endpoint.ts';
+import { rotateEndpointSecret } from './commands/rotate-endpoint-secret.ts';
+import { testEndpoint } from './commands/test-endpoint.ts';
+import { recoverEndpoint } from './commands/recover-endpoint.ts';
+import { listDeliveries } from './commands/list-deliveries.ts';
+import { getDelivery } from './commands/get-delivery.ts';
+import { listAttempts } from './commands/list-attempts.ts';
+import { replayDelivery } from './commands/replay-delivery.ts';
+import { replayDeliveries } from './commands/replay-deliveries.ts';
 import { createKey } from './commands/create-key.ts';
 import { listKeys } from './commands/list-keys.ts';
 import { revokeKey } from './commands/revoke-key.ts';
@@ -44,6 +62,22 @@ export const commands: readonly Command[] = [
   getTool,
   putTool,
   deleteTool,
+  listEndpoints,
+  getEndpoint,
+  createEndpoint,
+  changeEndpoint,
+  deleteEndpoint,
+  rotateEndpointSecret,
+  testEndpoint,
+  pauseEndpoint,
+  resumeEndpoint,
+  enableEndpoint,
+  recoverEndpoint,
+  listDeliveries,
+  getDelivery,
+  listAttempts,
+  replayDelivery,
+  replayDeliveries,
   redeliver,
   listRedeliveries,
   getRedelivery,

@@ -75,13 +75,13 @@ describe('commands about tenants', () => {
     [
       'tenants rotate-secret acme',
       'POST /v1/tenants/acme/rotate-webhook-secret',
-      '{"keep_previous":true}',
+      '{}',
       tenantWithSecret,
     ],
     [
       'tenants rotate-secret acme --drop-previous',
       'POST /v1/tenants/acme/rotate-webhook-secret',
-      '{"keep_previous":false}',
+      '{"expire_previous_in_seconds":0}',
       tenantWithSecret,
     ],
   ])('%s is %s by the operator’s key', async (line, route, body, answers) => {

@@ -1,4 +1,5 @@
 import { httpBodyBytesMax } from '@millrace/contracts';
+import { cidrsSchema } from '@millrace/egress';
 import {
   csvSchema,
   flagSchema,
@@ -52,7 +53,7 @@ export const ingestEnvironment = z.object({
    */
   ADMISSION_AGE_MS: z.coerce.number().int().min(1_000).default(600_000),
   /** Private ranges that callback URLs may point to. */
-  MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.default([]),
+  MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.pipe(cidrsSchema).default([]),
   /** Event streams of this process: 10,000 take a few hundred MiB. */
   STREAMS_MAX: countSchema.default(10_000),
   /** Of one tenant: none may take all of them. */

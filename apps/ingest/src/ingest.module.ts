@@ -14,7 +14,7 @@ import {
   createPool,
   type Pool,
 } from '@millrace/postgres';
-import { Health, Logger } from '@millrace/runtime';
+import { Health, Logger, SecretBox } from '@millrace/runtime';
 import {
   Module,
   type DynamicModule,
@@ -55,6 +55,7 @@ import { DeadLettersConsumer } from './dead-letters.consumer.ts';
 import { DeadLettersController } from './dead-letters.controller.ts';
 import { DefaultCredentials, DefaultTenant } from './default-tenant.ts';
 import { DocumentUploads } from './document-uploads.ts';
+import { DeliveriesController } from './deliveries.controller.ts';
 import { DocumentUploadsController } from './document-uploads.controller.ts';
 import { DocumentsController } from './documents.controller.ts';
 import { silenceTimesDefault, type SilenceTimes } from './core/silence.ts';
@@ -98,6 +99,7 @@ import {
   SilentJobs,
   Tenants,
   ToolRegistry,
+  WebhookManagement,
   Workflows,
 } from './ports.ts';
 import { ProblemFilter } from './problem-filter.ts';
@@ -106,6 +108,7 @@ import { RedeliveriesController } from './redeliveries.controller.ts';
 import { RedeliveryPass } from './redelivery-pass.ts';
 import { RedriveBatchController } from './redrive-batch.controller.ts';
 import { RedriveBatches } from './redrive-batches.ts';
+import { ReplayBatchController } from './replay-batch.controller.ts';
 import { RequestFacts } from './request-facts.ts';
 import { HttpLimits, RequestsInFlight } from './requests-in-flight.ts';
 import { SilentRequests } from './silent-requests.ts';
@@ -118,6 +121,7 @@ import { TenantTeller } from './tenant-teller.ts';
 import { TenantTopics } from './tenant-topics.ts';
 import { TenantsController } from './tenants.controller.ts';
 import { ToolsController } from './tools.controller.ts';
+import { WebhookEndpointsController } from './webhook-endpoints.controller.ts';
 
 /** Connections of one process: five group commits, reads of the API, the outbox. */
 const poolConnectionsMax = 12;
@@ -197,6 +201,9 @@ export class IngestModule
         DocumentUploadsController,
         ApiKeysController,
         ToolsController,
+        WebhookEndpointsController,
+        ReplayBatchController,
+        DeliveriesController,
       ],
       providers: [
         ...adapters(config),
@@ -515,6 +522,11 @@ function internalServices(config: IngestConfig): Provider[] {
     // A page of registrations, each as large as they are in practice, and some of the largest.
     answerBytesMax: toolSubmissionBytesMax * 32,
   });
+  const webhooks = service('webhook-dispatcher', config.MILLRACE_DISPATCHER_URL, {
+    answerMsMax: 10_000,
+    // The attempts of a delivery with all that the receiver said, escaped as JSON wants it.
+    answerBytesMax: 8 * 1024 * 1024,
+  });
   return [
     {
       provide: DeliveryLog,
@@ -527,5 +539,6 @@ function internalServices(config: IngestConfig): Provider[] {
       useFactory: (log: Logger) => new OrchestratorWorkflows(orchestrator(log), log),
     },
     { provide: ToolRegistry, inject: [Logger], useFactory: toolRunner },
+    { provide: WebhookManagement, inject: [Logger], useFactory: webhooks },
   ];
 }

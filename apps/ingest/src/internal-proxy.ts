@@ -9,11 +9,11 @@ import { ProblemError } from './core/problem.ts';
 import type { InternalAnswer, InternalRequest, InternalService } from './ports.ts';
 import { RequestFacts } from './request-facts.ts';
 
-/** What the proxied lists take; anything else is refused here. */
-const querySchema = z.strictObject({
-  limit: z.string().max(8).optional(),
-  cursor: z.string().max(512).optional(),
-});
+/** What a list takes that says no more; anything else is refused here. */
+const pageParameters = ['limit', 'cursor'] as const;
+/** What the service reads of each is its own to judge. */
+const parameterSchema = z.string().max(512);
+const madeSchema = z.object({ id: z.string() });
 
 export interface Proxied {
   readonly service: InternalService;
@@ -22,8 +22,12 @@ export interface Proxied {
   readonly method: InternalRequest['method'];
   /** By whom and what it was asked: everything in it was checked before. */
   readonly path: string;
+  /** The parameters of its query, when they are others than those of a page. */
+  readonly parameters?: readonly string[];
   /** Of a body, as JSON. */
   readonly bodyBytesMax?: number;
+  /** Below which path what it makes is found, by its id. */
+  readonly madeUnder?: string;
 }
 
 /**
@@ -40,15 +44,22 @@ export class InternalProxy {
   /** @throws ProblemError as the service said, or `unavailable` when it did not answer. */
   async pass(request: FastifyRequest, reply: FastifyReply, proxied: Proxied): Promise<void> {
     const { method, path } = proxied;
-    const query = queryOf(request);
+    const query = queryOf(request, proxied);
     const body = bodyOf(request, proxied);
     const context = this.requests.contextOf(request);
     const answer = await proxied.service.ask({ method, path, query, context, ...body });
     if (answer === null) throw new ProblemError('unavailable', `${proxied.what} cannot be asked`);
     if (answer.status < 200 || answer.status > 299) throw this.problem(answer, request, proxied);
     void reply.status(answer.status);
+    if (answer.status === 201) this.locate(answer, reply, proxied);
     if (answer.body === '') void reply.send();
     else void reply.type('application/json; charset=utf-8').send(answer.body);
+  }
+
+  private locate(answer: InternalAnswer, reply: FastifyReply, { madeUnder }: Proxied): void {
+    if (madeUnder === undefined) return;
+    const made = madeSchema.parse(JSON.parse(answer.body));
+    void reply.header('location', `${madeUnder}/${encodeURIComponent(made.id)}`);
   }
 
   /** What is no problem of ours, a refused key or a bug, is nothing that the caller can mend. */
@@ -65,12 +76,18 @@ export class InternalProxy {
   }
 }
 
-function queryOf(request: FastifyRequest): Record<string, string> {
-  const { cursor, limit } = parseInput(querySchema, request.query);
-  return {
-    ...(limit === undefined ? {} : { limit }),
-    ...(cursor === undefined ? {} : { cursor }),
-  };
+/** Names that the route does not know are refused, and so is one that is given twice. */
+function queryOf(
+  request: FastifyRequest,
+  { parameters = pageParameters }: Proxied,
+): Record<string, string> {
+  const shape = Object.fromEntries(parameters.map((name) => [name, parameterSchema.optional()]));
+  const query = parseInput(z.strictObject(shape), request.query);
+  return Object.fromEntries(
+    Object.entries(query).flatMap(([name, value]): [string, string][] =>
+      value === undefined ? [] : [[name, value]],
+    ),
+  );
 }
 
 function bodyOf(request: FastifyRequest, { bodyBytesMax }: Proxied): { body?: string } {

@@ -220,7 +220,7 @@ export abstract class JobTimelines {
 
 /** A request to another service, by its internal API. */
 export interface InternalRequest {
-  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   /** JSON. */
@@ -241,6 +241,9 @@ export abstract class InternalService {
 
 /** tool-runner's, which keeps the tools of tenants. */
 export abstract class ToolRegistry extends InternalService {}
+
+/** webhook-dispatcher's, which keeps the webhook endpoints of tenants and what was sent to them. */
+export abstract class WebhookManagement extends InternalService {}
 
 /** A job and the time of its acceptance, as its events tell it. */
 export interface AcceptedJob extends JobName {

@@ -4,6 +4,7 @@ import {
   apiKeysPerTenantMax,
   assertNever,
   defaultTenant,
+  liveSecretsMax,
   tenantsMax,
   type ApiKeyView,
   type NewApiKey,
@@ -62,27 +63,34 @@ export class TenantAdmin {
     }
   }
 
-  /** @throws ProblemError `not_found`, `forbidden` */
+  /** @throws ProblemError `not_found`, `limit_reached` */
   async rotateSecret(
     id: TenantId,
-    o: { readonly keepPrevious: boolean },
+    o: { readonly expirePreviousMs: number },
   ): Promise<TenantWithNewSecret> {
     const secret = newSecret();
-    const change = (tenant: Tenant) =>
-      withNewSecret(tenant, { secret, keepPrevious: o.keepPrevious });
+    const nowMs = this.clock.now().getTime();
+    const change = (tenant: Tenant): TenantChange => {
+      const rotated = withNewSecret(tenant, { secret, nowMs, ...o });
+      if (rotated !== null) return rotated;
+      const detail = `${liveSecretsMax} secrets live already: let them end first`;
+      throw new ProblemError('limit_reached', detail);
+    };
     return { tenant: await this.change(id, change), secret };
   }
 
   /** @throws ProblemError `not_found`, `forbidden` */
   async disable(id: TenantId): Promise<Tenant> {
     const now = this.clock.now();
+    refuseDefault(id);
     const tenant = await this.change(id, (known) => disabledTenant(known, now));
     this.auth.forgetTenant(id);
     return tenant;
   }
 
   /** @throws ProblemError `not_found`, `forbidden` */
-  enable(id: TenantId): Promise<Tenant> {
+  async enable(id: TenantId): Promise<Tenant> {
+    refuseDefault(id);
     return this.change(id, enabledTenant);
   }
 
@@ -108,10 +116,6 @@ export class TenantAdmin {
     id: TenantId,
     decide: (tenant: Tenant) => TenantChange | null,
   ): Promise<Tenant> {
-    if (id === defaultTenant) {
-      const detail = 'the deployment itself gives this tenant its secret, and needs it';
-      throw new ProblemError('forbidden', detail);
-    }
     const told = await this.tenants.change(id, decide, this.teller.tell);
     if (told === null) throw noTenant();
     return this.told(told);
@@ -122,6 +126,11 @@ export class TenantAdmin {
     await this.topics.changed();
     return tenant;
   }
+}
+
+function refuseDefault(id: TenantId): void {
+  if (id !== defaultTenant) return;
+  throw new ProblemError('forbidden', 'the deployment itself has this tenant, and needs it');
 }
 
 function newSecret(): string {

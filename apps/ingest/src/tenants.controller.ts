@@ -75,8 +75,8 @@ export class TenantsController {
     @Param('id') given: string,
   ): Promise<TenantWithSecret> {
     this.requireOperator(request);
-    const { keep_previous: keepPrevious } = parseInput(secretRotationSchema, request.body ?? {});
-    const { tenant, secret } = await this.admin.rotateSecret(tenantId(given), { keepPrevious });
+    const rotation = parseInput(secretRotationSchema, request.body ?? {});
+    const { tenant, secret } = await this.admin.rotateSecret(tenantId(given), rotation);
     return { ...tenantView(tenant), webhook_secret: secret };
   }
 

@@ -4,14 +4,16 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
   apiKeyListSchema,
   apiKeysPerTenantMax,
+  parseSigningSecrets,
   tenantChangedSchema,
   tenantListSchema,
+  tenantSecretsPlace,
   topics,
   type TenantChanged,
 } from '@millrace/contracts';
 import { StepsStrategy } from '@millrace/kafka';
 import { createPool, type Pool } from '@millrace/postgres';
-import { RuntimeModule, SilentLogger } from '@millrace/runtime';
+import { RuntimeModule, SecretBox, SilentLogger } from '@millrace/runtime';
 import {
   KafkaReader,
   createTestDatabase,
@@ -32,6 +34,8 @@ import { TenantTopics } from './tenant-topics.ts';
 jest.setTimeout(60_000);
 
 const operator = `mra_${'o'.repeat(43)}`;
+const givenSecret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+const secretsKey = Buffer.alloc(32, 9).toString('base64url');
 const defaultKey = 'mr_default-key-for-the-specs-of-ingest';
 /** Named in the contract: another replica follows within this. */
 const revocationMsMax = 10_000;
@@ -53,7 +57,8 @@ async function boot(): Promise<void> {
     API_DATABASE_URL: database.url('ingest_api'),
     MILLRACE_ADMIN_API_KEY: operator,
     MILLRACE_DEFAULT_API_KEY: defaultKey,
-    MILLRACE_DEFAULT_WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
+    MILLRACE_DEFAULT_WEBHOOK_SECRET: givenSecret,
+    MILLRACE_SECRETS_KEY: secretsKey,
     MILLRACE_CLAUDE_STAND_IN: 'true',
   });
   class Root {}
@@ -154,6 +159,13 @@ async function statusBecomes(wanted: number, key: string, replica: number): Prom
   return performance.now() - beganAtMs;
 }
 
+/** What other services open of what was told, newest first. */
+function secretsOf(told: TenantChanged | undefined): string[] {
+  const sealed = Buffer.from(told?.sealed_secrets ?? '', 'base64');
+  const json = new SecretBox([secretsKey]).open(sealed, tenantSecretsPlace(told?.tenant ?? ''));
+  return parseSigningSecrets(json).map(({ secret }) => secret);
+}
+
 /** The states of a tenant that were told, oldest first, once there are so many of them. */
 async function toldOf(tenant: string, count: number): Promise<TenantChanged[]> {
   const ofTenant = (all: readonly ReadMessage[]) =>
@@ -177,9 +189,11 @@ describe('a tenant', () => {
       disabled_at: null,
     });
     const [told] = await toldOf('acme', 1);
+    expect(secretsOf(told)).toEqual([made.webhook_secret]);
+    expect(JSON.stringify(told)).not.toContain('whsec_');
     expect(told).toEqual({
       tenant: 'acme',
-      webhook_secrets: [made.webhook_secret],
+      sealed_secrets: expect.any(String),
       disabled: false,
       changed_at: made.changed_at,
     });
@@ -222,7 +236,7 @@ describe('a tenant', () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  it('gets a new secret, and keeps the one before it until the next or not at all', async () => {
+  it('gets a new secret, and the ones before it sign for as long as was said', async () => {
     const { webhook_secret: first } = await createTenant('rotating');
     const rotate = (body?: unknown) =>
       call('POST /v1/tenants/rotating/rotate-webhook-secret', {
@@ -231,13 +245,17 @@ describe('a tenant', () => {
       });
     const { body: second } = await rotate();
     const { body: third } = await rotate({});
-    const { body: fourth } = await rotate({ keep_previous: false });
-    const told = await toldOf('rotating', 4);
-    expect(told.map(({ webhook_secrets: secrets }) => secrets)).toEqual([
+    const { body: fourth } = await rotate({ expire_previous_in_seconds: 0 });
+    const { body: fifth } = await rotate({ expire_previous_in_seconds: 604_800 });
+    const { body: sixth } = await rotate({ keep_previous: false });
+    const told = await toldOf('rotating', 6);
+    expect(told.map(secretsOf)).toEqual([
       [first],
       [second.webhook_secret, first],
-      [third.webhook_secret, second.webhook_secret],
+      [third.webhook_secret, second.webhook_secret, first],
       [fourth.webhook_secret],
+      [fifth.webhook_secret, fourth.webhook_secret],
+      [sixth.webhook_secret],
     ]);
     const times = told.map(({ changed_at: at }) => Date.parse(at));
     expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
@@ -263,11 +281,17 @@ describe('a tenant', () => {
   });
 
   it('`default` gets its secret from the deployment, and is not disabled', async () => {
-    const path = '/v1/tenants/default';
-    for (const route of [`DELETE ${path}`, `POST ${path}/rotate-webhook-secret`]) {
-      const { status, body } = await call(route, { key: operator });
-      expect([status, body.code]).toEqual([403, 'forbidden']);
-    }
+    const { status, body } = await call('DELETE /v1/tenants/default', { key: operator });
+    expect([status, body.code]).toEqual([403, 'forbidden']);
+  });
+
+  it('`default` may change its secret, and a start with the old one leaves it so', async () => {
+    const rotate = 'POST /v1/tenants/default/rotate-webhook-secret';
+    const { body } = await call(rotate, { key: operator });
+    await boot();
+    // Of two starts, of the rotation, and of the third start.
+    const told = (await toldOf('default', 4)).at(-1);
+    expect(secretsOf(told)).toEqual([body.webhook_secret, givenSecret]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { assertCidr } from '@millrace/egress';
+import { cidrsSchema } from '@millrace/egress';
 import {
   csvSchema,
   internalKeySchema,
@@ -8,8 +8,6 @@ import {
 } from '@millrace/runtime';
 import { z } from 'zod';
 
-const cidrSchema = z.string().refine(isCidr, { message: 'must be CIDRs such as 127.0.0.0/8' });
-
 /** What tool-runner reads from its environment. */
 export const configSchema = z.object({
   ...serviceEnvironment,
@@ -17,7 +15,7 @@ export const configSchema = z.object({
   /** Of the role `tool_runner_api`: what answers one tenant, under row level security. */
   API_DATABASE_URL: serviceEnvironment.DATABASE_URL,
   /** Ranges that tools may lie in beside the public internet. */
-  MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.pipe(z.array(cidrSchema)).default([]),
+  MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.pipe(cidrsSchema).default([]),
   /** Calls at once in this process. */
   MAX_IN_FLIGHT: z.coerce.number().int().min(1).max(10_000).default(500),
   LEASE_MS: z.coerce.number().int().min(300).max(600_000).default(10_000),
@@ -31,13 +29,4 @@ export type Config = z.infer<typeof configSchema>;
 /** @throws ConfigError that names each variable that is missing or wrong. */
 export function readConfig(): Config {
   return parseConfig(configSchema, process.env);
-}
-
-function isCidr(text: string): boolean {
-  try {
-    assertCidr(text);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -5,7 +5,6 @@ import { extractTrace } from '@millrace/runtime';
 import {
   WorkCancelled,
   type Claimed,
-  type OriginSlots,
   type ReleaseUnheld,
   type WorkPolicy,
   type WorkQueue,
@@ -21,6 +20,7 @@ import {
   type Timing,
 } from './core/completion.ts';
 import type { Execution } from './core/execution.ts';
+import type { OriginSlots } from './core/origin-slots.ts';
 import { postponed, retryAfterMs, type Outcome, type ToolResult } from './core/outcome.ts';
 import type { ExecutionTelemetry } from './execution-telemetry.ts';
 import type { Executions } from './ports.ts';

@@ -7,10 +7,11 @@ import type {
 } from '@millrace/contracts';
 import type { ExchangeRequest, ExchangeResult, SigningKeys } from '@millrace/egress';
 import type { RefusedSecrets } from '@millrace/postgres';
-import type { BusyLane, Claimed, ReleaseUnheld } from '@millrace/work';
+import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Completion } from './core/completion.ts';
 import type { Execution, ExecutionName, NewExecution } from './core/execution.ts';
+import type { BusyLane } from './core/origin-slots.ts';
 import type { Outcome } from './core/outcome.ts';
 import type { Tool } from './core/tool.ts';
 

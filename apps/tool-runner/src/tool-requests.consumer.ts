@@ -11,7 +11,7 @@ import {
 import { Step, type EventRecord, type StepResult } from '@millrace/kafka';
 import { BadRowError } from '@millrace/postgres';
 import { injectTrace } from '@millrace/runtime';
-import { OriginSlots, WorkQueue } from '@millrace/work';
+import { WorkQueue } from '@millrace/work';
 import { Controller } from '@nestjs/common';
 
 import { failed, toolFailed } from './core/completion.ts';
@@ -29,6 +29,7 @@ import {
   type ExecutionRequest,
   type NewExecution,
 } from './core/execution.ts';
+import { OriginSlots } from './core/origin-slots.ts';
 import type { Outcome } from './core/outcome.ts';
 import { originOfTool } from './core/tool.ts';
 import { parseToolName } from './core/tool-name.ts';

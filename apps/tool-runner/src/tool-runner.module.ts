@@ -9,8 +9,15 @@ import {
   TenantDatabase,
   type Pool,
 } from '@millrace/postgres';
-import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
-import { OriginSlots, WorkQueue } from '@millrace/work';
+import {
+  Health,
+  InternalKey,
+  InternalKeyGuard,
+  Logger,
+  Metrics,
+  SecretBox,
+} from '@millrace/runtime';
+import { WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 
 import { DocumentTexts } from './adapters/document-texts.ts';
@@ -20,6 +27,7 @@ import { PostgresToolRegistry } from './adapters/postgres-tool-registry.ts';
 import { PostgresTools } from './adapters/postgres-tools.ts';
 import { ChangedTenantsConsumer } from './changed-tenants.consumer.ts';
 import type { Config } from './config.ts';
+import { OriginSlots } from './core/origin-slots.ts';
 import { DocumentSplits } from './document-splits.ts';
 import { ExecutionPolicy, type ExecutionQueue } from './execution-policy.ts';
 import { ExecutionRuns } from './execution-runs.ts';
@@ -84,8 +92,8 @@ function stateProviders(config: Config): Provider[] {
     },
     {
       provide: Tenants,
-      inject: [poolToken, PayloadCodec],
-      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+      inject: [poolToken, SecretBox],
+      useFactory: (pool: Pool, box: SecretBox) => new PostgresTenants(pool, box),
     },
     {
       provide: Outbox,

@@ -1,6 +1,7 @@
 import {
   jobListLimitDefault,
   jobListLimitMax,
+  ProblemError,
   tenantIdSchema,
   toolNameSchema,
   toolsPath,
@@ -25,7 +26,6 @@ import {
 import { z } from 'zod';
 
 import { checkTool } from './core/check-tool.ts';
-import { ProblemError } from './core/problem.ts';
 import { schemaError } from './json-schemas.ts';
 import { ToolRegistry } from './ports.ts';
 import { ProblemFilter } from './problem-filter.ts';

@@ -9,11 +9,15 @@ import {
 
 import { AttemptTelemetry } from './attempt-telemetry.ts';
 import type { WholeDelivery } from './core/delivery.ts';
+import { healthyLane } from './core/lane.ts';
 import type { Attempt, Outcome } from './core/outcome.ts';
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';
 const delivery: WholeDelivery = {
   id: 'msg_1',
+  webhookId: 'msg_1',
+  endpoint: null,
+  eventType: 'millrace.job.succeeded.v1',
   day: '2026-11-23',
   tenant: 'default',
   jobId: 'job-1',
@@ -25,6 +29,7 @@ const delivery: WholeDelivery = {
   createdAtMs: 0,
   source: { topic: 'jobs.finished.v1', partition: 0, offset: '7' },
   owner: 'process',
+  sight: healthyLane,
 };
 const delivered: Attempt = {
   class: null,
@@ -59,7 +64,7 @@ function attempt(outcome: Outcome): string {
 
 describe('the telemetry of an attempt', () => {
   it('is a CLIENT span under the one that took the event in, handed on to the receiver', () => {
-    const traceparent = attempt({ kind: 'delivered', attempt: delivered });
+    const traceparent = attempt({ kind: 'delivered', disables: false, attempt: delivered });
     const [span] = exporter.getFinishedSpans();
     expect(span).toMatchObject({
       name: 'POST',
@@ -107,7 +112,7 @@ describe('the telemetry of an attempt', () => {
   });
 
   it('counts attempts by what they came to', async () => {
-    attempt({ kind: 'delivered', attempt: delivered });
+    attempt({ kind: 'delivered', disables: false, attempt: delivered });
     attempt({ kind: 'dead', code: 'delivery_exhausted', attempt: refused });
     const text = await metrics.registry.metrics();
     expect(text).toContain('millrace_webhook_attempts_total{outcome="delivered"} 1');

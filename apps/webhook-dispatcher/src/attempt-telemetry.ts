@@ -5,7 +5,7 @@ import type { Attributes, Context, Span } from '@opentelemetry/api';
 import { LRUCache } from 'lru-cache';
 
 import type { Delivery, WholeDelivery } from './core/delivery.ts';
-import type { Outcome } from './core/outcome.ts';
+import type { Attempt, Outcome } from './core/outcome.ts';
 
 /** One POST as an operator sees it: a span, a log line, two metrics. */
 export interface AttemptSpan {
@@ -54,7 +54,7 @@ export class AttemptTelemetry {
   secretsUnavailable(delivery: Delivery, error: unknown): void {
     const { id, jobId, tenant } = delivery;
     this.log.warn(
-      { delivery: id, job_id: jobId, tenant, error },
+      { delivery: id, job_id: jobId ?? undefined, tenant, error },
       'the secrets of a tenant could not be read; its webhook waits',
     );
   }
@@ -65,7 +65,7 @@ export class AttemptTelemetry {
     if (this.toldUnknown.has(tenant)) return;
     this.toldUnknown.set(tenant, true);
     this.log.warn(
-      { delivery: id, job_id: jobId, tenant },
+      { delivery: id, job_id: jobId ?? undefined, tenant },
       'webhooks wait for the secrets of their tenant',
     );
   }
@@ -73,7 +73,7 @@ export class AttemptTelemetry {
   private record(delivery: WholeDelivery, outcome: Outcome, context: Context): void {
     const labels = { outcome: outcome.kind };
     this.attempts.inc(labels);
-    const attempt = outcome.kind === 'postponed' ? null : outcome.attempt;
+    const attempt = attemptOf(outcome);
     if (attempt !== null) this.duration.observe(labels, attempt.timings.totalMs / 1_000);
     const line = { ...lineOf(delivery, outcome), context };
     if (outcome.kind === 'delivered') {
@@ -89,7 +89,7 @@ function attributesOf(delivery: Delivery): Attributes {
   const url = URL.parse(delivery.url);
   return {
     [names.attribute.httpMethod]: 'POST',
-    [names.attribute.jobId]: delivery.jobId,
+    ...(delivery.jobId === null ? {} : { [names.attribute.jobId]: delivery.jobId }),
     [names.attribute.tenantId]: delivery.tenant,
     ...(delivery.attemptsMade === 0
       ? {}
@@ -109,8 +109,12 @@ function portOf(url: URL): number {
   return url.protocol === 'http:' ? 80 : 443;
 }
 
+function attemptOf(outcome: Outcome): Attempt | null {
+  return outcome.kind === 'postponed' ? null : outcome.attempt;
+}
+
 function endSpan(span: Span, outcome: Outcome): void {
-  const attempt = outcome.kind === 'postponed' ? null : outcome.attempt;
+  const attempt = attemptOf(outcome);
   if (attempt !== null && attempt.status !== null) {
     span.setAttribute(names.attribute.httpStatus, attempt.status);
   }
@@ -124,10 +128,10 @@ function endSpan(span: Span, outcome: Outcome): void {
 }
 
 function lineOf(delivery: WholeDelivery, outcome: Outcome): Record<string, unknown> {
-  const attempt = outcome.kind === 'postponed' ? null : outcome.attempt;
+  const attempt = attemptOf(outcome);
   return {
     delivery: delivery.id,
-    job_id: delivery.jobId,
+    job_id: delivery.jobId ?? undefined,
     tenant: delivery.tenant,
     origin: delivery.origin,
     attempt: delivery.attemptsMade + 1,

@@ -1,4 +1,4 @@
-import { assertCidr } from '@millrace/egress';
+import { cidrsSchema } from '@millrace/egress';
 import {
   csvSchema,
   internalKeySchema,
@@ -14,8 +14,6 @@ import {
   scheduleMsMax,
 } from './core/retry-schedule.ts';
 
-const cidrSchema = z.string().refine(isCidr, { message: 'must be CIDRs such as 127.0.0.0/8' });
-
 const scheduleSchema = csvSchema
   .transform((delays) => delays.map(Number))
   .pipe(z.array(z.int().nonnegative()).min(1).max(scheduleEntriesMax))
@@ -30,7 +28,7 @@ export const configSchema = z.object({
   /** Of the role `webhook_dispatcher_api`: what answers one tenant, under row level security. */
   API_DATABASE_URL: serviceEnvironment.DATABASE_URL,
   /** Ranges that callbacks may reach beside the public internet. */
-  MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.pipe(z.array(cidrSchema)).default([]),
+  MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.pipe(cidrsSchema).default([]),
   /** Where ingest answers to the world; thin bodies point there. */
   MILLRACE_PUBLIC_URL: z.url().default('http://127.0.0.1:8080'),
   /** POSTs at once in this process. */
@@ -48,13 +46,4 @@ export type Config = z.infer<typeof configSchema>;
 /** @throws ConfigError that names each variable that is missing or wrong. */
 export function readConfig(): Config {
   return parseConfig(configSchema, process.env);
-}
-
-function isCidr(text: string): boolean {
-  try {
-    assertCidr(text);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -10,6 +10,7 @@ import {
   type JobDelivery,
 } from '@millrace/contracts';
 import { createKafka, eventMessage, Publisher } from '@millrace/kafka';
+import { createPool, type Pool } from '@millrace/postgres';
 import {
   Metrics,
   parseConfig,
@@ -29,6 +30,7 @@ import { ROOT_CONTEXT } from '@opentelemetry/api';
 
 import { configSchema } from './config.ts';
 import { webhookIdOf } from './core/webhook-id.ts';
+import { addEndpoint, until } from './dispatcher-world.fixture.ts';
 import { WebhookDispatcherModule } from './webhook-dispatcher.module.ts';
 
 jest.setTimeout(60_000);
@@ -44,6 +46,7 @@ let isolated: TestTopics;
 let publisher: Publisher;
 let app: NestFastifyApplication;
 let receiverUrl: string;
+let pool: Pool;
 let posts = 0;
 
 /** `/good` takes everything, `/down` nothing, any other path all but the first POST. */
@@ -70,6 +73,7 @@ beforeAll(async () => {
     metrics: new Metrics(),
   });
   await publisher.connect();
+  pool = createPool({ url: database.url('webhook_dispatcher'), max: 1, applicationName: 'spec' });
   app = await startDispatcher();
   await publishTenant();
 });
@@ -78,6 +82,7 @@ afterAll(async () => {
   await app?.get(ServiceTransport).close();
   await app?.close();
   await publisher?.disconnect();
+  await pool?.end();
   receiver.closeAllConnections();
   receiver.close();
   await isolated?.drop();
@@ -205,6 +210,23 @@ describe('what webhook-dispatcher tells of a job', () => {
     const delivery = await deliveryWhen('down', ({ attempts }) => attempts.length === 2);
     expect(delivery.state).toBe('waiting');
     expect(Date.parse(delivery.next_attempt_at!) - before).toBeGreaterThan(2_000_000);
+  });
+
+  it('is what became of it at every endpoint as well, its callback first', async () => {
+    const url = `${receiverUrl}/endpoint`;
+    const endpoint = await addEndpoint(pool, { url, eventTypes: ['millrace.job.succeeded.v1'] });
+    // What is remembered of endpoints is two seconds old at most.
+    const both = await until(
+      async () => {
+        const jobId = `both-${Date.now()}`;
+        await finish(jobId, '/good');
+        await deliveryWhen(jobId, ({ state }) => state === 'delivered');
+        return deliveriesOf({ tenant: 'default', job_id: jobId, day });
+      },
+      (deliveries) => deliveries.length === 2,
+    );
+    expect(both.map((each) => each.endpoint)).toEqual([undefined, endpoint]);
+    expect(new Set(both.map((each) => each.webhook_id)).size).toBe(1);
   });
 
   it('is nothing for another tenant, another day or a job without a webhook', async () => {

@@ -1,65 +1,92 @@
-import type { SigningKeys } from '@millrace/egress';
+import type { PayloadCodec } from '@millrace/contracts';
+import type { PostResult } from '@millrace/egress';
 import { BadRowError } from '@millrace/postgres';
-import type { Claimed, OriginSlots, ReleaseUnheld, WorkPolicy, WorkQueue } from '@millrace/work';
+import type { Claimed, ReleaseUnheld, WorkPolicy, WorkQueue } from '@millrace/work';
 
-import { AttemptTelemetry, type AttemptSpan } from './attempt-telemetry.ts';
+import { AttemptTelemetry } from './attempt-telemetry.ts';
 import { isWhole, type Delivery, type WholeDelivery } from './core/delivery.ts';
+import type { LaneBook } from './core/lane-book.ts';
+import { unchanged, type LaneChange } from './core/lane-health.ts';
+import { laneSignalOf } from './core/lane-signal.ts';
+import type { LaneSlots } from './core/lane-slots.ts';
+import { exhaustedNotice, isToEndpoint } from './core/notice.ts';
 import { outcomeOf, postponed, type Outcome, type RetryPolicy } from './core/outcome.ts';
 import { requestHeaders } from './core/request-headers.ts';
-import type { Courier, Deliveries, Tenants } from './ports.ts';
+import type { EndpointKeeper } from './endpoint-keeper.ts';
+import type { LaneTurns } from './lane-turns.ts';
+import { noticeMessage } from './notice-message.ts';
+import type { Courier, Deliveries, Ending } from './ports.ts';
+import type { Receiver, Receivers } from './receivers.ts';
 
-export type DeliveryQueue = WorkQueue<Delivery, Outcome>;
+export type DeliveryQueue = WorkQueue<Delivery, Ending>;
 
 export interface DeliveryPolicyOptions {
   readonly deliveries: Deliveries;
-  readonly tenants: Tenants;
+  readonly receivers: Receivers;
   readonly courier: Courier;
-  readonly slots: OriginSlots;
+  readonly slots: LaneSlots;
+  readonly book: LaneBook;
+  readonly turns: LaneTurns;
+  readonly keeper: EndpointKeeper;
   readonly retry: RetryPolicy;
   readonly telemetry: AttemptTelemetry;
-  /** Called when an origin that was full has room again: rows of it may be waiting. */
+  readonly codec: PayloadCodec;
+  /** Called when a lane or a tenant that was full has room again: rows of it may be waiting. */
   readonly onRoom: () => void;
 }
 
 /** How the work queue sends webhooks: one run is one POST. */
-export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
+export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
   constructor(private readonly options: DeliveryPolicyOptions) {}
 
-  claim({ owner, limit }: { owner: string; limit: number }): Promise<Claimed<Delivery>> {
+  async claim({ owner, limit }: { owner: string; limit: number }): Promise<Claimed<Delivery>> {
     const { deliveries, slots } = this.options;
-    const busy = slots.busy(performance.now());
-    const roomElsewhere = slots.limits.inFlightMax;
-    return deliveries.claim({ owner, limit, busy, roomElsewhere });
+    const nowMs = performance.now();
+    const { rows, nextDueInMs } = await deliveries.claim({
+      owner,
+      limit,
+      busy: slots.busy(nowMs),
+      crowded: slots.crowded(),
+      tenantMax: slots.tenantMax,
+    });
+    // A lane that its rate holds back was passed over, and does not say when to look again.
+    const tokenInMs = slots.nextTokenInMs(performance.now());
+    if (tokenInMs === null) return { rows, nextDueInMs };
+    return { rows, nextDueInMs: Math.min(nextDueInMs ?? tokenInMs, tokenInMs) };
   }
 
-  async run(delivery: Delivery, signal: AbortSignal): Promise<Outcome> {
+  async run(delivery: Delivery, signal: AbortSignal): Promise<Ending> {
     // It goes to `crashed`, and ends as a dead letter if nobody mends the row.
     if (!isWhole(delivery)) throw new TypeError('the stored body of a webhook cannot be read');
-    const { slots, onRoom } = this.options;
-    slots.take(delivery);
-    let answered = false;
+    const { book, onRoom, slots } = this.options;
+    const { cap, ratePerSecond } = delivery.sight;
+    book.see(delivery, delivery.sight);
+    slots.hold(delivery, { cap, ratePerSecond }, performance.now());
     try {
-      const outcome = await this.attempt(delivery, signal);
-      answered = isAnswered(outcome);
-      return outcome;
+      return await this.inTurn(delivery, signal);
     } finally {
-      if (slots.release(delivery, { answered, nowMs: performance.now() })) onRoom();
+      if (slots.letGo(delivery, performance.now())) onRoom();
     }
   }
 
-  crashed(delivery: Delivery, error: unknown): Outcome {
+  crashed(delivery: Delivery, error: unknown): Ending {
     // A row that Postgres refuses to settle would be sent again for ever.
     if (error instanceof BadRowError) {
-      return { kind: 'dead', code: 'delivery_exhausted', attempt: null };
+      return unsent(delivery, { kind: 'dead', code: 'delivery_exhausted', attempt: null });
     }
-    return postponed('crashed', { createdAtMs: delivery.createdAtMs, nowMs: Date.now() });
+    return this.putOff(delivery, 'crashed');
   }
 
-  settle(delivery: Delivery, outcome: Outcome): Promise<void> {
-    return this.options.deliveries.settle(delivery, outcome);
+  async settle(delivery: Delivery, ending: Ending): Promise<void> {
+    const { book, deliveries, keeper } = this.options;
+    const lane = await deliveries.settle({ delivery, ...ending });
+    if (ending.lane?.close != null) book.closed(delivery, Date.now());
+    // It is the outbox's by now.
+    ending.notice?.onSettled?.();
+    await keeper.after(delivery, ending.outcome, lane);
   }
 
-  /** A webhook that is due tells of a job that has ended: nobody cancels that. */
+  /** A webhook that is due tells of what has happened: nobody cancels that. */
   async cancelRequested(): Promise<string[]> {
     return [];
   }
@@ -72,57 +99,120 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Outcome> {
     return this.options.deliveries.releaseUnheld(options);
   }
 
-  private async attempt(delivery: WholeDelivery, signal: AbortSignal): Promise<Outcome> {
-    const keys = await this.signingKeysOf(delivery);
-    const nowMs = Date.now();
-    const { createdAtMs } = delivery;
-    if (keys === 'unavailable') return postponed('own_fault', { createdAtMs, nowMs });
-    if (keys === null) {
-      this.options.telemetry.tenantUnknown(delivery);
-      return postponed('tenant_unknown', { createdAtMs, nowMs });
+  private async inTurn(delivery: WholeDelivery, signal: AbortSignal): Promise<Ending> {
+    const { turns } = this.options;
+    if (!(await turns.begin(delivery, signal))) {
+      return this.putOff(delivery, signal.aborted ? 'stopping' : 'no_turn');
     }
-    const span = this.options.telemetry.start(delivery);
-    const outcome = await this.post(delivery, { keys, span, signal });
-    span.end(outcome);
-    return outcome;
+    let answered = false;
+    try {
+      const ending = await this.attempt(delivery, signal);
+      answered = isAnswered(ending.outcome);
+      return ending;
+    } finally {
+      turns.end(delivery, { answered });
+    }
   }
 
-  private async post(
+  private async attempt(delivery: WholeDelivery, signal: AbortSignal): Promise<Ending> {
+    const receiver = await this.receiverOf(delivery);
+    switch (receiver.kind) {
+      case 'deleted':
+        return unsent(delivery, { kind: 'stopped', code: 'endpoint_deleted', attempt: null });
+      case 'closed':
+        return this.putOff(delivery, 'no_turn');
+      case 'unavailable':
+        return this.putOff(delivery, 'own_fault');
+      case 'unknown':
+        this.options.telemetry.tenantUnknown(delivery);
+        return this.putOff(delivery, 'tenant_unknown');
+      case 'ready':
+        return this.send(delivery, receiver, signal);
+    }
+  }
+
+  private async send(
     delivery: WholeDelivery,
-    attempt: { keys: readonly SigningKeys[]; span: AttemptSpan; signal: AbortSignal },
-  ): Promise<Outcome> {
-    const { courier, retry } = this.options;
-    const { keys, span, signal } = attempt;
+    receiver: Extract<Receiver, { kind: 'ready' }>,
+    signal: AbortSignal,
+  ): Promise<Ending> {
+    const { courier, telemetry } = this.options;
+    const span = telemetry.start(delivery);
+    const beganAtMs = Date.now();
+    const { extra, keys, timeoutMs, url } = receiver;
+    const { traceHeaders } = span;
     const result = await courier.post({
-      url: delivery.url,
-      headers: requestHeaders(delivery, {
-        keys,
-        nowMs: Date.now(),
-        traceHeaders: span.traceHeaders,
-      }),
+      url,
+      headers: requestHeaders(delivery, { keys, nowMs: beganAtMs, traceHeaders, extra }),
       body: delivery.body,
       signal,
+      ...(timeoutMs === null ? {} : { timeoutMs }),
     });
-    return outcomeOf(result, {
+    const ending = this.endingOf(delivery, result, { beganAtMs, receiver });
+    span.end(ending.outcome);
+    return ending;
+  }
+
+  private endingOf(
+    delivery: WholeDelivery,
+    result: PostResult,
+    attempt: { beganAtMs: number; receiver: Extract<Receiver, { kind: 'ready' }> },
+  ): Ending {
+    const { book, retry, slots } = this.options;
+    const nowMs = Date.now();
+    const isEndpoint = isToEndpoint(delivery);
+    const { fullCap, isProbe } = delivery.sight;
+    const outcome = outcomeOf(result, {
       attemptsMade: delivery.attemptsMade,
       createdAtMs: delivery.createdAtMs,
-      nowMs: Date.now(),
+      nowMs,
       random: Math.random(),
-      retry,
+      retry: { ...retry, scheduleMs: attempt.receiver.scheduleMs ?? retry.scheduleMs },
+      isEndpoint,
     });
+    const lane = book.after(delivery, laneSignalOf(result, nowMs), {
+      beganAtMs: attempt.beganAtMs,
+      nowMs,
+      isProbe,
+      fullCap,
+      isEndpoint,
+    });
+    const cap = book.capOf(delivery);
+    if (cap !== null) slots.setCap(delivery, cap);
+    return { outcome, lane, notice: this.noticeOf(delivery, outcome, nowMs) };
+  }
+
+  /** An endpoint's delivery has no record for a dead letter: its tenant is told instead. */
+  private noticeOf(delivery: Delivery, outcome: Outcome, nowMs: number): Ending['notice'] {
+    if (outcome.kind !== 'dead' || !isToEndpoint(delivery)) return null;
+    const attempts = delivery.attemptsMade + (outcome.attempt === null ? 0 : 1);
+    const notice = exhaustedNotice(delivery, { code: outcome.code, attempts, nowMs });
+    return notice && noticeMessage(notice, delivery, this.options.codec);
   }
 
   /** Lost infrastructure is our own fault, not the receiver's: it costs the delivery nothing. */
-  private async signingKeysOf(
-    delivery: Delivery,
-  ): Promise<readonly SigningKeys[] | null | 'unavailable'> {
+  private async receiverOf(delivery: Delivery): Promise<Receiver> {
     try {
-      return await this.options.tenants.signingKeysOf(delivery.tenant);
+      return await this.options.receivers.of(delivery, Date.now());
     } catch (error) {
       this.options.telemetry.secretsUnavailable(delivery, error);
-      return 'unavailable';
+      return { kind: 'unavailable' };
     }
   }
+
+  private putOff(delivery: Delivery, reason: Parameters<typeof postponed>[0]): Ending {
+    const nowMs = Date.now();
+    const outcome = postponed(reason, { createdAtMs: delivery.createdAtMs, nowMs });
+    return { ...unsent(delivery, outcome), notice: this.noticeOf(delivery, outcome, nowMs) };
+  }
+}
+
+/** Nothing was sent: of its lane it says only that it is no probe any more. */
+function unsent(delivery: Delivery, outcome: Outcome): Ending {
+  const probeEnded: LaneChange | null = delivery.sight.isProbe
+    ? { ...unchanged, probeEnded: true }
+    : null;
+  return { outcome, lane: probeEnded, notice: null };
 }
 
 /** Whatever the receiver said: it is not hanging. */

@@ -1,147 +1,36 @@
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
-
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { IdentityPayloadCodec, tenantChangedSchema } from '@millrace/contracts';
-import { EgressClient } from '@millrace/egress';
-import type { RawRecord } from '@millrace/kafka';
-import { createPool, type Pool } from '@millrace/postgres';
-import { Metrics, SilentLogger } from '@millrace/runtime';
+import { deliveryIdSchema } from '@millrace/contracts';
+import { createPool, TenantDatabase, type Pool } from '@millrace/postgres';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
-import { OriginSlots, WorkQueue } from '@millrace/work';
-import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { Webhook } from 'standardwebhooks';
 
 import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
-import { PostgresTenants } from './adapters/postgres-tenants.ts';
-import { AttemptTelemetry } from './attempt-telemetry.ts';
-import type { Delivery } from './core/delivery.ts';
-import type { Outcome } from './core/outcome.ts';
+import { PostgresLaneUpkeep } from './adapters/postgres-lane-upkeep.ts';
+import { PostgresTenantDeliveries } from './adapters/postgres-tenant-deliveries.ts';
 import { webhookIdOf } from './core/webhook-id.ts';
-import { DeliveryPolicy } from './delivery-policy.ts';
-import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
-import { DispatcherSettings } from './settings.ts';
-
-const secret = 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=';
-
-/** Tells torn bytes, as one that decrypts does. */
-class CheckingCodec extends IdentityPayloadCodec {
-  override decode(body: Buffer): Buffer {
-    if (body.toString() === 'torn') throw new TypeError('these bytes are not whole');
-    return body;
-  }
-}
-
-const codec = new CheckingCodec();
-
-interface Received {
-  readonly path: string;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: string;
-  readonly atMs: number;
-}
-
-/** A receiver whose answer to each path is set by the spec. */
-class Receiver {
-  readonly received: Received[] = [];
-  private readonly server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const body = Buffer.concat(chunks).toString('utf8');
-      const path = request.url ?? '';
-      this.received.push({ path, headers: request.headers, body, atMs: Date.now() });
-      this.answer(path, this.at(path).length, response);
-    });
-  });
-  answer: (path: string, count: number, response: ServerResponse) => void = (_, __, response) =>
-    void response.end('ok');
-
-  async listen(): Promise<this> {
-    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
-    return this;
-  }
-
-  url(path: string): string {
-    const address = this.server.address();
-    if (address === null || typeof address === 'string') throw new Error('not listening');
-    return `http://127.0.0.1:${address.port}${path}`;
-  }
-
-  at(path: string): Received[] {
-    return this.received.filter((request) => request.path === path);
-  }
-
-  close(): void {
-    this.server.closeAllConnections();
-    this.server.close();
-  }
-}
-
-interface DispatcherOptions {
-  readonly scheduleMs?: readonly number[];
-  readonly totalTimeoutMs?: number;
-  readonly slotsMax?: number;
-  readonly perOriginMax?: number;
-  readonly leaseMs?: number;
-  readonly allowedCidrs?: readonly string[];
-  readonly unheldAgeMs?: number;
-}
-
-/** One dispatcher process, without Nest and Kafka: records are handed to its step by the spec. */
-class Dispatcher {
-  readonly deliveries: PostgresDeliveries;
-  readonly tenants: PostgresTenants;
-  readonly consumer: FinishedJobsConsumer;
-  readonly queue: WorkQueue<Delivery, Outcome>;
-  private readonly courier: EgressClient;
-
-  constructor(pool: Pool, options: DispatcherOptions = {}) {
-    const slots = new OriginSlots({
-      inFlightMax: options.perOriginMax ?? 50,
-      inFlightLivelyMax: options.perOriginMax ?? 50,
-      livelyMs: 1_000,
-    });
-    this.deliveries = new PostgresDeliveries(pool, codec);
-    this.tenants = new PostgresTenants(pool, codec);
-    this.courier = new EgressClient(
-      { allowedCidrs: options.allowedCidrs ?? ['127.0.0.0/8'] },
-      { totalTimeoutMs: options.totalTimeoutMs ?? 2_000 },
-    );
-    const policy = new DeliveryPolicy({
-      deliveries: this.deliveries,
-      tenants: this.tenants,
-      courier: this.courier,
-      slots,
-      retry: { scheduleMs: options.scheduleMs ?? [0, 20, 20], overloadRetryMsMin: 20 },
-      telemetry: new AttemptTelemetry(new SilentLogger(), new Metrics()),
-      onRoom: () => this.queue.wake(),
-    });
-    this.queue = new WorkQueue({
-      name: 'deliveries',
-      schema: 'dispatcher',
-      pool,
-      policy,
-      slotsMax: options.slotsMax ?? 100,
-      leaseMs: options.leaseMs ?? 10_000,
-      ...(options.unheldAgeMs === undefined ? {} : { unheldAgeMs: options.unheldAgeMs }),
-      log: new SilentLogger(),
-    });
-    const settings = new DispatcherSettings({ publicUrl: 'http://127.0.0.1:8080' });
-    this.consumer = new FinishedJobsConsumer(this.deliveries, this.queue, slots, settings);
-  }
-
-  async stop(deadlineMs = 3_000): Promise<void> {
-    await this.queue.stop({ deadlineMs });
-    await this.deliveries.close();
-    await this.courier.close();
-  }
-}
+import {
+  codec,
+  Dispatcher,
+  putSecret,
+  Receiver,
+  record,
+  secret,
+  until,
+  type DispatcherOptions,
+} from './dispatcher-world.fixture.ts';
 
 let database: TestDatabase;
 let pool: Pool;
 let receiver: Receiver;
 const running: Dispatcher[] = [];
-let offset = 0;
+const tablesUsed = [
+  'deliveries',
+  'delivery_attempts',
+  'lanes',
+  'outbox',
+  'tenants',
+  'processes',
+] as const;
 
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -164,7 +53,7 @@ beforeEach(async () => {
 afterEach(async () => {
   receiver.close();
   await Promise.all(running.splice(0).map((dispatcher) => dispatcher.stop(0)));
-  for (const table of ['deliveries', 'delivery_attempts', 'outbox', 'tenants', 'processes']) {
+  for (const table of tablesUsed) {
     await pool.query(`DELETE FROM dispatcher.${table}`);
   }
 });
@@ -175,41 +64,6 @@ async function start(options?: DispatcherOptions, withSecret = true): Promise<Di
   if (withSecret) await putSecret(dispatcher, 'default');
   await dispatcher.queue.start();
   return dispatcher;
-}
-
-function putSecret(dispatcher: Dispatcher, tenant: string) {
-  const changed = { tenant, webhook_secrets: [secret], changed_at: new Date().toISOString() };
-  return dispatcher.tenants.put([tenantChangedSchema.parse(changed)]);
-}
-
-function record(jobId: string, url: string | undefined, changes: object = {}): RawRecord {
-  const job = {
-    tenant: 'default',
-    job_id: jobId,
-    type: 'message',
-    status: 'succeeded',
-    result: `result of ${jobId}`,
-    attempts: [],
-    ...(url === undefined ? {} : { callback: { url } }),
-    created_at: '2026-11-23T10:00:00.000Z',
-    finished_at: '2026-11-23T10:00:01.000Z',
-    ...changes,
-  };
-  return {
-    topic: 'jobs.finished.v1',
-    partition: 0,
-    offset: String(offset++),
-    key: Buffer.from(jobId),
-    value: Buffer.from(JSON.stringify(job)),
-    headers: {
-      ce_id: `${job.tenant}:${jobId}:finished`,
-      ce_type: `millrace.job.${job.status}.v1`,
-      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
-    },
-    timestampMs: Date.now(),
-    clusterId: 'cluster',
-    context: ROOT_CONTEXT,
-  };
 }
 
 interface RowState {
@@ -234,16 +88,6 @@ async function attemptsOf(jobId: string) {
     [webhookIdOf(`default:${jobId}:finished`)],
   );
   return rows;
-}
-
-async function until<T>(look: () => Promise<T> | T, done: (seen: T) => boolean): Promise<T> {
-  const giveUpAtMs = Date.now() + 8_000;
-  for (;;) {
-    const seen = await look();
-    if (done(seen)) return seen;
-    if (Date.now() > giveUpAtMs) throw new Error(`still ${JSON.stringify(seen)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 function ended(jobId: string): Promise<RowState | undefined> {
@@ -342,6 +186,26 @@ describe('a delivery', () => {
     ]);
   });
 
+  it('that is given up again after a replay leaves no letter: it has no record', async () => {
+    receiver.answer = (_, __, response) => void response.writeHead(500).end();
+    const { consumer, queue } = await start({ scheduleMs: [0] });
+    await consumer.handle([record('job-1', receiver.url('/hook'))]);
+    await ended('job-1');
+    await pool.query('DELETE FROM dispatcher.outbox');
+    const apiUrl = database.url('webhook_dispatcher_api');
+    const own = { url: apiUrl, max: 1, applicationName: 'spec', pipeline: true };
+    const apiPool = createPool(own);
+    const replays = new PostgresTenantDeliveries(new TenantDatabase(apiPool), codec);
+    const id = deliveryIdSchema.parse(webhookIdOf('default:job-1:finished'));
+    expect(await replays.replay('default', id)).toMatchObject({ kind: 'replayed' });
+    await apiPool.end();
+    queue.wake();
+    const again = await until(() => rowOf('job-1'), (row) => row?.attempts === 2);
+    expect(again).toMatchObject({ state: 'dead', owner: null });
+    const { rows } = await pool.query('SELECT id FROM dispatcher.outbox');
+    expect(rows).toEqual([]);
+  });
+
   it('waits as long as Retry-After asks', async () => {
     receiver.answer = (_, count, response) => {
       if (count === 1) response.writeHead(429, { 'retry-after': '1' }).end();
@@ -415,22 +279,18 @@ describe('a delivery', () => {
   it('of others goes on while one receiver hangs', async () => {
     const other = await new Receiver().listen();
     receiver.answer = () => {};
-    const { consumer } = await start({
-      slotsMax: 6,
-      perOriginMax: 3,
-      totalTimeoutMs: 60_000,
-    });
+    const { consumer } = await start({ slotsMax: 60, totalTimeoutMs: 60_000 });
     const twenty = Array.from({ length: 20 }, (_, i) => i);
     await consumer.handle(twenty.map((i) => record(`h-${i}`, receiver.url(`/${i}`))));
-    await until(() => receiver.received.length, (count) => count === 3);
+    await until(() => receiver.received.length, (count) => count === 10);
     await consumer.handle(twenty.map((i) => record(`l-${i}`, other.url(`/${i}`))));
     await until(() => other.received.length, (count) => count === 20);
-    expect(receiver.received).toHaveLength(3);
+    expect(receiver.received).toHaveLength(10);
     other.close();
   });
 
   it('moves up as soon as its own origin has room', async () => {
-    const { consumer } = await start({ perOriginMax: 2 });
+    const { consumer } = await start();
     const events = Array.from({ length: 30 }, (_, i) => record(`m-${i}`, receiver.url(`/${i}`)));
     const beganAtMs = Date.now();
     await consumer.handle(events);
@@ -449,11 +309,13 @@ describe('a delivery', () => {
          AS lane (origin, rows, later), generate_series(1, rows) AS n`,
       [backlog],
     );
+    expect(await new PostgresLaneUpkeep(pool).wakeForgotten()).toBe(3);
     const { rows, nextDueInMs } = await new PostgresDeliveries(pool, codec).claim({
       owner: 'spec',
       limit: 10,
       busy: [{ tenant: 't', origin: 'full', room: 2 }],
-      roomElsewhere: 50,
+      crowded: [],
+      tenantMax: 50,
     });
     expect(rows.map(({ origin }) => origin).sort()).toEqual([
       ...Array.from({ length: 2 }, () => 'full'),

@@ -1,48 +1,76 @@
 import { redriveHeader, topics, type JobFinished } from '@millrace/contracts';
 import { decodeEvent, RawStep, type RawRecord, type StepResult } from '@millrace/kafka';
-import { BadRowError } from '@millrace/postgres';
 import { injectTrace, names } from '@millrace/runtime';
-import { OriginSlots, WorkQueue } from '@millrace/work';
+import { WorkQueue } from '@millrace/work';
 import { Controller } from '@nestjs/common';
 import { trace } from '@opentelemetry/api';
 
 import type { Delivery, NewDelivery } from './core/delivery.ts';
-import { newDelivery } from './core/new-delivery.ts';
-import type { Outcome } from './core/outcome.ts';
-import { Deliveries } from './ports.ts';
+import type { Endpoint } from './core/endpoint.ts';
+import { newDeliveries } from './core/new-delivery.ts';
+import { DeliveryIntake, intakeRowsMax } from './delivery-intake.ts';
+import { Deliveries, Endpoints, type Ending } from './ports.ts';
 import { DispatcherSettings } from './settings.ts';
 
 type BadRecords = NonNullable<StepResult<RawRecord>['deadLetters']>;
 
-/** A record and the delivery it asks for. */
+/** A record and the event in it. */
+interface Finished {
+  readonly record: RawRecord;
+  readonly eventId: string;
+  readonly eventType: string;
+  readonly job: JobFinished;
+}
+
+/** A record and the deliveries that it asks for. */
 interface Intake {
   readonly record: RawRecord;
-  readonly delivery: NewDelivery;
+  readonly deliveries: readonly NewDelivery[];
 }
 
 /**
- * Turns finished jobs into deliveries. It takes records raw, because a delivery keeps its record's
- * own bytes for the day it is given up.
+ * Turns finished jobs into deliveries: one for the job's own `callback_url`, one for each endpoint
+ * of its tenant that wants it. It takes records raw, because a callback's delivery keeps its
+ * record's own bytes for the day it is given up.
  */
 @Controller()
 export class FinishedJobsConsumer {
   constructor(
     private readonly deliveries: Deliveries,
-    private readonly queue: WorkQueue<Delivery, Outcome>,
-    private readonly slots: OriginSlots,
+    private readonly endpoints: Endpoints,
+    private readonly intake: DeliveryIntake,
+    private readonly queue: WorkQueue<Delivery, Ending>,
     private readonly settings: DispatcherSettings,
   ) {}
 
   @RawStep(topics.jobsFinished)
   async handle(records: readonly RawRecord[]): Promise<StepResult<RawRecord>> {
-    const { intakes, deadLetters } = this.read(records);
-    const refused = intakes.length === 0 ? [] : await this.insert(intakes);
-    await this.redrive(intakes);
+    const { finished, deadLetters } = this.read(records);
+    const known = await this.endpoints.ofTenants(finished.map(({ job }) => job.tenant));
+    const refused: BadRecords[number][] = [];
+    let intakes: Intake[] = [];
+    let rows = 0;
+    const take = async (): Promise<void> => {
+      refused.push(...(await this.take(intakes)));
+      intakes = [];
+      rows = 0;
+    };
+    for (const each of finished) {
+      const deliveries = this.deliveriesOf(each, known.get(each.job.tenant) ?? []);
+      if (deliveries.length === 0) continue;
+      intakes.push({ record: each.record, deliveries });
+      rows += deliveries.length;
+      if (rows >= intakeRowsMax) await take();
+    }
+    if (rows > 0) await take();
     return { deadLetters: [...deadLetters, ...refused] };
   }
 
-  private read(records: readonly RawRecord[]): { intakes: Intake[]; deadLetters: BadRecords } {
-    const intakes: Intake[] = [];
+  private read(records: readonly RawRecord[]): {
+    finished: Finished[];
+    deadLetters: BadRecords[number][];
+  } {
+    const finished: Finished[] = [];
     const deadLetters: BadRecords[number][] = [];
     for (const record of records) {
       // A public topic is written without our codec.
@@ -51,92 +79,56 @@ export class FinishedJobsConsumer {
         deadLetters.push({ record, code: event.code, detail: event.detail });
         continue;
       }
-      const delivery = this.deliveryOf(record, event.id, event.data);
-      if (delivery !== null) intakes.push({ record, delivery });
+      const { data: job, id, type: eventType } = event;
+      const eventId = id || `${job.tenant}:${job.job_id}:finished`;
+      finished.push({ record, eventId, eventType, job });
     }
-    return { intakes, deadLetters };
+    return { finished, deadLetters };
   }
 
-  private deliveryOf(record: RawRecord, eventId: string, job: JobFinished): NewDelivery | null {
+  private deliveriesOf(
+    { record, eventId, eventType, job }: Finished,
+    endpoints: readonly Endpoint[],
+  ): NewDelivery[] {
     trace.getSpan(record.context)?.setAttributes({
       [names.attribute.jobId]: job.job_id,
       [names.attribute.tenantId]: job.tenant,
     });
     const { topic, partition, offset, key, headers, value } = record;
-    return newDelivery(
+    return newDeliveries(
       {
-        eventId: eventId || `${job.tenant}:${job.job_id}:finished`,
+        eventId,
+        eventType,
         job,
         source: { topic, partition, offset },
         original: { key: key?.toString('utf8') ?? null, headers, value },
         traceHeaders: injectTrace(record.context),
       },
-      { publicUrl: this.settings.publicUrl, nowMs: Date.now() },
+      { publicUrl: this.settings.publicUrl, nowMs: Date.now(), endpoints },
     );
+  }
+
+  /** @returns the records whose rows the database refused. @throws when it cannot be reached. */
+  private async take(intakes: readonly Intake[]): Promise<BadRecords> {
+    const refused = await this.intake.take(intakes.flatMap(({ deliveries }) => deliveries));
+    await this.redrive(intakes);
+    return intakes.flatMap(({ record, deliveries }) => {
+      const [error] = deliveries.flatMap(({ id }) => refused.get(id) ?? []);
+      if (error === undefined) return [];
+      return [{ record, code: 'bad_row' as const, detail: error.message }];
+    });
   }
 
   /** Wakes what was given up and is asked for again; a row that was gone is inserted by now. */
   private async redrive(intakes: readonly Intake[]): Promise<void> {
-    const redrives = intakes.flatMap(({ record, delivery }) => {
+    const redrives = intakes.flatMap(({ record, deliveries }) => {
       const cause = record.headers[redriveHeader];
-      return cause === undefined ? [] : [{ delivery, cause }];
+      // Dead letters are made of callbacks alone.
+      const callbacks = deliveries.filter(({ endpoint }) => endpoint === null);
+      return cause === undefined ? [] : callbacks.map((delivery) => ({ delivery, cause }));
     });
     if (redrives.length === 0) return;
     await this.deliveries.redrive(redrives);
     this.queue.wake();
   }
-
-  /** @returns the records whose rows the database refused. @throws when it cannot be reached. */
-  private async insert(intakes: readonly Intake[]): Promise<BadRecords> {
-    const reservation = this.queue.reserve(intakes.length);
-    const { owner, granted } = reservation;
-    try {
-      const { owned, left } = this.share(intakes, owner, granted);
-      const results = await this.deliveries.insert([...owned, ...left]);
-      const isNew = (_: unknown, i: number) => {
-        const result = results[i];
-        return result?.status === 'fulfilled' && result.value;
-      };
-      reservation.start(owned.filter(isNew).map((delivery) => ({ ...delivery, owner })));
-      if (left.length > 0) this.queue.wake();
-      return refusedOf([...owned, ...left], results, intakes);
-    } finally {
-      reservation.release();
-    }
-  }
-
-  /** Gives free slots to deliveries in order, but none above its origin's share. */
-  private share(
-    intakes: readonly Intake[],
-    owner: string,
-    granted: number,
-  ): { owned: NewDelivery[]; left: NewDelivery[] } {
-    const owned: NewDelivery[] = [];
-    const left: NewDelivery[] = [];
-    const plan = this.slots.plan(performance.now());
-    for (const { delivery } of intakes) {
-      if (owned.length < granted && plan.take(delivery)) owned.push({ ...delivery, owner });
-      else left.push(delivery);
-    }
-    return { owned, left };
-  }
-}
-
-function refusedOf(
-  deliveries: readonly NewDelivery[],
-  results: readonly PromiseSettledResult<boolean>[],
-  intakes: readonly Intake[],
-): BadRecords {
-  const refused = new Map<string, BadRowError>();
-  results.forEach((result, i) => {
-    if (result.status === 'fulfilled') return;
-    if (!(result.reason instanceof BadRowError)) throw result.reason;
-    const id = deliveries[i]?.id;
-    if (id !== undefined) refused.set(id, result.reason);
-  });
-  return intakes.flatMap(({ record, delivery }) => {
-    const error = refused.get(delivery.id);
-    if (error === undefined) return [];
-    return [{ record, code: 'bad_row' as const, detail: error.message }];
-  });
 }

@@ -9,6 +9,7 @@ import {
 } from '@millrace/contracts';
 import type { OutgoingMessage } from '@millrace/contracts';
 import { createKafka, eventMessage, Publisher } from '@millrace/kafka';
+import { createPool } from '@millrace/postgres';
 import { Metrics, parseConfig, RuntimeModule, ServiceTransport } from '@millrace/runtime';
 import { SilentLogger } from '@millrace/runtime';
 import {
@@ -24,6 +25,7 @@ import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { Webhook } from 'svix';
 
 import { configSchema } from './config.ts';
+import { addEndpoint } from './dispatcher-world.fixture.ts';
 import { WebhookDispatcherModule } from './webhook-dispatcher.module.ts';
 
 jest.setTimeout(60_000);
@@ -56,6 +58,7 @@ const receiver = createServer((request, response) => {
     const webhook = { headers: request.headers, body: Buffer.concat(chunks).toString('utf8') };
     received.set(path, [...(received.get(path) ?? []), webhook]);
     response.statusCode = path.startsWith('/broken') && !repaired.has(path) ? 500 : 200;
+    if (path === '/gone') response.statusCode = 410;
     response.end();
     for (const wake of wakers.splice(0)) wake();
   });
@@ -250,6 +253,33 @@ describe('webhook-dispatcher', () => {
     await arrived('/lost');
     expect(received.get('/told')).toHaveLength(1);
     expect(received.get('/lost')).toHaveLength(1);
+  });
+
+  it('tells the other endpoints of a tenant when one of them says that it is gone', async () => {
+    const pool = createPool({
+      url: database.url('webhook_dispatcher'),
+      max: 1,
+      applicationName: 'spec',
+    });
+    const type = 'millrace.endpoint.disabled.v1';
+    const url = (path: string) => `${receiverUrl}${path}`;
+    await addEndpoint(pool, { url: url('/witness'), eventTypes: [type] });
+    const gone = await addEndpoint(pool, {
+      url: url('/gone'),
+      eventTypes: ['millrace.job.succeeded.v1'],
+    });
+    await pool.end();
+    // What is remembered of endpoints is two seconds old at most.
+    for (let job = 0; received.get('/gone') === undefined; job += 1) {
+      await publisher.publish([finished(`gone-${job}`, `/before-gone-${job}`)]);
+      await arrived(`/before-gone-${job}`);
+    }
+    const [notice, ...more] = await arrived('/witness');
+    expect(more).toEqual([]);
+    expect(JSON.parse(notice?.body ?? '')).toMatchObject({
+      type,
+      data: { endpoint: gone, reason: 'gone', url: url('/gone') },
+    });
   });
 
   it('puts a record that cannot be read aside, and goes on', async () => {

@@ -2,23 +2,31 @@ import { PayloadCodec } from '@millrace/contracts';
 import { EgressClient } from '@millrace/egress';
 import { KafkaModule, Publisher, isRefusal } from '@millrace/kafka';
 import { createPool, DayKeeper, Outbox, type Pool } from '@millrace/postgres';
-import { Health, InternalKey, InternalKeyGuard, Logger, Metrics } from '@millrace/runtime';
-import { OriginSlots, WorkQueue } from '@millrace/work';
+import { Health, Logger, Metrics, SecretBox } from '@millrace/runtime';
+import { WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 
 import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
-import { PostgresDeliveryHistory } from './adapters/postgres-delivery-history.ts';
+import { PostgresEndpoints } from './adapters/postgres-endpoints.ts';
+import { PostgresLaneUpkeep } from './adapters/postgres-lane-upkeep.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { AttemptTelemetry } from './attempt-telemetry.ts';
 import { ChangedTenantsConsumer } from './changed-tenants.consumer.ts';
 import type { Config } from './config.ts';
+import { LaneBook } from './core/lane-book.ts';
+import { LaneSlots } from './core/lane-slots.ts';
 import { overloadRetryMsMinDefault } from './core/outcome.ts';
-import { DeliveriesController } from './deliveries.controller.ts';
+import { DeliveryIntake } from './delivery-intake.ts';
 import { DeliveryPolicy, type DeliveryQueue } from './delivery-policy.ts';
 import { DispatcherLife } from './dispatcher-life.ts';
+import { EndpointKeeper } from './endpoint-keeper.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
-import { Courier, Deliveries, DeliveryHistory, Tenants } from './ports.ts';
+import { LaneTurns } from './lane-turns.ts';
+import { managementControllers, managementProviders } from './management.ts';
+import { Courier, Deliveries, Endpoints, LaneUpkeep, Tenants } from './ports.ts';
+import { Receivers } from './receivers.ts';
 import { DispatcherSettings } from './settings.ts';
+import { WebhookNoticesConsumer } from './webhook-notices.consumer.ts';
 
 /** Connections: the statements are few and large, so a handful serves all slots. */
 const poolMax = 8;
@@ -37,8 +45,18 @@ export class WebhookDispatcherModule {
     return {
       module: WebhookDispatcherModule,
       imports: [KafkaModule.forService(kafka)],
-      controllers: [FinishedJobsConsumer, ChangedTenantsConsumer, DeliveriesController],
-      providers: [...stateProviders(config), ...sendingProviders(config), lifeProvider(config)],
+      controllers: [
+        FinishedJobsConsumer,
+        WebhookNoticesConsumer,
+        ChangedTenantsConsumer,
+        ...managementControllers,
+      ],
+      providers: [
+        ...stateProviders(config),
+        ...sendingProviders(config),
+        ...managementProviders(config),
+        lifeProvider(config),
+      ],
     };
   }
 }
@@ -61,16 +79,19 @@ function stateProviders(config: Config): Provider[] {
     },
     { provide: Deliveries, useExisting: PostgresDeliveries },
     {
-      provide: DeliveryHistory,
-      inject: [poolToken],
-      useFactory: (pool: Pool) => new PostgresDeliveryHistory(pool),
+      provide: Endpoints,
+      inject: [poolToken, SecretBox],
+      useFactory: (pool: Pool, box: SecretBox) => new PostgresEndpoints(pool, box),
     },
-    { provide: InternalKey, useFactory: () => new InternalKey(config.MILLRACE_INTERNAL_KEY) },
-    InternalKeyGuard,
+    {
+      provide: LaneUpkeep,
+      inject: [poolToken],
+      useFactory: (pool: Pool) => new PostgresLaneUpkeep(pool),
+    },
     {
       provide: Tenants,
-      inject: [poolToken, PayloadCodec],
-      useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+      inject: [poolToken, SecretBox],
+      useFactory: (pool: Pool, box: SecretBox) => new PostgresTenants(pool, box),
     },
     {
       provide: Outbox,
@@ -106,12 +127,37 @@ function sendingProviders(config: Config): Provider[] {
       provide: DispatcherSettings,
       useValue: new DispatcherSettings({ publicUrl: config.MILLRACE_PUBLIC_URL }),
     },
-    { provide: OriginSlots, useFactory: () => new OriginSlots() },
+    {
+      provide: LaneSlots,
+      useFactory: () => new LaneSlots({ slotsMax: config.MAX_IN_FLIGHT }),
+    },
+    { provide: LaneBook, useFactory: () => new LaneBook() },
+    {
+      provide: DeliveryIntake,
+      inject: [Deliveries, WorkQueue, LaneSlots, LaneBook],
+      useFactory: (
+        deliveries: Deliveries,
+        queue: DeliveryQueue,
+        slots: LaneSlots,
+        book: LaneBook,
+      ) => new DeliveryIntake(deliveries, queue, slots, book),
+    },
     { provide: EgressClient, useFactory: () => new EgressClient(policy, timeout) },
     { provide: Courier, useExisting: EgressClient },
     {
       provide: WorkQueue,
-      inject: [poolToken, Deliveries, Tenants, Courier, OriginSlots, Logger, Metrics],
+      inject: [
+        poolToken,
+        Deliveries,
+        Tenants,
+        Endpoints,
+        Courier,
+        LaneSlots,
+        LaneBook,
+        PayloadCodec,
+        Logger,
+        Metrics,
+      ],
       useFactory: (...parts: QueueParts) => createQueue(config, parts),
     },
   ];
@@ -121,25 +167,38 @@ type QueueParts = [
   pool: Pool,
   deliveries: Deliveries,
   tenants: Tenants,
+  endpoints: Endpoints,
   courier: Courier,
-  slots: OriginSlots,
+  slots: LaneSlots,
+  book: LaneBook,
+  codec: PayloadCodec,
   log: Logger,
   metrics: Metrics,
 ];
 
 function createQueue(config: Config, parts: QueueParts): DeliveryQueue {
-  const [pool, deliveries, tenants, courier, slots, log, metrics] = parts;
+  const [pool, deliveries, tenants, endpoints, courier, slots, book, codec, log, metrics] = parts;
   const retry = {
     scheduleMs: config.RETRY_SCHEDULE_MS,
     overloadRetryMsMin: overloadRetryMsMinDefault,
   };
-  const telemetry = new AttemptTelemetry(log, metrics);
-  const onRoom = () => queue.wake();
   const queue: DeliveryQueue = new WorkQueue({
     name: 'deliveries',
     schema: 'dispatcher',
     pool,
-    policy: new DeliveryPolicy({ deliveries, tenants, courier, slots, retry, telemetry, onRoom }),
+    policy: new DeliveryPolicy({
+      deliveries,
+      receivers: new Receivers(tenants, endpoints),
+      courier,
+      slots,
+      book,
+      turns: new LaneTurns(slots, book),
+      keeper: new EndpointKeeper(endpoints, codec, log),
+      retry,
+      telemetry: new AttemptTelemetry(log, metrics),
+      codec,
+      onRoom: () => queue.wake(),
+    }),
     slotsMax: config.MAX_IN_FLIGHT,
     leaseMs: config.LEASE_MS,
     log,
@@ -156,9 +215,11 @@ function lifeProvider(config: Config): Provider {
       Outbox,
       DayKeeper,
       PostgresDeliveries,
+      LaneUpkeep,
       EgressClient,
       Health,
       Metrics,
+      Logger,
     ],
     useFactory: (
       pool: Pool,
@@ -166,9 +227,11 @@ function lifeProvider(config: Config): Provider {
       outbox: Outbox,
       days: DayKeeper,
       deliveries: PostgresDeliveries,
+      upkeep: LaneUpkeep,
       courier: EgressClient,
       health: Health,
       metrics: Metrics,
+      log: Logger,
     ) =>
       new DispatcherLife({
         pool,
@@ -176,9 +239,11 @@ function lifeProvider(config: Config): Provider {
         outbox,
         days,
         deliveries,
+        upkeep,
         courier,
         health,
         metrics,
+        log,
         shutdownMs: config.SHUTDOWN_MS,
       }),
   };

@@ -57,6 +57,11 @@ describe('the OpenAPI document', () => {
       '/v1/dead-letters/{id}',
       '/v1/dead-letters/{id}/redrive',
       '/v1/dead-letters:redrive',
+      '/v1/deliveries',
+      '/v1/deliveries/{id}',
+      '/v1/deliveries/{id}/attempts',
+      '/v1/deliveries/{id}/replay',
+      '/v1/deliveries:replay',
       '/v1/documents',
       '/v1/documents/{id}',
       '/v1/jobs',
@@ -79,8 +84,16 @@ describe('the OpenAPI document', () => {
       '/v1/tenants/{id}/rotate-webhook-secret',
       '/v1/tools',
       '/v1/tools/{name}',
+      '/v1/webhook-endpoints',
+      '/v1/webhook-endpoints/{id}',
+      '/v1/webhook-endpoints/{id}/enable',
+      '/v1/webhook-endpoints/{id}/pause',
+      '/v1/webhook-endpoints/{id}/recover',
+      '/v1/webhook-endpoints/{id}/resume',
+      '/v1/webhook-endpoints/{id}/rotate-secret',
+      '/v1/webhook-endpoints/{id}/test',
     ]);
-    expect(Object.keys(Object(document['webhooks']))).toEqual(['jobFinished']);
+    expect(Object.keys(Object(document['webhooks']))).toEqual(['jobFinished', 'endpointTold']);
   });
 
   it('asks for a key on every /v1 route and on no other', () => {

@@ -17,11 +17,13 @@ export const errorCodes = {
   already_exists: { status: 409, title: 'There is one of this name already' },
   changed_meanwhile: { status: 409, title: 'It has changed since it was read' },
   limit_reached: { status: 409, title: 'There are as many of these as there may be' },
+  not_enabled: { status: 409, title: 'The endpoint is paused or disabled' },
+  delivery_under_way: { status: 409, title: 'The delivery has not ended yet' },
   job_ended: { status: 409, title: 'The job has ended' },
   not_begun: { status: 409, title: 'The job has not begun yet' },
   gone: { status: 410, title: 'This was here and is not kept any longer' },
   payload_too_large: { status: 413, title: 'The body is above the limit' },
-  unsafe_callback_url: { status: 422, title: 'The callback URL is not allowed' },
+  unsafe_callback_url: { status: 422, title: 'The URL of the receiver is not allowed' },
   refused_by_model: { status: 422, title: 'The model would refuse these parameters' },
   too_many_requests: { status: 429, title: 'Too many requests' },
   queue_full: { status: 429, title: 'Too many jobs of this tenant are waiting' },
@@ -70,6 +72,8 @@ export const errorCodes = {
   blocked_address: { status: null, title: 'The address of the receiver is not allowed' },
   delivery_exhausted: { status: null, title: 'Every delivery attempt failed' },
   delivery_stopped: { status: null, title: 'The receiver asked not to be sent this' },
+  endpoint_disabled: { status: null, title: 'The endpoint was disabled; this can be replayed' },
+  endpoint_deleted: { status: null, title: 'The endpoint was deleted' },
 } as const satisfies Record<string, { status: number | null; title: string }>;
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -30,6 +30,8 @@ const finished = {
 
 const backlog = { counted_at: at, waiting: 0, oldest_ms: {}, tenants: [] };
 
+const tenant = { tenant: 'default', changed_at: at };
+
 describe('events', () => {
   it.each([
     ['a request', claudeRequestedSchema, requested, true],
@@ -50,6 +52,9 @@ describe('events', () => {
       { tenant: 'default', webhook_secrets: [], changed_at: at },
       false,
     ],
+    ['a tenant of whom no secret is told', tenantChangedSchema, { ...tenant }, false],
+    ['sealed secrets', tenantChangedSchema, { ...tenant, sealed_secrets: 'AQID' }, true],
+    ['secrets of before', tenantChangedSchema, { ...tenant, webhook_secrets: ['whsec_1'] }, true],
   ])('%s', (_what, schema, value, good) => {
     expect(schema.safeParse(value).success).toBe(good);
   });

@@ -277,11 +277,17 @@ export type ClaudeBacklog = z.infer<typeof claudeBacklogSchema>;
 export const tenantChangedSchema = z
   .object({
     tenant: tenantIdSchema,
-    /** Signing secrets `whsec_…`, newest first. */
-    webhook_secrets: z.array(z.string().startsWith('whsec_')).min(1).max(10),
+    /** Signing secrets `whsec_…` in clear text, newest first: an older release told them so. */
+    webhook_secrets: z.array(z.string().startsWith('whsec_')).min(1).max(10).optional(),
+    /** The same with the times until which they live, as JSON, sealed, in base64. */
+    sealed_secrets: z.base64().min(1).optional(),
     /** Absent in events of before tenants could be disabled: it is not. */
     disabled: z.boolean().optional(),
     changed_at: z.iso.datetime(),
   })
+  .refine(
+    (told) => told.webhook_secrets !== undefined || told.sealed_secrets !== undefined,
+    { message: 'tells no secrets' },
+  )
   .meta({ id: 'TenantChanged' });
 export type TenantChanged = z.infer<typeof tenantChangedSchema>;

@@ -64,5 +64,20 @@ export const conversationIdSchema = z
   .brand<'ConversationId'>();
 export type ConversationId = z.infer<typeof conversationIdSchema>;
 
+/** A registered receiver of webhooks: `ep_<ULID>`. */
+export const endpointIdSchema = z
+  .string()
+  .regex(/^ep_[0-9A-HJKMNP-TV-Z]{26}$/, 'must be ep_ and 26 characters')
+  .brand<'EndpointId'>();
+export type EndpointId = z.infer<typeof endpointIdSchema>;
+
+/** A webhook on its way to one receiver: `msg_…` to a callback URL, `msg_….ep_…` to an endpoint. */
+export const deliveryIdSchema = z
+  .string()
+  .max(internalIdLengthMax)
+  .regex(/^msg_[A-Za-z0-9_-]+(\.ep_[0-9A-HJKMNP-TV-Z]{26})?$/, 'must be msg_…')
+  .brand<'DeliveryId'>();
+export type DeliveryId = z.infer<typeof deliveryIdSchema>;
+
 /** The tenant that the local stack and the topic `jobs.submitted.v1` belong to. */
 export const defaultTenant = tenantIdSchema.parse('default');

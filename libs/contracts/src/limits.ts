@@ -116,3 +116,31 @@ export const documentsPerTenantMax = 1_000;
 export const redeliveryAgoMsMax = 29 * 86_400_000;
 /** Redeliveries of a tenant that are kept, for 30 days: one in three quarters of an hour. */
 export const redeliveriesPerTenantMax = 1_000;
+/** Webhook endpoints of a tenant: every event goes to each of them that wants it. */
+export const endpointsPerTenantMax = 100;
+/** Characters of an endpoint's description. */
+export const endpointDescriptionLengthMax = 500;
+/** Bytes of an endpoint's registration: its headers, and JSON's own. */
+export const endpointSubmissionBytesMax = 64 * 1024;
+/** Attempts at once at one endpoint: a small receiver's connections, and a large one's. */
+export const endpointInFlightMax = 50;
+export const endpointInFlightDefault = 10;
+/** Seconds that a receiver has to answer in; who works longer answers first. */
+export const endpointTimeoutSecondsMax = 30;
+export const endpointTimeoutSecondsDefault = 15;
+/** Attempts a second that a receiver may limit us to, least and most. */
+export const endpointRateMin = 0.01;
+export const endpointRateMax = 1_000;
+/** Entries of a retry schedule: enough for days, few enough to be read at a glance. */
+export const retryScheduleEntriesMax = 12;
+/** Seconds that a retry schedule may span: receivers rarely remember ids for longer. */
+export const retryScheduleSecondsMax = 7 * 86_400;
+/** Signing secrets that live at once: each is a signature in the header of every webhook. */
+export const liveSecretsMax = 10;
+/** How long a secret that was replaced goes on signing. */
+export const secretExpirySecondsMax = 7 * 86_400;
+export const secretExpirySecondsDefault = 86_400;
+/** Deliveries of one bulk replay: one statement, and an answer within a second. */
+export const replayBatchMax = 1_000;
+/** Bytes of a receiver's answer that are kept: enough for its error page's first words. */
+export const responseExcerptBytesMax = 16 * 1024;

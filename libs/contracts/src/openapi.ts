@@ -40,6 +40,7 @@ import {
   jobListLimitMax,
   redriveBatchMax,
 } from './limits.ts';
+import { endpointWebhook, webhookPaths, type SharedParts } from './openapi-webhooks.ts';
 import {
   redeliveryListSchema,
   redeliverySubmissionSchema,
@@ -77,6 +78,7 @@ export function openApiDocument(): JsonObject {
       { name: 'jobs' },
       { name: 'agents' },
       { name: 'documents' },
+      { name: 'webhooks' },
       { name: 'redeliveries' },
       { name: 'dead letters' },
       { name: 'tenants' },
@@ -87,13 +89,14 @@ export function openApiDocument(): JsonObject {
       ...runPaths(),
       ...toolPaths(),
       ...documentPaths(),
+      ...webhookPaths(sharedParts),
       ...redeliveryPaths(),
       ...deadLetterPaths(),
       ...tenantPaths(),
       ...apiKeyPaths(),
       ...operationPaths(),
     },
-    webhooks: { jobFinished: callbackWebhook() },
+    webhooks: { jobFinished: callbackWebhook(), endpointTold: endpointWebhook() },
     components: {
       securitySchemes: {
         bearer: {
@@ -159,6 +162,18 @@ const problemTitles = {
     `${errorCodes.limit_reached.title}; or: ${errorCodes.idempotency_conflict.title}`,
   ],
   Refused: [409, `${errorCodes.already_exists.title}; or: ${errorCodes.limit_reached.title}`],
+  EndpointRefused: [
+    409,
+    [
+      errorCodes.not_enabled,
+      errorCodes.delivery_under_way,
+      errorCodes.limit_reached,
+      errorCodes.changed_meanwhile,
+    ]
+      .map(({ title }) => title)
+      .join('; or: '),
+  ],
+  UnsafeUrl: [422, errorCodes.unsafe_callback_url.title],
   Gone: [410, errorCodes.gone.title],
   TooLarge: [413, `${errorCodes.payload_too_large.title} (${httpBodyBytesMax} bytes)`],
   UnsupportedMediaType: [415, errorCodes.unsupported_media_type.title],
@@ -757,6 +772,8 @@ const changeProblems = problems(
   'Internal',
   'Unavailable',
 );
+
+const sharedParts: SharedParts = { pageParameters, problems: changeProblems, problem: problems };
 
 /** The operator's alone. */
 function tenantPaths(): JsonObject {

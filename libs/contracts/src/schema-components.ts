@@ -25,7 +25,15 @@ import {
   redriveBatchSchema,
   redriveViewSchema,
 } from './dead-letters.ts';
-import { deliveryAttemptSchema } from './deliveries.ts';
+import {
+  deliveryAttemptListSchema,
+  deliveryAttemptSchema,
+  deliveryAttemptViewSchema,
+  deliveryListSchema,
+  deliveryViewSchema,
+  replayBatchAnswerSchema,
+  replayBatchSchema,
+} from './deliveries.ts';
 import { documentListSchema, documentViewSchema } from './documents.ts';
 import { problemSchema } from './errors.ts';
 import {
@@ -87,6 +95,18 @@ import {
   toolViewSchema,
 } from './tools.ts';
 import {
+  endpointRecoverySchema,
+  endpointSecretRotationSchema,
+  endpointTestSchema,
+  webhookEndpointChangeSchema,
+  webhookEndpointHealthSchema,
+  webhookEndpointListSchema,
+  webhookEndpointSubmissionSchema,
+  webhookEndpointViewSchema,
+  webhookEndpointWithSecretSchema,
+} from './webhook-endpoints.ts';
+import { webhookBodySchema } from './webhook-events.ts';
+import {
   claudeCompletedSchema,
   documentSplitRequestedSchema,
   documentSplitSchema,
@@ -102,6 +122,11 @@ import {
   workflowChildFinishedSchema,
   workflowSignalledSchema,
 } from './workflow-events.ts';
+import {
+  deliveryExhaustedSchema,
+  endpointDisabledSchema,
+  endpointFailingSchema,
+} from './webhook-notices.ts';
 
 export type JsonValue =
   | string
@@ -148,6 +173,22 @@ const httpSchemas = [
   timelineSchema,
   timelineEventSchema,
   deliveryAttemptSchema,
+  deliveryAttemptViewSchema,
+  deliveryAttemptListSchema,
+  deliveryViewSchema,
+  deliveryListSchema,
+  replayBatchSchema,
+  replayBatchAnswerSchema,
+  webhookEndpointSubmissionSchema,
+  webhookEndpointChangeSchema,
+  webhookEndpointHealthSchema,
+  webhookEndpointViewSchema,
+  webhookEndpointWithSecretSchema,
+  webhookEndpointListSchema,
+  endpointSecretRotationSchema,
+  endpointTestSchema,
+  endpointRecoverySchema,
+  webhookBodySchema,
   callbackBodySchema,
   bytesViewSchema,
   deadLetterSummarySchema,
@@ -203,6 +244,9 @@ const eventSchemas = [
   documentSplitRequestedSchema,
   documentSplitSchema,
   tenantChangedSchema,
+  endpointFailingSchema,
+  endpointDisabledSchema,
+  deliveryExhaustedSchema,
   replySchema,
   jobReplySchema,
   workflowReplySchema,

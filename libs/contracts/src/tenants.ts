@@ -1,7 +1,11 @@
 import { z } from 'zod';
 
 import { tenantIdSchema } from './ids.ts';
-import { apiKeyLabelLengthMax } from './limits.ts';
+import {
+  apiKeyLabelLengthMax,
+  secretExpirySecondsDefault,
+  secretExpirySecondsMax,
+} from './limits.ts';
 
 /** Names that would be taken for something else, in a topic, a role, a log line or a URL. */
 const reservedTenantIds = new Set([
@@ -54,9 +58,20 @@ export type TenantList = z.infer<typeof tenantListSchema>;
 /** The body of `POST /v1/tenants/{id}/rotate-webhook-secret`; none is the same as `{}`. */
 export const secretRotationSchema = z
   .strictObject({
-    /** Webhooks are signed with the previous secret as well, until the next rotation. */
-    keep_previous: z.boolean().default(true),
+    expire_previous_in_seconds: z
+      .int()
+      .min(0)
+      .max(secretExpirySecondsMax)
+      .optional()
+      .describe('Webhooks are signed with the secrets before as well, for so long (a day).'),
+    keep_previous: z
+      .boolean()
+      .optional()
+      .describe('False is short for `expire_previous_in_seconds` of 0.'),
   })
+  .transform(({ expire_previous_in_seconds: seconds, keep_previous: keeps }) => ({
+    expirePreviousMs: (seconds ?? (keeps === false ? 0 : secretExpirySecondsDefault)) * 1_000,
+  }))
   .meta({ id: 'SecretRotation' });
 
 /** The body of `POST /v1/api-keys`. */

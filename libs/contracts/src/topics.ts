@@ -29,6 +29,11 @@ import {
 } from './workflow-events.ts';
 import { defaultTenant, tenantIdSchema, type TenantId } from './ids.ts';
 import { jobSubmissionSchema } from './jobs.ts';
+import {
+  deliveryExhaustedSchema,
+  endpointDisabledSchema,
+  endpointFailingSchema,
+} from './webhook-notices.ts';
 
 export type ServiceName =
   | 'ingest'
@@ -261,6 +266,23 @@ export const topics = {
     retentionMs: 7 * dayMs,
     cleanup: 'delete',
     deadLetters: true,
+  },
+  webhookNotices: {
+    name: 'webhooks.notices.v1',
+    summary: 'What became of webhook endpoints, and of deliveries to them that were given up.',
+    direction: 'public-out',
+    key: 'endpoint id',
+    types: {
+      'millrace.endpoint.failing.v1': endpointFailingSchema,
+      'millrace.endpoint.disabled.v1': endpointDisabledSchema,
+      'millrace.delivery.exhausted.v1': deliveryExhaustedSchema,
+    },
+    producers: ['webhook-dispatcher'],
+    consumers: ['webhook-dispatcher', 'subscriber'],
+    partitions: partitionsDefault,
+    retentionMs: 14 * dayMs,
+    cleanup: 'delete',
+    deadLetters: false,
   },
   tenantsChanged: {
     name: 'tenants.changed.v1',

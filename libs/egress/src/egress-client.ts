@@ -32,6 +32,8 @@ export interface PostRequest {
   readonly body: Buffer;
   /** Aborts early, for example on shutdown: the result is then `failed` with class `aborted`. */
   readonly signal?: AbortSignal;
+  /** Milliseconds until the status line; without it those of the client. */
+  readonly timeoutMs?: number;
 }
 
 /** A request of which the whole answer is wanted. */
@@ -97,7 +99,7 @@ export class EgressClient {
   /** Sends one POST. Never throws: whatever happens is a result. */
   post(request: PostRequest): Promise<PostResult> {
     return this.checked(request, {
-      timeoutMs: this.totalTimeoutMs,
+      timeoutMs: request.timeoutMs ?? this.totalTimeoutMs,
       read: async (body) => ({ bodyExcerpt: await readExcerpt(body, this.bodyReadMs) }),
     });
   }

@@ -20,6 +20,8 @@ export interface ConnectTimings {
   dnsMs?: number;
   /** TCP, and TLS where there is one. */
   connectMs?: number;
+  /** The TLS handshake alone, where it is known. */
+  tlsMs?: number;
 }
 
 /**

@@ -1,6 +1,7 @@
 export { assertCidr, blockedReason, type EgressPolicy } from './blocked-reason.ts';
 export { checkUrl, type UrlCheck } from './check-url.ts';
 export { type Resolve } from './checked-lookup.ts';
+export { cidrsSchema } from './cidrs-schema.ts';
 export {
   bodyExcerptBytesMax,
   EgressClient,

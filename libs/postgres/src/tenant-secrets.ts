@@ -1,7 +1,12 @@
-import type { PayloadCodec, TenantChanged } from '@millrace/contracts';
+import {
+  liveSecrets,
+  parseSigningSecrets,
+  tenantSecretsPlace,
+  type TenantChanged,
+} from '@millrace/contracts';
+import type { SecretBox } from '@millrace/runtime';
 import { LRUCache } from 'lru-cache';
 import type { Pool } from 'pg';
-import { z } from 'zod';
 
 import { BadRowError } from './bad-row-error.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -11,8 +16,6 @@ const cacheMsMax = 5_000;
 /** Tenants whose secrets are kept at hand: some megabytes. */
 const cachedTenantsMax = 10_000;
 
-const secretsSchema = z.array(z.string());
-
 /** Secrets that the database refused: the next change of the tenant mends it. */
 export interface RefusedSecrets {
   readonly tenant: string;
@@ -21,7 +24,7 @@ export interface RefusedSecrets {
 
 export interface TenantSecretTableOptions<Key> {
   readonly pool: Pool;
-  readonly codec: PayloadCodec;
+  readonly box: SecretBox;
   /** Where the table `tenants` is. */
   readonly schema: string;
   /** What a secret is to whoever signs with it. */
@@ -30,7 +33,7 @@ export interface TenantSecretTableOptions<Key> {
 
 /**
  * The signing secrets of tenants, as `tenants.changed.v1` tells them: in a table of the service,
- * through the codec, with a short memory in front.
+ * sealed as they were told, with a short memory in front.
  */
 export class TenantSecretTable<Key> {
   readonly #options: TenantSecretTableOptions<Key>;
@@ -55,7 +58,7 @@ export class TenantSecretTable<Key> {
     });
   }
 
-  /** Newest first; null while the tenant is not known here yet. */
+  /** Of those that live, newest first; null while the tenant is not known here yet. */
   keysOf(tenant: string): Promise<readonly Key[] | null> {
     const known = this.#cache.get(tenant);
     if (known !== undefined) return known;
@@ -88,7 +91,7 @@ export class TenantSecretTable<Key> {
   }
 
   async #read(tenant: string): Promise<readonly Key[] | null> {
-    const { codec, keyOf, pool, schema } = this.#options;
+    const { box, keyOf, pool, schema } = this.#options;
     const { rows } = await pool.query<{ secrets: Buffer }>({
       name: `${schema}_tenants_secrets`,
       text: `SELECT secrets FROM ${schema}.tenants WHERE tenant = $1`,
@@ -96,16 +99,19 @@ export class TenantSecretTable<Key> {
     });
     const [row] = rows;
     if (row === undefined) return null;
-    const json = codec.decode(row.secrets, { tenant, medium: 'table' });
-    return secretsSchema.parse(JSON.parse(json.toString('utf8'))).map(keyOf);
+    const secrets = parseSigningSecrets(box.open(row.secrets, tenantSecretsPlace(tenant)));
+    return liveSecrets(secrets, Date.now()).map(({ secret }) => keyOf(secret));
   }
 
   #columns(items: readonly TenantChanged[]): unknown[][] {
-    const encode = ({ tenant, webhook_secrets: secrets }: TenantChanged): Buffer =>
-      this.#options.codec.encode(Buffer.from(JSON.stringify(secrets)), { tenant, medium: 'table' });
+    const { box } = this.#options;
+    const sealed = (told: TenantChanged): Buffer =>
+      told.sealed_secrets === undefined
+        ? box.seal(JSON.stringify(told.webhook_secrets), tenantSecretsPlace(told.tenant))
+        : Buffer.from(told.sealed_secrets, 'base64');
     return [
       items.map(({ tenant }) => tenant),
-      items.map(encode),
+      items.map(sealed),
       items.map(({ changed_at: changedAt }) => changedAt),
     ];
   }

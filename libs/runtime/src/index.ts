@@ -5,6 +5,7 @@ export * from './failpoint.ts';
 export * from './health.ts';
 export * from './http-server-options.ts';
 export * from './internal-key.guard.ts';
+export * from './internal-problem-filter.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
 export * from './nest-logger.ts';

@@ -1,4 +1,3 @@
-export * from './core/origin-slots.ts';
 export * from './interruption.ts';
 export * from './work-event.ts';
 export * from './work-policy.ts';

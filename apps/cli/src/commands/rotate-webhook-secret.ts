@@ -2,7 +2,7 @@ import { tenantWithSecretSchema } from '@millrace/contracts';
 import { z } from 'zod';
 
 import { pathOf } from '../api.ts';
-import { defineCommand, flagOption } from '../command.ts';
+import { defineCommand, flagOption, valueOption } from '../command.ts';
 import { newSecretText, tenantText } from '../core/tenant-text.ts';
 
 export const rotateWebhookSecret = defineCommand({
@@ -11,13 +11,20 @@ export const rotateWebhookSecret = defineCommand({
   example: 'millrace tenants rotate-secret acme',
   operands: ['id'],
   options: z.object({
+    'expire-previous': valueOption(
+      'SECONDS',
+      'how long those before go on signing (86400)',
+      z.coerce.number(),
+    ),
     'drop-previous': flagOption('sign with the new one alone: others know the one before it'),
   }),
   run: async ({ api }, { operands: [id = ''], values }) => {
     const tenant = await api.ask({
       method: 'POST',
       path: pathOf('v1', 'tenants', id, 'rotate-webhook-secret'),
-      body: { keep_previous: !values['drop-previous'] },
+      body: {
+        expire_previous_in_seconds: values['drop-previous'] ? 0 : values['expire-previous'],
+      },
       as: 'operator',
       answer: tenantWithSecretSchema,
     });

@@ -1,8 +1,13 @@
+import { createHash } from 'node:crypto';
+
 import {
+  parseSigningSecrets,
+  secretExpirySecondsDefault,
   tenantIdSchema,
+  tenantSecretsPlace,
   tenantsMax,
   type OutgoingMessage,
-  type PayloadCodec,
+  type SigningSecret,
   type TenantId,
 } from '@millrace/contracts';
 import {
@@ -12,10 +17,10 @@ import {
   type Pool,
   type PoolClient,
 } from '@millrace/postgres';
-import { z } from 'zod';
+import type { SecretBox } from '@millrace/runtime';
 
 import type { KeptApiKey } from '../core/api-key.ts';
-import type { Tenant, TenantChange } from '../core/tenant.ts';
+import { firstSecret, withNewSecret, type Tenant, type TenantChange } from '../core/tenant.ts';
 import type { TenantQuery } from '../core/tenant-query.ts';
 import {
   Tenants,
@@ -31,6 +36,10 @@ interface TenantRow {
   readonly created_at: Date;
   readonly changed_at: Date;
   readonly disabled_at: Date | null;
+}
+
+interface GivenRow extends TenantRow {
+  readonly given_secret_hash: Buffer | null;
 }
 
 const columns = 'id, webhook_secrets, created_at, changed_at, disabled_at';
@@ -52,10 +61,10 @@ VALUES ($1, $2, date_trunc('milliseconds', clock_timestamp()))
 RETURNING ${columns}`;
 
 const keepText = `
-INSERT INTO ingest.tenants AS known (id, webhook_secrets, changed_at)
-VALUES ($1, $2, date_trunc('milliseconds', clock_timestamp()))
-ON CONFLICT (id) DO UPDATE SET
-  webhook_secrets = excluded.webhook_secrets, changed_at = ${nextChange('known')}
+INSERT INTO ingest.tenants AS known (id, webhook_secrets, given_secret_hash, changed_at)
+VALUES ($1, $2, $3, date_trunc('milliseconds', clock_timestamp()))
+ON CONFLICT (id) DO UPDATE SET webhook_secrets = excluded.webhook_secrets,
+  given_secret_hash = excluded.given_secret_hash, changed_at = ${nextChange('known')}
 RETURNING ${columns}`;
 
 const keepKeyText = `
@@ -76,18 +85,17 @@ ORDER BY date_trunc('milliseconds', created_at) DESC, id DESC
 LIMIT $3`;
 
 const findText = `SELECT ${columns} FROM ingest.tenants WHERE id = $1`;
-
-const secretsSchema = z.array(z.string());
+const findGivenText = `SELECT ${columns}, given_secret_hash FROM ingest.tenants WHERE id = $1`;
 
 /** The tenants' table. Every change and the message that tells of it are one commit. */
 export class PostgresTenants extends Tenants {
   readonly #pool: Pool;
-  readonly #codec: PayloadCodec;
+  readonly #box: SecretBox;
 
-  constructor(pool: Pool, codec: PayloadCodec) {
+  constructor(pool: Pool, box: SecretBox) {
     super();
     this.#pool = pool;
-    this.#codec = codec;
+    this.#box = box;
   }
 
   create(id: TenantId, secret: string, tell: TellTenant): Promise<TenantCreation> {
@@ -96,7 +104,7 @@ export class PostgresTenants extends Tenants {
       const { rows } = await client.query<{ id: string }>('SELECT id FROM ingest.tenants');
       if (rows.some((row) => row.id === id)) return { kind: 'known' };
       if (rows.length >= tenantsMax) return { kind: 'limit' };
-      const values = [id, this.#encode(id, [secret])];
+      const values = [id, this.#seal(id, firstSecret(secret, new Date()))];
       const told = await this.#write(client, { text: createText, values, tell });
       return { kind: 'created', ...told };
     });
@@ -108,7 +116,10 @@ export class PostgresTenants extends Tenants {
     tell: TellTenant,
   ): Promise<Told> {
     return inTransaction(this.#pool, async (client) => {
-      const values = [id, this.#encode(id, [given.secret])];
+      await client.query(lockText);
+      const hash = createHash('sha256').update(given.secret).digest();
+      const secrets = await this.#secretsToKeep(client, { id, secret: given.secret, hash });
+      const values = [id, this.#seal(id, secrets), hash];
       const told = await this.#write(client, { text: keepText, values, tell });
       await client.query(keepKeyText, [given.key.hash, id, given.key.last4]);
       return told;
@@ -127,7 +138,7 @@ export class PostgresTenants extends Tenants {
       const tenant = this.#tenant(row);
       const change = decide(tenant);
       if (change === null) return { tenant, message: null };
-      const secrets = this.#encode(id, change.webhookSecrets);
+      const secrets = this.#seal(id, change.webhookSecrets);
       const values = [id, secrets, change.disabledAt];
       return this.#write(client, { text: changeText, values, tell });
     });
@@ -167,17 +178,35 @@ export class PostgresTenants extends Tenants {
     return { tenant, message };
   }
 
-  #encode(tenant: TenantId, secrets: readonly string[]): Buffer {
-    const json = Buffer.from(JSON.stringify(secrets));
-    return this.#codec.encode(json, { tenant, medium: 'table' });
+  /** A secret that was given before is no news: the tenant may have changed to others since. */
+  async #secretsToKeep(
+    client: PoolClient,
+    given: { readonly id: TenantId; readonly secret: string; readonly hash: Buffer },
+  ): Promise<readonly SigningSecret[]> {
+    const { hash, id, secret } = given;
+    const { rows } = await client.query<GivenRow>(`${findGivenText} FOR UPDATE`, [id]);
+    const [row] = rows;
+    const now = new Date();
+    if (row === undefined) return firstSecret(secret, now);
+    const tenant = this.#tenant(row);
+    const isKnown = tenant.webhookSecrets.some((known) => known.secret === secret);
+    if (isKnown || row.given_secret_hash?.equals(hash) === true) return tenant.webhookSecrets;
+    const expirePreviousMs = secretExpirySecondsDefault * 1_000;
+    const change = withNewSecret(tenant, { secret, expirePreviousMs, nowMs: now.getTime() });
+    return change?.webhookSecrets ?? firstSecret(secret, now);
+  }
+
+  #seal(tenant: TenantId, secrets: readonly SigningSecret[]): Buffer {
+    return this.#box.seal(JSON.stringify(secrets), tenantSecretsPlace(tenant));
   }
 
   #tenant(row: TenantRow): Tenant {
     const id = tenantIdSchema.parse(row.id);
-    const json = this.#codec.decode(row.webhook_secrets, { tenant: id, medium: 'table' });
+    const json = this.#box.open(row.webhook_secrets, tenantSecretsPlace(id));
     return {
       id,
-      webhookSecrets: secretsSchema.parse(JSON.parse(json.toString('utf8'))),
+      webhookSecrets: parseSigningSecrets(json),
+      sealedSecrets: row.webhook_secrets,
       createdAt: row.created_at,
       changedAt: row.changed_at,
       disabledAt: row.disabled_at,

@@ -12,29 +12,41 @@ import {
 } from './tenant.ts';
 
 const at = new Date('2026-01-02T03:04:05.678Z');
+const keptSecret = (secret: string, expires_at: string | null = null) => ({
+  secret,
+  created_at: null,
+  expires_at,
+});
+const nextDay = '2026-01-03T03:04:05.678Z';
 const tenant: Tenant = {
   id: tenantIdSchema.parse('acme'),
-  webhookSecrets: ['whsec_2', 'whsec_1'],
+  webhookSecrets: [keptSecret('whsec_2'), keptSecret('whsec_1', nextDay)],
+  sealedSecrets: Buffer.from([1, 2, 3]),
   createdAt: at,
   changedAt: at,
   disabledAt: null,
 };
 
 describe('a new secret', () => {
-  it('stands in front of the one before it, and of no older one', () => {
-    const change = withNewSecret(tenant, { secret: 'whsec_3', keepPrevious: true });
-    expect(change.webhookSecrets).toEqual(['whsec_3', 'whsec_2']);
+  const rotation = { secret: 'whsec_3', nowMs: at.getTime(), expirePreviousMs: 60_000 };
+
+  it('stands in front of those before it, which have their time', () => {
+    const change = withNewSecret(tenant, rotation);
+    expect(change?.webhookSecrets).toEqual([
+      { secret: 'whsec_3', created_at: at.toISOString(), expires_at: null },
+      keptSecret('whsec_2', '2026-01-02T03:05:05.678Z'),
+      keptSecret('whsec_1', '2026-01-02T03:05:05.678Z'),
+    ]);
   });
 
   it('stands alone when the one before it is known to others', () => {
-    const change = withNewSecret(tenant, { secret: 'whsec_3', keepPrevious: false });
-    expect(change.webhookSecrets).toEqual(['whsec_3']);
+    const change = withNewSecret(tenant, { ...rotation, expirePreviousMs: 0 });
+    expect(change?.webhookSecrets.map(({ secret }) => secret)).toEqual(['whsec_3']);
   });
 
   it('leaves a disabled tenant disabled', () => {
     const disabled = { ...tenant, disabledAt: at };
-    const change = withNewSecret(disabled, { secret: 'whsec_3', keepPrevious: true });
-    expect(change.disabledAt).toBe(at);
+    expect(withNewSecret(disabled, rotation)?.disabledAt).toBe(at);
   });
 
   it('is made of 32 bytes, as Standard Webhooks writes them', () => {
@@ -59,7 +71,7 @@ it('the event of a state follows the contract and is the same each time', () => 
   expect(event.id).toBe('acme:changed:2026-01-02T03:04:05.678Z');
   expect(tenantChangedSchema.parse(event.data)).toEqual({
     tenant: 'acme',
-    webhook_secrets: ['whsec_2', 'whsec_1'],
+    sealed_secrets: 'AQID',
     disabled: true,
     changed_at: '2026-01-02T03:04:05.678Z',
   });

@@ -1,15 +1,22 @@
-import { intakeTopicOf, topics, type TenantId, type TenantView } from '@millrace/contracts';
+import {
+  intakeTopicOf,
+  topics,
+  withNewSecret as secretsWith,
+  type SigningSecret,
+  type TenantId,
+  type TenantView,
+} from '@millrace/contracts';
 
-/** Live signing secrets: the new one, and the one that receivers are changing from. */
-const liveSecretsMax = 2;
 /** Random bytes of a signing secret. */
 export const webhookSecretBytes = 32;
 
 /** A tenant as its row holds it. */
 export interface Tenant {
   readonly id: TenantId;
-  /** `whsec_…`, newest first, at least one. */
-  readonly webhookSecrets: readonly string[];
+  /** Newest first, at least one. */
+  readonly webhookSecrets: readonly SigningSecret[];
+  /** The same as its row holds them, and as other services are told. */
+  readonly sealedSecrets: Buffer;
   readonly createdAt: Date;
   readonly changedAt: Date;
   readonly disabledAt: Date | null;
@@ -23,13 +30,21 @@ export function webhookSecretOf(random: Buffer): string {
   return `whsec_${random.toString('base64')}`;
 }
 
-/** The new secret in front; the one before it stays until the next rotation, if it is to. */
+/**
+ * The new secret in front; those before it sign for a while longer.
+ * @returns null when more would live at once than may.
+ */
 export function withNewSecret(
   tenant: Tenant,
-  o: { readonly secret: string; readonly keepPrevious: boolean },
-): TenantChange {
-  const previous = o.keepPrevious ? tenant.webhookSecrets.slice(0, liveSecretsMax - 1) : [];
-  return { webhookSecrets: [o.secret, ...previous], disabledAt: tenant.disabledAt };
+  o: { readonly secret: string; readonly expirePreviousMs: number; readonly nowMs: number },
+): TenantChange | null {
+  const webhookSecrets = secretsWith(tenant.webhookSecrets, o);
+  return webhookSecrets && { webhookSecrets, disabledAt: tenant.disabledAt };
+}
+
+/** A tenant's first secret. */
+export function firstSecret(secret: string, now: Date): SigningSecret[] {
+  return [{ secret, created_at: now.toISOString(), expires_at: null }];
 }
 
 /** Null when it is disabled already: since when does not change. */
@@ -56,7 +71,7 @@ export function tenantChanged(tenant: Tenant) {
     tenant: tenant.id,
     data: {
       tenant: tenant.id,
-      webhook_secrets: [...tenant.webhookSecrets],
+      sealed_secrets: tenant.sealedSecrets.toString('base64'),
       disabled: tenant.disabledAt !== null,
       changed_at: changedAt,
     },
@@ -64,7 +79,9 @@ export function tenantChanged(tenant: Tenant) {
 }
 
 /** The tenant without its secrets. */
-export function tenantView(tenant: Omit<Tenant, 'webhookSecrets'>): TenantView {
+export function tenantView(
+  tenant: Omit<Tenant, 'webhookSecrets' | 'sealedSecrets'>,
+): TenantView {
   return {
     id: tenant.id,
     intake_topic: intakeTopicOf(tenant.id).name,

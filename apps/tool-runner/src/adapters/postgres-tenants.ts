@@ -1,6 +1,7 @@
-import type { PayloadCodec, TenantChanged } from '@millrace/contracts';
+import type { TenantChanged } from '@millrace/contracts';
 import { signingKeysOf, type SigningKeys } from '@millrace/egress';
 import { TenantSecretTable, type Pool, type RefusedSecrets } from '@millrace/postgres';
+import type { SecretBox } from '@millrace/runtime';
 
 import { Tenants } from '../ports.ts';
 
@@ -8,9 +9,9 @@ import { Tenants } from '../ports.ts';
 export class PostgresTenants extends Tenants {
   private readonly table: TenantSecretTable<SigningKeys>;
 
-  constructor(pool: Pool, codec: PayloadCodec) {
+  constructor(pool: Pool, box: SecretBox) {
     super();
-    this.table = new TenantSecretTable({ pool, codec, schema: 'tools', keyOf: signingKeysOf });
+    this.table = new TenantSecretTable({ pool, box, schema: 'tools', keyOf: signingKeysOf });
   }
 
   signingKeysOf(tenant: string): Promise<readonly SigningKeys[] | null> {

@@ -1,4 +1,5 @@
 import {
+  ProblemError,
   toolsPerTenantMax,
   type PayloadCodec,
   type ToolList,
@@ -8,7 +9,6 @@ import {
 import type { TenantDatabase } from '@millrace/postgres';
 
 import { contentHash, contentJson } from '../core/tool-content.ts';
-import { ProblemError } from '../core/problem.ts';
 import { viewOf } from '../core/tool.ts';
 import { ToolRegistry } from '../ports.ts';
 import { toolOfRow, type VersionRow } from './postgres-tools.ts';

@@ -1,4 +1,5 @@
 import type { ToolDefinition, ToolSubmission, ToolView } from '@millrace/contracts';
+import { withoutValues } from '@millrace/egress/core';
 
 /** One version of a registered tool: it never changes. */
 export interface Tool {
@@ -13,9 +14,6 @@ export interface RegisteredTool extends Tool {
   readonly createdAt: Date;
   readonly changedAt: Date;
 }
-
-/** Stands for the value of a tool's header wherever the tool is shown: it may be a secret. */
-export const redactedValue = '[redacted]';
 
 /** Scheme, host and port of where a tool lies: with the tenant, what hanging servers share. */
 export function originOfTool({ content: { target } }: Tool): string {
@@ -56,6 +54,5 @@ export function definitionOf(tool: Tool): ToolDefinition {
 
 function withoutSecrets(target: ToolSubmission['target']): ToolSubmission['target'] {
   if (target.kind === 'worker' || target.headers === undefined) return target;
-  const names = Object.keys(target.headers);
-  return { ...target, headers: Object.fromEntries(names.map((name) => [name, redactedValue])) };
+  return { ...target, headers: withoutValues(target.headers) };
 }

@@ -3,13 +3,30 @@ import { arrayQuery, GroupCommit, type Pool, type PoolClient } from '@millrace/p
 import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from '../core/delivery.ts';
+import type { SettledLane } from '../core/disable-policy.ts';
+import { laneKeyOf } from '../core/lane.ts';
 import type { Outcome } from '../core/outcome.ts';
-import { Deliveries, type ClaimOptions, type DeliveryRedrive } from '../ports.ts';
-import { claimSql, deliveryOfRow, type DeliveryRow } from './claim-sql.ts';
-import { insertColumns, insertSql } from './insert-sql.ts';
+import {
+  Deliveries,
+  type ClaimOptions,
+  type DeliveryRedrive,
+  type Inserted,
+  type Settlement,
+} from '../ports.ts';
+import { claimSql, deliveryOfRow, nextReadySql, type DeliveryRow } from './claim-sql.ts';
+import { insertColumns, insertSql, type InsertedRow } from './insert-sql.ts';
+import { laneSightOfRow } from './lane-sight-sql.ts';
 import { redriveColumns, redriveSql } from './redrive-sql.ts';
-import { settleColumns, settleSql, type Settlement } from './settle-sql.ts';
+import {
+  settleColumns,
+  settledLaneOfRow,
+  settleSql,
+  type SettledLaneRow,
+} from './settle-sql.ts';
+import { wakeLanesSql } from './wake-sql.ts';
 
+/** After a claim that brought something the next one asks when something is due. */
+const lookAgainMs = 100;
 /** Beyond this the exact number of waiting rows helps nobody, and counting it costs. */
 const waitingCountMax = 100_000;
 
@@ -20,10 +37,11 @@ const waitingCountMax = 100_000;
  * D2 A row that was inserted or claimed as ours, by a statement whose answer was lost, is never
  *    started: `releaseUnheld` puts it back, since nobody else frees what a living process owns.
  * D3 While a row is being sent, `not_before` is when it was given to its owner.
+ * D4 Every statement that makes a row wait tells its lane so, at once with it.
  */
 export class PostgresDeliveries extends Deliveries {
-  private readonly inserts: GroupCommit<NewDelivery, boolean>;
-  private readonly settlements: GroupCommit<Settlement, void>;
+  private readonly inserts: GroupCommit<NewDelivery, Inserted>;
+  private readonly settlements: GroupCommit<Settlement, SettledLane | null>;
   /** Inserts whose outcome is still to come: their rows are on their way to us. */
   private readonly inserting = new Set<readonly NewDelivery[]>();
 
@@ -36,7 +54,7 @@ export class PostgresDeliveries extends Deliveries {
       name: 'deliveries insert',
       pool,
       keyOf: ({ id }) => id,
-      bytesOf: ({ body, record }) => body.length + (record.value?.length ?? 0),
+      bytesOf: ({ body, record }) => body.length + (record?.value?.length ?? 0),
       commit: (client, items) => this.commitInserts(client, items),
     });
     this.settlements = new GroupCommit({
@@ -48,7 +66,7 @@ export class PostgresDeliveries extends Deliveries {
     });
   }
 
-  async insert(deliveries: readonly NewDelivery[]): Promise<PromiseSettledResult<boolean>[]> {
+  async insert(deliveries: readonly NewDelivery[]): Promise<PromiseSettledResult<Inserted>[]> {
     this.inserting.add(deliveries);
     try {
       return await this.inserts.submitAll(deliveries);
@@ -62,7 +80,8 @@ export class PostgresDeliveries extends Deliveries {
   }
 
   async claim(options: ClaimOptions): Promise<Claimed<Delivery>> {
-    const { owner, limit, busy, roomElsewhere } = options;
+    const { owner, limit, busy, crowded, tenantMax } = options;
+    const askedAtMs = Date.now();
     const { rows } = await this.pool.query<DeliveryRow>({
       name: 'deliveries_claim',
       text: claimSql,
@@ -72,16 +91,17 @@ export class PostgresDeliveries extends Deliveries {
         busy.map(({ tenant }) => tenant),
         busy.map(({ origin }) => origin),
         busy.map(({ room }) => room),
-        roomElsewhere,
+        crowded.map(({ tenant }) => tenant),
+        crowded.map(({ room }) => room),
+        tenantMax,
       ],
     });
-    const deliveries = rows.map((row) => deliveryOfRow(row, owner, this.codec));
-    // A full claim is followed by another as soon as there is room: no need to look ahead.
-    return { rows: deliveries, nextDueInMs: rows.length === limit ? null : await this.nextDue() };
+    const deliveries = rows.map((row) => deliveryOfRow(row, { owner, askedAtMs }, this.codec));
+    return { rows: deliveries, nextDueInMs: await this.nextLook(rows.length, limit) };
   }
 
-  async settle(delivery: Delivery, outcome: Outcome): Promise<void> {
-    await this.settlements.submit({ delivery, outcome });
+  settle(settlement: Settlement): Promise<SettledLane | null> {
+    return this.settlements.submit(settlement);
   }
 
   async reap(deadOwners: readonly string[]): Promise<number> {
@@ -110,19 +130,31 @@ export class PostgresDeliveries extends Deliveries {
   }
 
   private async free(condition: string, values: unknown[]): Promise<number> {
-    const { rowCount } = await this.pool.query(
-      `UPDATE dispatcher.deliveries
-       SET state = 'waiting', owner = NULL, not_before = now() WHERE ${condition}`,
+    const { rows } = await this.pool.query<{ freed: number }>(
+      `WITH freed AS (
+         UPDATE dispatcher.deliveries
+         SET state = 'waiting', owner = NULL, not_before = now() WHERE ${condition}
+         RETURNING tenant, origin, not_before
+       ), woken AS (
+         ${wakeLanesSql('SELECT tenant, origin, not_before FROM freed')}
+       )
+       SELECT count(*)::int AS freed FROM freed`,
       values,
     );
-    return rowCount ?? 0;
+    return rows[0]?.freed ?? 0;
   }
 
-  private async nextDue(): Promise<number | null> {
+  /** A statement for it only when there is time: under load the next claim comes by itself. */
+  private async nextLook(given: number, limit: number): Promise<number | null> {
+    // A full claim is followed by another as soon as there is room.
+    if (given === limit) return null;
+    return given > 0 ? lookAgainMs : this.nextReady();
+  }
+
+  private async nextReady(): Promise<number | null> {
     const { rows } = await this.pool.query<{ due_in_ms: number | null }>({
-      name: 'deliveries_next_due',
-      text: `SELECT (extract(epoch FROM min(not_before) - now()) * 1000)::float8 AS due_in_ms
-        FROM dispatcher.deliveries WHERE state = 'waiting' AND not_before > now()`,
+      name: 'lanes_next_ready',
+      text: nextReadySql,
     });
     return rows[0]?.due_in_ms ?? null;
   }
@@ -130,22 +162,33 @@ export class PostgresDeliveries extends Deliveries {
   private async commitInserts(
     client: PoolClient,
     items: readonly NewDelivery[],
-  ): Promise<boolean[]> {
+  ): Promise<Inserted[]> {
     const values = insertColumns(items, this.codec);
     const query = arrayQuery({ name: 'deliveries_insert', text: insertSql, values });
-    const { rows } = await client.query<{ id: string }>(query);
-    const inserted = new Set(rows.map(({ id }) => id));
-    return items.map(({ id }) => inserted.has(id));
+    const askedAtMs = Date.now();
+    const { rows } = await client.query<InsertedRow>(query);
+    const inserted = new Map(rows.map((row) => [row.id, insertedOfRow(row, askedAtMs)]));
+    return items.map(({ id }) => inserted.get(id) ?? { kind: 'known' });
   }
 
   private async commitSettlements(
     client: PoolClient,
     items: readonly Settlement[],
-  ): Promise<void[]> {
+  ): Promise<(SettledLane | null)[]> {
     const values = settleColumns(items, this.codec, new Date());
-    await client.query(arrayQuery({ name: 'deliveries_settle', text: settleSql, values }));
-    return items.map(() => undefined);
+    const query = arrayQuery({ name: 'deliveries_settle', text: settleSql, values });
+    const { rows } = await client.query<SettledLaneRow>(query);
+    const lanes = new Map(rows.map((row) => [laneKeyOf(row), settledLaneOfRow(row)]));
+    return items.map(({ delivery, lane }) =>
+      lane === null ? null : (lanes.get(laneKeyOf(delivery)) ?? null),
+    );
   }
+}
+
+function insertedOfRow(row: InsertedRow, askedAtMs: number): Inserted {
+  return row.state === 'sending'
+    ? { kind: 'ours', sight: laneSightOfRow(row, askedAtMs) }
+    : { kind: 'left' };
 }
 
 function excerptLength(outcome: Outcome): number {

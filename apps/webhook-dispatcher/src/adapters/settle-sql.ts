@@ -1,30 +1,34 @@
 import { assertNever, daysAround, deadLetterTopicOf, type PayloadCodec } from '@millrace/contracts';
+import { outboxColumns } from '@millrace/postgres';
 
 import { deadLetterHeadersOf } from '../core/dead-letter-headers.ts';
-import type { Delivery } from '../core/delivery.ts';
+import type { Delivery, RecordPlace } from '../core/delivery.ts';
+import type { SettledLane } from '../core/disable-policy.ts';
+import type { LaneChange } from '../core/lane-health.ts';
 import type { Attempt, DeadCode, Outcome } from '../core/outcome.ts';
-
-export interface Settlement {
-  readonly delivery: Delivery;
-  readonly outcome: Outcome;
-}
+import type { Settlement } from '../ports.ts';
 
 /**
- * Ends an attempt: the row, the attempt's log line and, for a dead delivery, its dead letter, all
- * fenced by the owner. The dead letter is left to the outbox's sweep: it carries the record's own
- * bytes, which so never leave the database before they go to Kafka.
+ * Ends an attempt: the row, the attempt's log line, what it changes in its lane, and for a dead
+ * delivery its dead letter or its notice, all fenced by the owner. The dead letter is left to the
+ * outbox's sweep: it carries the record's own bytes, which so never leave the database before they
+ * go to Kafka.
  *
  * The fence is the owner and the attempts before this one: the same process may hold the row again,
  * for the next, when a settlement whose answer was lost is repeated. It is written so that no index
  * serves it: by that of owners each row would look at all that its owner held since the vacuum.
+ *
+ * A lane is written when a delivery of it waits again, or when the attempt says something of it; a
+ * healthy one that delivers costs nothing. Differences are added to what the row says by then.
  */
 export const settleSql = `
   WITH o AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::float8[],
       $6::text[], $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::int[], $12::bytea[],
-      $13::real[], $14::real[], $15::real[], $16::real[], $17::date[], $20::int[])
+      $13::real[], $14::real[], $15::real[], $16::real[], $17::real[], $18::date[], $21::int[],
+      $22::jsonb[])
       AS o (id, owner, state, counted, after_ms, code, dead_topic, dead_headers, outcome, class,
-        status, body_excerpt, dns_ms, connect_ms, first_byte_ms, total_ms, day, made)
+        status, body_excerpt, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, day, made, lane)
   ), settled AS (
     UPDATE dispatcher.deliveries AS d SET
       state = o.state,
@@ -34,23 +38,114 @@ export const settleSql = `
       code = o.code,
       ended_at = CASE WHEN o.state = 'waiting' THEN NULL ELSE now() END,
       record_value = CASE WHEN o.state = 'waiting' THEN d.record_value END
-    FROM o WHERE d.id = o.id AND d.day = o.day AND d.day BETWEEN $18::date AND $19::date
+    FROM o WHERE d.id = o.id AND d.day = o.day AND d.day BETWEEN $19::date AND $20::date
       AND CASE d.state WHEN 'sending'
         THEN (d.owner, d.attempts - d.attempts_before) = (o.owner, o.made) END
-    RETURNING d.id, d.day, d.tenant, d.attempts, d.record_key, d.record_headers, old.record_value
+    RETURNING d.id, d.day, d.tenant, d.origin, d.state, d.not_before, d.attempts, d.record_key,
+      d.record_headers, old.record_value
   ), logged AS (
     INSERT INTO dispatcher.delivery_attempts (delivery_id, day, number, tenant, outcome, class,
-      status, body_excerpt, dns_ms, connect_ms, first_byte_ms, total_ms, started_at)
+      status, body_excerpt, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, started_at)
     SELECT s.id, s.day, s.attempts, s.tenant, o.outcome, o.class, o.status, o.body_excerpt,
-      o.dns_ms, o.connect_ms, o.first_byte_ms, o.total_ms, now() - o.total_ms * interval '1 ms'
+      o.dns_ms, o.connect_ms, o.tls_ms, o.first_byte_ms, o.total_ms,
+      now() - o.total_ms * interval '1 ms'
     FROM settled AS s JOIN o USING (id) WHERE o.counted
     ON CONFLICT DO NOTHING
+  ), letters AS (
+    INSERT INTO dispatcher.outbox (id, topic, key, headers, value)
+    SELECT o.dead_topic || '/' || coalesce(s.record_headers ->> 'ce_id', s.record_key, ''),
+      o.dead_topic, s.record_key, s.record_headers || o.dead_headers, s.record_value
+    FROM settled AS s JOIN o USING (id)
+    WHERE o.dead_topic IS NOT NULL AND s.record_value IS NOT NULL
+    ON CONFLICT (id) DO NOTHING
+  ), notices AS (
+    INSERT INTO dispatcher.outbox (id, topic, key, headers, value)
+    SELECT n.id, n.topic, n.key, n.headers, n.value
+    FROM unnest($23::text[], $24::text[], $25::text[], $26::text[], $27::jsonb[], $28::bytea[])
+      AS n (of, id, topic, key, headers, value) JOIN settled AS s ON s.id = n.of
+    ON CONFLICT (id) DO NOTHING
+  ), touched AS MATERIALIZED (
+    SELECT s.tenant, s.origin,
+      min(s.not_before) FILTER (WHERE s.state = 'waiting') AS due_at,
+      count(*) FILTER (WHERE (o.lane ->> 'failed')::boolean)::int AS failed,
+      coalesce(bool_or((o.lane ->> 'succeeded')::boolean), false) AS succeeded,
+      count(*) FILTER (WHERE o.lane ->> 'timeoutsInARow' = 'more')::int AS timeouts,
+      coalesce(bool_or(o.lane ->> 'timeoutsInARow' = 'none'), false) AS no_timeout,
+      count(*) FILTER (WHERE o.lane ->> 'blockedInARow' = 'more')::int AS blocked,
+      coalesce(bool_or(o.lane ->> 'blockedInARow' = 'none'), false) AS not_blocked,
+      max((o.lane #>> '{close,forMs}')::float8) AS close_ms,
+      coalesce(bool_or(o.lane #>> '{close,why}' = 'breaker'), false) AS breaks,
+      max((o.lane ->> 'opened')::int) AS opened,
+      (array_agg(o.lane ->> 'cap') FILTER (WHERE o.lane ->> 'cap' IS NOT NULL))[1] AS cap,
+      coalesce(bool_or((o.lane ->> 'probeEnded')::boolean), false) AS probe_ended,
+      coalesce(bool_or((o.lane ->> 'reopens')::boolean), false) AS reopens,
+      count(o.lane) > 0 AS is_told
+    FROM settled AS s JOIN o USING (id)
+    WHERE s.state = 'waiting' OR o.lane IS NOT NULL
+    GROUP BY s.tenant, s.origin
+  ), lane AS (
+    INSERT INTO dispatcher.lanes AS l (tenant, origin, due_at, woken, failures, failing_since,
+      last_success_at, timeouts_in_a_row, blocked_in_a_row, closed_until, closed_why, opened,
+      in_flight_max)
+    SELECT tenant, origin, due_at, 1, CASE WHEN succeeded THEN 0 ELSE failed END,
+      CASE WHEN failed > 0 AND NOT succeeded THEN now() END, CASE WHEN succeeded THEN now() END,
+      timeouts, blocked, now() + close_ms * interval '1 ms',
+      CASE WHEN breaks THEN 'breaker' WHEN close_ms IS NOT NULL THEN 'retry_after' END,
+      coalesce(opened, 0), nullif(cap, 'full')::int
+    FROM touched ORDER BY tenant, origin
+    ON CONFLICT (tenant, origin) DO UPDATE SET (due_at, woken, failures, failing_since,
+      last_success_at, failing_notified_at, timeouts_in_a_row, blocked_in_a_row, closed_until,
+      closed_why, opened, probing_until, in_flight_max, changed_at) = (
+      SELECT least(l.due_at, t.due_at), l.woken + 1,
+        CASE WHEN t.succeeded THEN 0 ELSE l.failures + t.failed END,
+        CASE WHEN t.succeeded THEN NULL
+          WHEN t.failed > 0 THEN coalesce(l.failing_since, now()) ELSE l.failing_since END,
+        CASE WHEN t.succeeded THEN now() ELSE l.last_success_at END,
+        CASE WHEN t.succeeded THEN NULL ELSE l.failing_notified_at END,
+        CASE WHEN t.no_timeout THEN 0 ELSE l.timeouts_in_a_row END + t.timeouts,
+        CASE WHEN t.not_blocked THEN 0 ELSE l.blocked_in_a_row END + t.blocked,
+        CASE WHEN l.closed_why IN ('paused', 'disabled') THEN l.closed_until
+          WHEN t.close_ms IS NOT NULL
+            THEN greatest(l.closed_until, now() + t.close_ms * interval '1 ms')
+          WHEN t.reopens THEN NULL
+          ELSE l.closed_until END,
+        CASE WHEN l.closed_why IN ('paused', 'disabled') THEN l.closed_why
+          WHEN t.breaks THEN 'breaker'
+          WHEN t.close_ms IS NOT NULL THEN coalesce(l.closed_why, 'retry_after')
+          WHEN t.reopens THEN NULL
+          ELSE l.closed_why END,
+        coalesce(t.opened, l.opened),
+        CASE WHEN t.probe_ended THEN NULL ELSE l.probing_until END,
+        CASE WHEN t.cap IS NULL THEN l.in_flight_max ELSE nullif(t.cap, 'full')::int END,
+        now()
+      FROM touched AS t WHERE t.tenant = l.tenant AND t.origin = l.origin)
+    RETURNING l.*
   )
-  INSERT INTO dispatcher.outbox (id, topic, key, headers, value)
-  SELECT o.dead_topic || '/' || coalesce(s.record_headers ->> 'ce_id', s.record_key, ''),
-    o.dead_topic, s.record_key, s.record_headers || o.dead_headers, s.record_value
-  FROM settled AS s JOIN o USING (id) WHERE o.dead_topic IS NOT NULL
-  ON CONFLICT (id) DO NOTHING`;
+  SELECT lane.tenant, lane.origin, lane.failures, lane.failing_since, lane.last_success_at,
+    lane.blocked_in_a_row, lane.opened, lane.failing_notified_at
+  FROM lane JOIN touched USING (tenant, origin) WHERE touched.is_told`;
+
+export interface SettledLaneRow {
+  readonly tenant: string;
+  readonly origin: string;
+  readonly failures: number;
+  readonly failing_since: Date | null;
+  readonly last_success_at: Date | null;
+  readonly blocked_in_a_row: number;
+  readonly opened: number;
+  readonly failing_notified_at: Date | null;
+}
+
+export function settledLaneOfRow(row: SettledLaneRow): SettledLane {
+  return {
+    failures: row.failures,
+    failingSinceMs: row.failing_since?.getTime() ?? null,
+    lastSuccessAtMs: row.last_success_at?.getTime() ?? null,
+    blockedInARow: row.blocked_in_a_row,
+    opened: row.opened,
+    isNotified: row.failing_notified_at !== null,
+  };
+}
 
 /** One array a column, in the order of the statement. */
 export function settleColumns(
@@ -58,12 +153,15 @@ export function settleColumns(
   codec: PayloadCodec,
   at: Date,
 ): unknown[] {
-  const rows = items.map((item) => ({ ...item, ...changeOf(item.outcome) }));
+  const rows = items.map((item) => ({ ...item, ...changeOf(item) }));
   const excerptOf = ({ delivery, attempt }: (typeof rows)[number]) => {
     const excerpt = attempt?.bodyExcerpt ?? null;
     return excerpt && codec.encode(excerpt, { tenant: delivery.tenant, medium: 'table' });
   };
   const days = rows.map(({ delivery }) => delivery.day);
+  const noticed = rows.flatMap(({ delivery, notice }) =>
+    notice === null ? [] : [{ of: delivery.id, notice }],
+  );
   return [
     rows.map(({ delivery }) => delivery.id),
     rows.map(({ delivery }) => delivery.owner),
@@ -71,40 +169,67 @@ export function settleColumns(
     rows.map(({ attempt }) => attempt !== null),
     rows.map(({ afterMs }) => afterMs),
     rows.map(({ code }) => code),
-    rows.map(({ delivery, dead }) => dead && deadLetterTopicOf(delivery.source.topic)),
-    rows.map((row) => row.dead && deadHeaders(row, row.dead, at)),
-    rows.map(({ outcome }) => outcome.kind),
+    rows.map(({ letter }) => letter && deadLetterTopicOf(letter.source.topic)),
+    rows.map((row) => row.letter && deadHeaders(row, row.letter, at)),
+    rows.map(({ outcome }) => loggedKindOf(outcome)),
     rows.map(({ attempt }) => attempt?.class ?? null),
     rows.map(({ attempt }) => attempt?.status ?? null),
     rows.map(excerptOf),
     rows.map(({ attempt }) => attempt?.timings.dnsMs ?? null),
     rows.map(({ attempt }) => attempt?.timings.connectMs ?? null),
+    rows.map(({ attempt }) => attempt?.timings.tlsMs ?? null),
     rows.map(({ attempt }) => attempt?.timings.firstByteMs ?? null),
     rows.map(({ attempt }) => attempt?.timings.totalMs ?? 0),
     days,
     ...daysAround(days),
     rows.map(({ delivery }) => delivery.attemptsMade),
+    rows.map(({ lane }) => laneJson(lane)),
+    noticed.map(({ of }) => of),
+    ...outboxColumns(noticed.map(({ notice }) => notice)),
   ];
 }
 
+/** The log tells what the receiver did: one that is gone has stopped this as well. */
+function loggedKindOf({ kind }: Outcome): string {
+  return kind === 'skipped' ? 'stopped' : kind;
+}
+
+function laneJson(lane: LaneChange | null): string | null {
+  return lane && JSON.stringify(lane);
+}
+
+/** A dead letter to be written, for a delivery that was made of a record. */
+interface Letter {
+  readonly source: RecordPlace;
+  readonly code: DeadCode;
+}
+
 interface Change {
-  readonly state: 'waiting' | 'delivered' | 'stopped' | 'dead';
+  readonly state: 'waiting' | 'delivered' | 'stopped' | 'dead' | 'skipped_disabled';
   readonly afterMs: number;
   readonly code: string | null;
-  readonly dead: DeadCode | null;
+  readonly letter: Letter | null;
   readonly attempt: Attempt | null;
 }
 
-function changeOf(outcome: Outcome): Change {
-  const ended = { afterMs: 0, code: null, dead: null };
+function changeOf({ delivery, outcome }: { delivery: Delivery; outcome: Outcome }): Change {
+  const ended = { afterMs: 0, code: null, letter: null };
   switch (outcome.kind) {
     case 'delivered':
       return { ...ended, state: 'delivered', attempt: outcome.attempt };
     case 'stopped':
-      return { ...ended, state: 'stopped', code: 'delivery_stopped', attempt: outcome.attempt };
+      return { ...ended, state: 'stopped', code: outcome.code, attempt: outcome.attempt };
+    case 'skipped':
+      return {
+        ...ended,
+        state: 'skipped_disabled',
+        code: 'endpoint_disabled',
+        attempt: outcome.attempt,
+      };
     case 'dead': {
       const { code, attempt } = outcome;
-      return { ...ended, state: 'dead', code, dead: code, attempt };
+      const { source } = delivery;
+      return { ...ended, state: 'dead', code, letter: source && { source, code }, attempt };
     }
     case 'retry':
       return { ...ended, state: 'waiting', afterMs: outcome.afterMs, attempt: outcome.attempt };
@@ -117,9 +242,9 @@ function changeOf(outcome: Outcome): Change {
 
 function deadHeaders(
   { delivery, attempt }: { delivery: Delivery; attempt: Attempt | null },
-  code: DeadCode,
+  { code, source }: Letter,
   at: Date,
 ): string {
   const attempts = delivery.attemptsMade + (attempt === null ? 0 : 1);
-  return JSON.stringify(deadLetterHeadersOf(delivery, { code, attempts, at }));
+  return JSON.stringify(deadLetterHeadersOf(source, { code, attempts, at }));
 }

@@ -28,11 +28,17 @@ function thinBody(job: JobFinished, publicUrl: string): CallbackBody {
       ? {}
       : { error: { code: error.code, detail: error.detail.slice(0, thinDetailLengthMax) } }),
     truncated: true,
-    result_url: `${publicUrl.replace(/\/+$/, '')}/v1/jobs/${encodeURIComponent(job.job_id)}`,
+    result_url: resultUrlOf(job, publicUrl),
   };
 }
 
-function outlineOf(job: JobFinished): CallbackBody {
+/** Where the whole result is read. */
+export function resultUrlOf(job: JobFinished, publicUrl: string): string {
+  return `${publicUrl.replace(/\/+$/, '')}/v1/jobs/${encodeURIComponent(job.job_id)}`;
+}
+
+/** All that is told of a job but its result. */
+export function outlineOf(job: JobFinished): CallbackBody {
   return {
     job_id: job.job_id,
     status: job.status,

@@ -1,14 +1,13 @@
 import { deadLetterHeaders, errorCodes } from '@millrace/contracts';
 
-import type { Delivery } from './delivery.ts';
+import type { RecordPlace } from './delivery.ts';
 import type { DeadCode } from './outcome.ts';
 
 /** The headers that a dead delivery's record gets beside its own. */
 export function deadLetterHeadersOf(
-  delivery: Pick<Delivery, 'source'>,
+  { topic, partition, offset }: RecordPlace,
   death: { readonly code: DeadCode; readonly attempts: number; readonly at: Date },
 ): Record<string, string> {
-  const { topic, partition, offset } = delivery.source;
   return {
     [deadLetterHeaders.reason]: death.code,
     [deadLetterHeaders.detail]: errorCodes[death.code].title,

@@ -1,14 +1,22 @@
-/** A webhook on its way, as its row says. */
-export interface Delivery {
-  /** The `webhook-id`. */
+import type { LaneTerms } from './lane-slots.ts';
+import type { Lane, LaneSight } from './lane.ts';
+
+/** A webhook on its way to one receiver, as its row says. */
+export interface Delivery extends Lane {
+  /** The `webhook-id`, and for an endpoint the endpoint's id after it. */
   readonly id: string;
-  /** `YYYY-MM-DD`: the day that the job's rows are kept under. */
+  /** The `webhook-id`: the same for every receiver of the event. */
+  readonly webhookId: string;
+  /** `YYYY-MM-DD`: the day that the row is kept under, of a job's that of the job. */
   readonly day: string;
-  readonly tenant: string;
-  readonly jobId: string;
+  /** Null for a job's own `callback_url`. */
+  readonly endpoint: string | null;
+  /** `ce_type`; null in rows of an older release. */
+  readonly eventType: string | null;
+  /** Null for what is about no job. */
+  readonly jobId: string | null;
+  /** An endpoint's is the one that it had when this was made. */
   readonly url: string;
-  /** What a hanging receiver is isolated by, together with the tenant. */
-  readonly origin: string;
   /** The bytes that are signed and sent, decoded; null when those in the table cannot be read. */
   readonly body: Buffer | null;
   /** `traceparent` and `tracestate` of the span that took the event in. */
@@ -17,10 +25,12 @@ export interface Delivery {
   readonly attemptsMade: number;
   /** When that schedule began. */
   readonly createdAtMs: number;
-  /** Where the event stood, for a dead letter's headers. */
-  readonly source: RecordPlace;
+  /** Where the event stood, for a dead letter's headers; an endpoint's delivery makes none. */
+  readonly source: RecordPlace | null;
   /** The process that runs it; the fence of every statement that changes its row. */
   readonly owner: string;
+  /** Its lane when it was handed to this process. */
+  readonly sight: LaneSight;
 }
 
 /** A webhook that can be sent. */
@@ -39,10 +49,14 @@ export interface RecordPlace {
 }
 
 /** A delivery to be inserted: owned by this process when a slot is free, else by none yet. */
-export interface NewDelivery extends Omit<WholeDelivery, 'owner'> {
+export interface NewDelivery extends Omit<WholeDelivery, 'owner' | 'sight'> {
   readonly owner: string | null;
+  /** Until its first attempt: a schedule may begin later than at once. */
+  readonly firstAfterMs: number;
+  /** What its lane may have at once, as far as its registration says. */
+  readonly terms: LaneTerms;
   /** The record untouched, for a dead letter. */
-  readonly record: OriginalRecord;
+  readonly record: OriginalRecord | null;
 }
 
 export interface OriginalRecord {

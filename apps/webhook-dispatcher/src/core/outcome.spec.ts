@@ -24,6 +24,7 @@ function context(changes: Partial<AttemptContext> = {}): AttemptContext {
       scheduleMs: retryScheduleMsDefault,
       overloadRetryMsMin: overloadRetryMsMinDefault,
     },
+    isEndpoint: false,
     ...changes,
   };
 }
@@ -53,6 +54,22 @@ describe('outcomeOf', () => {
       kind: 'stopped',
       attempt: { class: expected },
     });
+  });
+
+  it.each([
+    [answered(410), 'gone'],
+    [answered(200, { 'webhook-delivery': 'disable' }), null],
+    [answered(500, { 'webhook-delivery': 'disable' }), 'requested'],
+  ])('keeps for an endpoint that is to be disabled what it did not take (%#)', (result, reason) => {
+    const outcome = outcomeOf(result, context({ isEndpoint: true }));
+    expect(outcome).toMatchObject(
+      reason === null ? { kind: 'delivered', disables: true } : { kind: 'skipped', reason },
+    );
+  });
+
+  it('disables no callback: another job of the same origin may have another receiver', () => {
+    const wish = answered(200, { 'webhook-delivery': 'disable' });
+    expect(outcomeOf(wish, context())).toMatchObject({ kind: 'delivered', disables: false });
   });
 
   it.each([

@@ -1,20 +1,29 @@
 import { assertNever, type ErrorCode } from '@millrace/contracts';
 import type { FailureClass, PostResult } from '@millrace/egress';
-import { parseRetryAfter } from '@millrace/egress/core';
 
+import { goneStatus, overloadStatuses, pauseMsOf, wishOf } from './lane-signal.ts';
 import { retryDelayMs } from './retry-schedule.ts';
 
 /** What one attempt came to; the row of a delivery becomes what this says. */
 export type Outcome =
-  | { readonly kind: 'delivered'; readonly attempt: Attempt }
+  | { readonly kind: 'delivered'; readonly disables: boolean; readonly attempt: Attempt }
   | { readonly kind: 'retry'; readonly afterMs: number; readonly attempt: Attempt }
-  | { readonly kind: 'stopped'; readonly attempt: Attempt }
+  | { readonly kind: 'stopped'; readonly code: StopCode; readonly attempt: Attempt | null }
+  /** Its endpoint is to be disabled, and keeps it for a replay. */
+  | { readonly kind: 'skipped'; readonly reason: 'gone' | 'requested'; readonly attempt: Attempt }
   | { readonly kind: 'dead'; readonly code: DeadCode; readonly attempt: Attempt | null }
   /** Our own fault, or nothing sent at all: not an attempt. */
   | { readonly kind: 'postponed'; readonly afterMs: number; readonly reason: PostponeReason };
 
 export type DeadCode = Extract<ErrorCode, 'blocked_address' | 'delivery_exhausted'>;
-export type PostponeReason = 'tenant_unknown' | 'own_fault' | 'crashed' | 'stopping';
+export type StopCode = Extract<ErrorCode, 'delivery_stopped' | 'endpoint_deleted'>;
+export type PostponeReason =
+  | 'tenant_unknown'
+  | 'own_fault'
+  | 'crashed'
+  | 'stopping'
+  /** Its lane had no room for it after all, or has closed. */
+  | 'no_turn';
 export type AttemptClass =
   | Exclude<FailureClass, 'local' | 'aborted'>
   | 'blocked'
@@ -47,6 +56,8 @@ export interface AttemptContext {
   /** From [0, 1). */
   readonly random: number;
   readonly retry: RetryPolicy;
+  /** Only an endpoint can be disabled; a callback URL is one job's. */
+  readonly isEndpoint: boolean;
 }
 
 /** Wait after a fault of our own: short, since the receiver is not to blame. */
@@ -57,11 +68,6 @@ export const crashedRetryMs = 60_000;
 export const tenantUnknownRetryMs = 1_000;
 /** Age at which a delivery ends even if no attempt was ever counted: nothing waits for ever. */
 export const deliveryAgeMsMax = 7 * 86_400_000;
-
-const overloadStatuses: ReadonlySet<number> = new Set([408, 425, 429, 502, 503, 504]);
-const retryAfterStatuses: ReadonlySet<number> = new Set([429, 503]);
-const goneStatus = 410;
-const stopWishes: ReadonlySet<string> = new Set(['disable', 'abort-message']);
 
 /** The one table that says what an attempt's result means. */
 export function outcomeOf(result: PostResult, context: AttemptContext): Outcome {
@@ -101,6 +107,7 @@ function postponeMs(reason: PostponeReason): number {
     case 'crashed':
       return crashedRetryMs;
     case 'stopping':
+    case 'no_turn':
       return 0;
     default:
       return assertNever(reason);
@@ -111,32 +118,33 @@ function outcomeOfResponse(
   response: Extract<PostResult, { kind: 'response' }>,
   context: AttemptContext,
 ): Outcome {
-  const { status, headers } = response;
+  const { status } = response;
   const attempt: Attempt = {
     class: classOfStatus(status),
     status,
     bodyExcerpt: response.bodyExcerpt,
     timings: response.timings,
   };
-  if (attempt.class === null) return { kind: 'delivered', attempt };
-  const wish = headers['webhook-delivery']?.trim().toLowerCase();
-  if (status === goneStatus || (wish !== undefined && stopWishes.has(wish))) {
-    return { kind: 'stopped', attempt };
+  const wish = wishOf(response);
+  const disables = context.isEndpoint && wish === 'disable';
+  if (attempt.class === null) return { kind: 'delivered', disables, attempt };
+  if (context.isEndpoint && (disables || status === goneStatus)) {
+    return { kind: 'skipped', reason: disables ? 'requested' : 'gone', attempt };
   }
-  return retryOrDead(attempt, leastWaitMs(status, headers['retry-after'], context), context);
+  if (status === goneStatus || wish === 'disable' || wish === 'abort-message') {
+    return { kind: 'stopped', code: 'delivery_stopped', attempt };
+  }
+  return retryOrDead(attempt, leastWaitMs(response, context), context);
 }
 
 /** A receiver that says when to come back is believed; one that only groans gets a minute. */
 function leastWaitMs(
-  status: number,
-  retryAfter: string | undefined,
+  response: Extract<PostResult, { kind: 'response' }>,
   context: AttemptContext,
 ): number {
-  if (retryAfterStatuses.has(status)) {
-    const askedMs = parseRetryAfter(retryAfter, context.nowMs);
-    if (askedMs !== null) return askedMs;
-  }
-  return overloadStatuses.has(status) ? context.retry.overloadRetryMsMin : 0;
+  const askedMs = pauseMsOf(response, context.nowMs);
+  if (askedMs !== null) return askedMs;
+  return overloadStatuses.has(response.status) ? context.retry.overloadRetryMsMin : 0;
 }
 
 function outcomeOfFailure(

@@ -9,12 +9,13 @@ import { userAgent } from './user-agent.ts';
 import { webhookIdOf } from './webhook-id.ts';
 
 const keys = [signingKeysOf('whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=')];
-const delivery = { id: 'msg_1', body: Buffer.from('{}'), attemptsMade: 2 };
+const delivery = { webhookId: 'msg_1', body: Buffer.from('{}'), attemptsMade: 2 };
 
 describe('requestHeaders', () => {
   it('names the delivery, the attempt, its time, its trace and us', () => {
     const traceHeaders = { traceparent: '00-1-2-01' };
-    expect(requestHeaders(delivery, { keys, nowMs: 1_700_000_000_999, traceHeaders })).toEqual({
+    const context = { keys, nowMs: 1_700_000_000_999, traceHeaders, extra: {} };
+    expect(requestHeaders(delivery, context)).toEqual({
       'content-type': 'application/json',
       'user-agent': userAgent,
       'webhook-id': 'msg_1',
@@ -24,6 +25,17 @@ describe('requestHeaders', () => {
       'webhook-attempt': '3',
       traceparent: '00-1-2-01',
     });
+  });
+
+  it("takes the receiver's own headers along, and lets them replace none of ours", () => {
+    const extra = { 'X-Door': 'west', 'Webhook-ID': 'forged', Traceparent: 'forged' };
+    const context = { keys, nowMs: 1_000, traceHeaders: { traceparent: '00-1-2-01' }, extra };
+    expect(requestHeaders(delivery, context)).toMatchObject({
+      'x-door': 'west',
+      'webhook-id': 'msg_1',
+      traceparent: '00-1-2-01',
+    });
+    expect(Object.keys(requestHeaders(delivery, context))).not.toContain('Webhook-ID');
   });
 
   it("carries the package's version", () => {

@@ -10,18 +10,21 @@ export interface RequestContext {
   readonly nowMs: number;
   /** `traceparent` and `tracestate` of the POST's own span. */
   readonly traceHeaders: Readonly<Record<string, string>>;
+  /** The receiver's own, which replace none of ours. */
+  readonly extra: Readonly<Record<string, string>>;
 }
 
 /** Every header of one attempt. The id stays the same in all of them; time and number do not. */
 export function requestHeaders(
-  delivery: Pick<WholeDelivery, 'id' | 'body' | 'attemptsMade'>,
+  delivery: Pick<WholeDelivery, 'webhookId' | 'body' | 'attemptsMade'>,
   context: RequestContext,
 ): Record<string, string> {
   return {
+    ...lowerCased(context.extra),
     'content-type': 'application/json',
     'user-agent': userAgent,
     ...signatureHeaders({
-      id: delivery.id,
+      id: delivery.webhookId,
       timestampSeconds: Math.floor(context.nowMs / 1_000),
       body: delivery.body,
       keys: context.keys,
@@ -29,4 +32,11 @@ export function requestHeaders(
     [webhookHeaders.attempt]: String(delivery.attemptsMade + 1),
     ...context.traceHeaders,
   };
+}
+
+/** As ours are written, so that one of the same name is replaced and not sent twice. */
+function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]),
+  );
 }

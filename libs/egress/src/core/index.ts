@@ -6,3 +6,4 @@ export {
   type SignedContent,
   type SigningKeys,
 } from './signature.ts';
+export { userHeaderError, withoutValues } from './user-headers.ts';

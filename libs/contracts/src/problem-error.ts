@@ -1,11 +1,13 @@
-import { errorCodes, type ErrorCode, type Problem } from '@millrace/contracts';
+import type { z } from 'zod';
+
+import { errorCodes, type ErrorCode, type Problem } from './errors.ts';
 
 export interface FieldError {
   readonly path: string;
   readonly message: string;
 }
 
-/** An error that the caller of a management route is to be told. */
+/** An error that the caller of a service's management route is to be told. */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError';
   readonly code: ErrorCode;
@@ -18,6 +20,29 @@ export class ProblemError extends Error {
     this.detail = detail;
     this.errors = errors;
   }
+}
+
+/** Entries of a problem's list: enough to mend a request, too few to amplify an attack. */
+const fieldErrorsMax = 20;
+
+/** A body or query in which these things are wrong. */
+export function invalidRequest(errors: readonly FieldError[]): ProblemError {
+  const detail = 'a field is missing, unknown or of the wrong type';
+  return new ProblemError('invalid_request', detail, errors.slice(0, fieldErrorsMax));
+}
+
+/**
+ * What has to follow a schema of the contract.
+ * @throws ProblemError that lists what does not.
+ */
+export function parseRequest<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.map(({ path, message }) => ({
+    path: path.map(String).join('.'),
+    message,
+  }));
+  throw invalidRequest(errors);
 }
 
 /** An RFC 9457 document. */

@@ -1,0 +1,132 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+
+import { aheadMax, defaultTerms, LaneSlots, type LaneTerms } from './lane-slots.ts';
+import type { Lane } from './lane.ts';
+
+const one = { tenant: 'acme', origin: 'https://one.example' };
+const other = { tenant: 'acme', origin: 'https://other.example' };
+const nowMs = 10_000;
+
+function heldBy(slots: LaneSlots, lane: Lane, count: number, terms = defaultTerms): void {
+  for (let i = 0; i < count; i += 1) slots.hold(lane, terms, nowMs);
+}
+
+/** How many more a plan gives to a lane. */
+function roomFor(
+  slots: LaneSlots,
+  lane: Lane,
+  at = nowMs,
+  terms: LaneTerms = defaultTerms,
+): number {
+  const plan = slots.plan(at);
+  let room = 0;
+  while (room < 1_000 && plan.take(lane, terms)) room += 1;
+  return room;
+}
+
+describe('LaneSlots', () => {
+  it('gives a lane ten slots, and a lane with another cap that many', () => {
+    const slots = new LaneSlots({ slotsMax: 500 });
+    expect(roomFor(slots, one)).toBe(10);
+    expect(roomFor(slots, one, nowMs, { cap: 3, ratePerSecond: null })).toBe(3);
+    heldBy(slots, one, 4);
+    expect(roomFor(slots, one)).toBe(6);
+    expect(roomFor(slots, other)).toBe(10);
+    expect(slots.busy(nowMs)).toEqual([{ ...one, room: 6 }]);
+  });
+
+  it('gives all lanes of one tenant a quarter of the slots', () => {
+    const slots = new LaneSlots({ slotsMax: 200 });
+    for (let i = 0; i < 10; i += 1) {
+      const lane = { tenant: 'acme', origin: `https://hangs-${i}.example` };
+      heldBy(slots, lane, Math.min(10, roomFor(slots, lane)));
+    }
+    expect(slots.crowded()).toEqual([{ tenant: 'acme', room: 0 }]);
+    expect(slots.busy(nowMs).reduce((sum, { room }) => sum + 10 - room, 0)).toBe(50);
+    expect(roomFor(slots, { ...one, tenant: 'globex' })).toBe(10);
+  });
+
+  it('begins no more POSTs than the cap says, whatever is held', () => {
+    const slots = new LaneSlots({ slotsMax: 500 });
+    heldBy(slots, one, 15);
+    const begun = Array.from({ length: 15 }, () => slots.begin(one));
+    expect(begun.filter(Boolean)).toHaveLength(10);
+    slots.end(one, { answered: true, nowMs });
+    expect([slots.begin(one), slots.begin(one)]).toEqual([true, false]);
+    slots.setCap(one, 2);
+    slots.end(one, { answered: true, nowMs });
+    expect(slots.begin(one)).toBe(false);
+  });
+
+  it('lets a lane that answers hold some more, by its pace, and one that stops no longer', () => {
+    const slots = new LaneSlots({ slotsMax: 500 });
+    for (let i = 0; i < 30; i += 1) {
+      slots.hold(one, defaultTerms, nowMs);
+      slots.begin(one);
+      slots.end(one, { answered: true, nowMs });
+      slots.letGo(one, nowMs);
+    }
+    expect(roomFor(slots, one)).toBe(10 + 15);
+    for (let i = 0; i < 300; i += 1) {
+      slots.begin(one);
+      slots.end(one, { answered: true, nowMs });
+    }
+    expect(roomFor(slots, one)).toBe(10 + aheadMax);
+    expect(roomFor(slots, one, nowMs + 2_001)).toBe(10);
+    expect(slots.busy(nowMs + 4_002)).toEqual([]);
+  });
+
+  it('gives one that only times out nothing more', () => {
+    const slots = new LaneSlots({ slotsMax: 500 });
+    heldBy(slots, one, 10);
+    slots.begin(one);
+    slots.end(one, { answered: false, nowMs });
+    expect(slots.letGo(one, nowMs)).toBe(true);
+    expect(slots.letGo(one, nowMs)).toBe(false);
+    expect(roomFor(slots, one)).toBe(2);
+  });
+
+  it('tells when a tenant that was full has room again', () => {
+    const slots = new LaneSlots({ slotsMax: 40 });
+    heldBy(slots, one, 5);
+    heldBy(slots, other, 5);
+    expect(slots.letGo(one, nowMs)).toBe(true);
+    expect(slots.letGo(one, nowMs)).toBe(false);
+  });
+
+  it('gives a lane with a rate so many a second and no more, however long that goes on', () => {
+    const rates = fc.double({ min: 0.5, max: 40, noNaN: true });
+    const steps = fc.array(fc.nat(700), { minLength: 1, maxLength: 60 });
+    fc.assert(
+      fc.property(rates, steps, (ratePerSecond, waits) => {
+        const slots = new LaneSlots({ slotsMax: 4_000 });
+        const terms = { cap: 50, ratePerSecond };
+        let at = nowMs;
+        let given = 0;
+        for (const waitMs of waits) {
+          at += waitMs;
+          const room = roomFor(slots, one, at, terms);
+          for (let i = 0; i < room; i += 1) {
+            slots.hold(one, terms, at);
+            slots.letGo(one, at);
+          }
+          given += room;
+        }
+        const seconds = (at - nowMs) / 1_000;
+        const most = Math.max(1, ratePerSecond) + ratePerSecond * seconds;
+        expect(given).toBeLessThanOrEqual(most + 1e-6);
+      }),
+    );
+  });
+
+  it('says when the next token of a lane with a rate comes', () => {
+    const slots = new LaneSlots({ slotsMax: 500 });
+    const terms = { cap: 10, ratePerSecond: 2 };
+    expect(roomFor(slots, one, nowMs, terms)).toBe(2);
+    heldBy(slots, one, 2, terms);
+    expect(slots.nextTokenInMs(nowMs)).toBe(500);
+    expect(slots.nextTokenInMs(nowMs + 500)).toBeNull();
+    expect(roomFor(slots, one, nowMs + 500, terms)).toBe(1);
+  });
+});
