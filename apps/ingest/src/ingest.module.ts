@@ -14,7 +14,7 @@ import {
   createPool,
   type Pool,
 } from '@millrace/postgres';
-import { Health, Logger } from '@millrace/runtime';
+import { Health, Logger, SecretBox } from '@millrace/runtime';
 import {
   Module,
   type DynamicModule,
@@ -35,6 +35,7 @@ import { PoolClosing } from './adapters/pool-closing.ts';
 import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
 import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
 import { PostgresDocuments } from './adapters/postgres-documents.ts';
+import { PostgresInboundSources } from './adapters/postgres-inbound-sources.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
 import { PostgresRedeliveries } from './adapters/postgres-redeliveries.ts';
 import { PostgresReleases } from './adapters/postgres-releases.ts';
@@ -60,6 +61,9 @@ import { silenceTimesDefault, type SilenceTimes } from './core/silence.ts';
 import { EndTelemetry } from './end-telemetry.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { HttpEdge } from './http-edge.ts';
+import { InboundController } from './inbound.controller.ts';
+import { InboundIntake } from './inbound-intake.ts';
+import { InboundSourcesController } from './inbound-sources.controller.ts';
 import { InternalProxy } from './internal-proxy.ts';
 import { JobBatch } from './job-batch.ts';
 import { JobCancel } from './job-cancel.ts';
@@ -87,6 +91,7 @@ import {
   DeadLetters,
   DeliveryLog,
   Documents,
+  InboundSources,
   IntakePolicy,
   JobTimelines,
   Jobs,
@@ -195,6 +200,8 @@ export class IngestModule
         DocumentUploadsController,
         ApiKeysController,
         ToolsController,
+        InboundController,
+        InboundSourcesController,
       ],
       providers: [
         ...adapters(config),
@@ -249,6 +256,7 @@ const shells: Provider[] = [
   DefaultTenant,
   EndTelemetry,
   HttpEdge,
+  InboundIntake,
   InternalProxy,
   JobBatch,
   JobCancel,
@@ -360,6 +368,12 @@ function databaseAdapters(config: IngestConfig): Provider[] {
       inject: [ingestPool, TenantDatabase, PayloadCodec],
       useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
         new PostgresDocuments({ pool, blobs: new Blobs(pool), own, codec }),
+    },
+    {
+      provide: InboundSources,
+      inject: [ingestPool, TenantDatabase, SecretBox],
+      useFactory: (pool: Pool, own: TenantDatabase, box: SecretBox) =>
+        new PostgresInboundSources({ pool, own, box }),
     },
     ...jobAdapters,
     {
