@@ -144,6 +144,7 @@ const pureImports = [
   'zod',
   'ipaddr\\.js',
   'json-schema-library',
+  'liquidjs',
   're2js',
   'node:(?:buffer|crypto|net|url)',
 ];

@@ -3,6 +3,7 @@ import {
   documentTypes,
   errorCodes,
   httpBodyBytesMax,
+  inboundGitHubBytesMax,
 } from '@millrace/contracts';
 import { Metrics, extractTrace, names, tracer, type Histogram } from '@millrace/runtime';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
@@ -13,6 +14,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiKeyAuth } from './api-key-auth.ts';
 import { parseJsonBody } from './core/parse-body.ts';
 import { ProblemError } from './core/problem.ts';
+import { isInbound, keepRaw, passInbound } from './inbound-route.ts';
 import { withTrace } from './job-trace.ts';
 import { RequestFacts } from './request-facts.ts';
 import { RequestsInFlight, bodyLengthOf } from './requests-in-flight.ts';
@@ -63,9 +65,9 @@ export class HttpEdge implements OnModuleInit {
       this.requests.begin(request, withTrace(startSpan(request)));
       this.inFlight.enter(request.raw, reply.raw);
       if (route === undefined) throw new ProblemError('not_found', errorCodes.not_found.title);
-      const anew = isFollowed(route);
-      const principal = await this.auth.authenticate(request.headers, { anew });
-      this.requests.authenticated(request, principal);
+      // Its signature is its key.
+      if (isInbound(request)) keepRaw(request);
+      else await this.authenticate(request, route);
       refuseEncoded(request);
       refuseTooLong(request);
       // Of a document one piece at a time is in memory, whatever its length.
@@ -74,6 +76,13 @@ export class HttpEdge implements OnModuleInit {
     server.addHook('onResponse', async (request, reply) => this.end(request, reply));
     readOnlyJson(server);
     passDocuments(server);
+    passInbound(server, unsupported);
+  }
+
+  private async authenticate(request: FastifyRequest, route: string): Promise<void> {
+    const anew = isFollowed(route);
+    const principal = await this.auth.authenticate(request.headers, { anew });
+    this.requests.authenticated(request, principal);
   }
 
   private end(request: FastifyRequest, reply: FastifyReply): void {
@@ -110,9 +119,14 @@ function refuseTooLong(request: FastifyRequest): void {
   const { headers } = request;
   // What does not say its length is counted as it comes.
   const isCounted = isUpload(request) && headers['transfer-encoding'] !== undefined;
-  const bytesMax = isUpload(request) ? documentBytesMax : httpBodyBytesMax;
-  if (isCounted || bodyLengthOf(headers) <= bytesMax) return;
+  if (isCounted || bodyLengthOf(headers) <= bytesMaxOf(request)) return;
   throw new ProblemError('payload_too_large', errorCodes.payload_too_large.title);
+}
+
+function bytesMaxOf(request: FastifyRequest): number {
+  if (isUpload(request)) return documentBytesMax;
+  // By whose it is, as soon as the source is known.
+  return isInbound(request) ? inboundGitHubBytesMax : httpBodyBytesMax;
 }
 
 /** One parser, ours: strict UTF-8, bounded depth, no prototypes. Other types get a 415. */
@@ -134,10 +148,13 @@ function readOnlyJson(server: FastifyInstance): void {
 /** Documents reach their route as streams, and no other route at all. */
 function passDocuments(server: FastifyInstance): void {
   server.addContentTypeParser([...documentTypes], (request, payload, done) => {
-    const title = errorCodes.unsupported_media_type.title;
     if (isUpload(request)) done(null, payload);
-    else done(new ProblemError('unsupported_media_type', title));
+    else done(unsupported());
   });
+}
+
+function unsupported(): ProblemError {
+  return new ProblemError('unsupported_media_type', errorCodes.unsupported_media_type.title);
 }
 
 function isUpload({ method, routeOptions }: FastifyRequest): boolean {

@@ -37,6 +37,7 @@ import { PoolClosing } from './adapters/pool-closing.ts';
 import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
 import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
 import { PostgresDocuments } from './adapters/postgres-documents.ts';
+import { PostgresInboundSources } from './adapters/postgres-inbound-sources.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
 import { PostgresRedeliveries } from './adapters/postgres-redeliveries.ts';
 import { PostgresReleases } from './adapters/postgres-releases.ts';
@@ -62,6 +63,9 @@ import { silenceTimesDefault, type SilenceTimes } from './core/silence.ts';
 import { EndTelemetry } from './end-telemetry.ts';
 import { FinishedJobsConsumer } from './finished-jobs.consumer.ts';
 import { HttpEdge } from './http-edge.ts';
+import { InboundController } from './inbound.controller.ts';
+import { InboundIntake } from './inbound-intake.ts';
+import { InboundSourcesController } from './inbound-sources.controller.ts';
 import { InternalProxy } from './internal-proxy.ts';
 import { JobBatch } from './job-batch.ts';
 import { JobCancel } from './job-cancel.ts';
@@ -89,6 +93,7 @@ import {
   DeadLetters,
   DeliveryLog,
   Documents,
+  InboundSources,
   IntakePolicy,
   JobTimelines,
   Jobs,
@@ -204,6 +209,8 @@ export class IngestModule
         WebhookEndpointsController,
         ReplayBatchController,
         DeliveriesController,
+        InboundController,
+        InboundSourcesController,
       ],
       providers: [
         ...adapters(config),
@@ -264,6 +271,7 @@ const shells: Provider[] = [
   DefaultTenant,
   EndTelemetry,
   HttpEdge,
+  InboundIntake,
   InternalProxy,
   JobBatch,
   JobCancel,
@@ -399,9 +407,15 @@ const databaseAdapters: Provider[] = [
     useFactory: (pool: Pool, own: TenantDatabase) => new PostgresApiKeys(pool, own),
   },
   {
+    provide: InboundSources,
+    inject: [ingestPool, TenantDatabase, SecretBox],
+    useFactory: (pool: Pool, own: TenantDatabase, box: SecretBox) =>
+      new PostgresInboundSources({ pool, own, box }),
+  },
+  {
     provide: Tenants,
-    inject: [ingestPool, PayloadCodec],
-    useFactory: (pool: Pool, codec: PayloadCodec) => new PostgresTenants(pool, codec),
+    inject: [ingestPool, SecretBox],
+    useFactory: (pool: Pool, box: SecretBox) => new PostgresTenants(pool, box),
   },
 ];
 

@@ -25,6 +25,11 @@ import type { DeadLetterQuery, RedriveSearch } from './core/dead-letter-query.ts
 import type { IndexedLetter, LetterOwner } from './core/dead-letter.ts';
 import type { DocumentQuery } from './core/document-upload.ts';
 import type { StoredLetter } from './core/redrive.ts';
+import type {
+  InboundSource,
+  InboundSourceState,
+  NewInboundSource,
+} from './core/inbound-source.ts';
 import type { IntakeRules } from './core/judge-submission.ts';
 import type { ListQuery } from './core/list-cursor.ts';
 import type { NewJob } from './core/new-job.ts';
@@ -452,6 +457,20 @@ export abstract class LiveFeed {
 
 export abstract class Clock {
   abstract now(): Date;
+}
+
+/** Where webhooks of other systems come in. */
+export abstract class InboundSources {
+  /** One that takes webhooks now, whosever it is; null for any other. */
+  abstract receiving(id: string): Promise<InboundSource | null>;
+  /** @returns null when the tenant has as many as it may. */
+  abstract create(source: NewInboundSource): Promise<InboundSource | null>;
+  abstract find(tenant: TenantId, id: string): Promise<InboundSource | null>;
+  /** Newest first; one more than the page has, if there is one. */
+  abstract list(tenant: TenantId, query: TenantQuery): Promise<InboundSource[]>;
+  /** @returns null when it has changed since it was read, or is gone. */
+  abstract change(source: InboundSource, to: InboundSourceState): Promise<InboundSource | null>;
+  abstract remove(tenant: TenantId, id: string): Promise<boolean>;
 }
 
 /** What this deployment lets in. */

@@ -144,3 +144,16 @@ export const secretExpirySecondsDefault = 86_400;
 export const replayBatchMax = 1_000;
 /** Bytes of a receiver's answer that are kept: enough for its error page's first words. */
 export const responseExcerptBytesMax = 16 * 1024;
+/** Bytes of an inbound webhook; GitHub's are as large as it says that they may be. */
+export const inboundBytesMax = 1024 * 1024;
+export const inboundGitHubBytesMax = 25 * 1024 * 1024;
+/** Sources of a tenant: one for each of its systems. */
+export const inboundSourcesPerTenantMax = 100;
+export const inboundNameLengthMax = 100;
+/** Event types that one source takes: more is no filter. */
+export const inboundEventsMax = 64;
+/** Secrets of a source that are believed: each costs a MAC of the body. */
+export const inboundSecretsMax = 10;
+/** Bytes of a source's template, and of what comes of it: a prompt, not a document. */
+export const inboundTemplateBytesMax = 64 * 1024;
+export const inboundJobBytesMax = 1024 * 1024;
