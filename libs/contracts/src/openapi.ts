@@ -40,6 +40,7 @@ import {
   jobListLimitMax,
   redriveBatchMax,
 } from './limits.ts';
+import { inboundPaths } from './openapi-inbound.ts';
 import { endpointWebhook, webhookPaths, type SharedParts } from './openapi-webhooks.ts';
 import {
   redeliveryListSchema,
@@ -79,6 +80,7 @@ export function openApiDocument(): JsonObject {
       { name: 'agents' },
       { name: 'documents' },
       { name: 'webhooks' },
+      { name: 'inbound' },
       { name: 'redeliveries' },
       { name: 'dead letters' },
       { name: 'tenants' },
@@ -90,6 +92,7 @@ export function openApiDocument(): JsonObject {
       ...toolPaths(),
       ...documentPaths(),
       ...webhookPaths(sharedParts),
+      ...inboundPaths(sharedParts),
       ...redeliveryPaths(),
       ...deadLetterPaths(),
       ...tenantPaths(),

@@ -55,6 +55,15 @@ import {
   workflowRequestedSchema,
 } from './events.ts';
 import {
+  inboundAnswerSchema,
+  inboundSecretSchema,
+  inboundSourceChangeSchema,
+  inboundSourceListSchema,
+  inboundSourceSubmissionSchema,
+  inboundSourceViewSchema,
+  inboundTemplateSchema,
+} from './inbound-sources.ts';
+import {
   attemptSchema,
   bareSubmissionSchema,
   callbackBodySchema,
@@ -211,6 +220,13 @@ const httpSchemas = [
   apiKeyViewSchema,
   newApiKeySchema,
   apiKeyListSchema,
+  inboundSourceSubmissionSchema,
+  inboundSourceChangeSchema,
+  inboundSecretSchema,
+  inboundSourceViewSchema,
+  inboundSourceListSchema,
+  inboundAnswerSchema,
+  inboundTemplateSchema,
 ];
 
 const eventSchemas = [
