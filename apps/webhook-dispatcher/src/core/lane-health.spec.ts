@@ -11,7 +11,7 @@ import {
   type LaneMemory,
 } from './lane-health.ts';
 import type { LaneSignal } from './lane-signal.ts';
-import { healthyLane, laneCapDefault } from './lane.ts';
+import { healthyLane } from './lane.ts';
 
 const startMs = Date.UTC(2026, 10, 23, 12);
 const success: LaneSignal = { kind: 'success' };
@@ -37,13 +37,15 @@ function attempt(changes: Partial<LaneAttempt> = {}): LaneAttempt {
     beganAtMs: nowMs - 10,
     nowMs,
     isProbe: false,
-    fullCap: laneCapDefault,
+    fullCap,
     isEndpoint: false,
     ...changes,
   };
 }
 
-const fresh = memoryOf(healthyLane, undefined);
+/** Of an endpoint that asks for nothing. */
+const fullCap = 10;
+const fresh = memoryOf({ ...healthyLane, cap: fullCap, fullCap }, undefined);
 
 /** One signal after the other, a second apart. */
 function lived(
@@ -181,7 +183,7 @@ describe('the cap', () => {
   it('grows by one with ten successes, and says when it is full again', () => {
     const halved = laneAfter(fresh, failure({ overloaded: true }), attempt()).memory;
     const { changes, memory } = lived(times(50, success), halved);
-    expect(memory.cap).toBe(laneCapDefault);
+    expect(memory.cap).toBe(fullCap);
     const told = changes.flatMap((change) => (change?.cap == null ? [] : [change.cap]));
     expect(told).toEqual([6, 7, 8, 9, 'full']);
   });

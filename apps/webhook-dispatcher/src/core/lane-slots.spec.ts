@@ -7,8 +7,10 @@ import type { Lane } from './lane.ts';
 const one = { tenant: 'acme', origin: 'https://one.example' };
 const other = { tenant: 'acme', origin: 'https://other.example' };
 const nowMs = 10_000;
+/** Of an endpoint that asks for nothing. */
+const ten: LaneTerms = { cap: 10, ratePerSecond: null };
 
-function heldBy(slots: LaneSlots, lane: Lane, count: number, terms = defaultTerms): void {
+function heldBy(slots: LaneSlots, lane: Lane, count: number, terms = ten): void {
   for (let i = 0; i < count; i += 1) slots.hold(lane, terms, nowMs);
 }
 
@@ -17,7 +19,7 @@ function roomFor(
   slots: LaneSlots,
   lane: Lane,
   at = nowMs,
-  terms: LaneTerms = defaultTerms,
+  terms: LaneTerms = ten,
 ): number {
   const plan = slots.plan(at);
   let room = 0;
@@ -26,8 +28,9 @@ function roomFor(
 }
 
 describe('LaneSlots', () => {
-  it('gives a lane ten slots, and a lane with another cap that many', () => {
+  it('gives a lane as many slots as its cap, fifty when nobody says one', () => {
     const slots = new LaneSlots({ slotsMax: 500 });
+    expect(roomFor(slots, one, nowMs, defaultTerms)).toBe(50);
     expect(roomFor(slots, one)).toBe(10);
     expect(roomFor(slots, one, nowMs, { cap: 3, ratePerSecond: null })).toBe(3);
     heldBy(slots, one, 4);
@@ -62,7 +65,7 @@ describe('LaneSlots', () => {
   it('lets a lane that answers hold some more, by its pace, and one that stops no longer', () => {
     const slots = new LaneSlots({ slotsMax: 500 });
     for (let i = 0; i < 30; i += 1) {
-      slots.hold(one, defaultTerms, nowMs);
+      slots.hold(one, ten, nowMs);
       slots.begin(one);
       slots.end(one, { answered: true, nowMs });
       slots.letGo(one, nowMs);

@@ -5,8 +5,12 @@ export interface Lane {
   readonly origin: string;
 }
 
-/** POSTs at once to one lane, unless its endpoint says another number (1 to 50). */
-export const laneCapDefault = 10;
+/**
+ * POSTs at once to an origin of callbacks: the most that an endpoint may ask for, as nobody can ask
+ * for an origin, and 10 of a receiver that answers in 10 ms are a thousand a second and no more.
+ * An endpoint says its own number (1 to 50, 10 when it says none).
+ */
+export const laneCapDefault = 50;
 
 /** A lane as its row and its endpoint's said when one of its deliveries was handed to us. */
 export interface LaneSight {
