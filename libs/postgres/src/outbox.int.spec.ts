@@ -119,7 +119,7 @@ describe('Outbox', () => {
     expect(publishes).toEqual([16, 2].map((mebibytes) => mebibytes * 1024 * 1024));
   });
 
-  it('holds no more bytes than its limit while Kafka is frozen, and sends all afterwards', async () => {
+  it('holds no more bytes than its limit while Kafka is frozen, and sends all later', async () => {
     let thaw: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (thaw = resolve));
     const { outbox, published } = box({ held });

@@ -93,7 +93,7 @@ export class Outbox {
     this.#publishing.add(publishing);
   }
 
-  /** One publish is always let in, or a message above the limit would be nobody's but the sweep's. */
+  /** One publish is always let in, or a message above the limit would be left to the sweep. */
   #hasRoomFor(messages: readonly OutgoingMessage[]): boolean {
     if (this.#inFlight.size + messages.length > inFlightMessagesMax) return false;
     const bytes = this.#publishingBytes + bytesOf(messages);

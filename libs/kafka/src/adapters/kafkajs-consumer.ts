@@ -122,7 +122,8 @@ export class KafkajsConsumer implements ConsumerPort {
 
 function messageOf(message: KafkaMessage): FetchedMessage {
   const headers = headersOf(message.headers);
-  const unreadable = unreadableReasons.find((reason) => String(headers[unreadableHeader]) === reason);
+  const told = String(headers[unreadableHeader]);
+  const unreadable = unreadableReasons.find((reason) => told === reason);
   delete headers[unreadableHeader];
   return {
     offset: message.offset,

@@ -45,7 +45,7 @@ type OffsetOf = (topic: string, partition: number) => bigint;
 
 /** From now on, in this process. */
 export function readFetchesWhateverIsPacked(): void {
-  const protocolOf = fetch.protocol;
+  const protocolOf = fetch.protocol.bind(fetch);
   fetch.protocol = (options) => {
     const protocol = protocolOf(options);
     if (protocol === undefined || Number(options.version) !== fetchVersion) return protocol;
