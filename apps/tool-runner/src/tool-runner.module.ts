@@ -1,5 +1,5 @@
 import { PayloadCodec } from '@millrace/contracts';
-import { EgressClient, type Resolve } from '@millrace/egress';
+import { EgressClient, egressOptionsFrom, type Resolve } from '@millrace/egress';
 import { isRefusal, KafkaModule, Publisher } from '@millrace/kafka';
 import {
   Blobs,
@@ -150,10 +150,13 @@ function registryProviders(config: Config): Provider[] {
 
 function runningProviders(config: Config, { resolve }: ToolRunnerOptions): Provider[] {
   const policy = { allowedCidrs: config.MILLRACE_EGRESS_ALLOWED_CIDRS };
-  const names = resolve === undefined ? {} : { resolve };
+  const egress = {
+    ...egressOptionsFrom(config),
+    ...(resolve === undefined ? {} : { resolve }),
+  };
   return [
     { provide: OriginSlots, useFactory: () => new OriginSlots() },
-    { provide: EgressClient, useFactory: () => new EgressClient(policy, names) },
+    { provide: EgressClient, useFactory: () => new EgressClient(policy, egress) },
     { provide: Courier, useExisting: EgressClient },
     {
       provide: ExecutionTelemetry,

@@ -1,4 +1,4 @@
-import { cidrsSchema } from '@millrace/egress';
+import { certificateFileSchema, cidrsSchema } from '@millrace/egress';
 import {
   csvSchema,
   internalKeySchema,
@@ -29,6 +29,8 @@ export const configSchema = z.object({
   API_DATABASE_URL: serviceEnvironment.DATABASE_URL,
   /** Ranges that callbacks may reach beside the public internet. */
   MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.pipe(cidrsSchema).default([]),
+  /** Of authorities that are trusted beside the default store. */
+  MILLRACE_EGRESS_CA_FILE: certificateFileSchema.optional(),
   /** Where ingest answers to the world; thin bodies point there. */
   MILLRACE_PUBLIC_URL: z.url().default('http://127.0.0.1:8080'),
   /** POSTs at once in this process. */

@@ -1,5 +1,5 @@
 import { PayloadCodec } from '@millrace/contracts';
-import { EgressClient } from '@millrace/egress';
+import { EgressClient, egressOptionsFrom } from '@millrace/egress';
 import { KafkaModule, Publisher, isRefusal } from '@millrace/kafka';
 import { createPool, DayKeeper, Outbox, type Pool } from '@millrace/postgres';
 import { Health, Logger, Metrics, SecretBox } from '@millrace/runtime';
@@ -121,7 +121,7 @@ function stateProviders(config: Config): Provider[] {
 
 function sendingProviders(config: Config): Provider[] {
   const policy = { allowedCidrs: config.MILLRACE_EGRESS_ALLOWED_CIDRS };
-  const timeout = { totalTimeoutMs: config.WEBHOOK_TIMEOUT_MS };
+  const egress = { ...egressOptionsFrom(config), totalTimeoutMs: config.WEBHOOK_TIMEOUT_MS };
   return [
     {
       provide: DispatcherSettings,
@@ -142,7 +142,7 @@ function sendingProviders(config: Config): Provider[] {
         book: LaneBook,
       ) => new DeliveryIntake(deliveries, queue, slots, book),
     },
-    { provide: EgressClient, useFactory: () => new EgressClient(policy, timeout) },
+    { provide: EgressClient, useFactory: () => new EgressClient(policy, egress) },
     { provide: Courier, useExisting: EgressClient },
     {
       provide: WorkQueue,

@@ -4,6 +4,7 @@ import { Agent, buildConnector } from 'undici';
 
 import type { EgressPolicy } from './blocked-reason.ts';
 import { checkedLookup, systemResolve, type Resolve } from './checked-lookup.ts';
+import { contextTrusting } from './trusted-certificates.ts';
 
 /** Milliseconds to open a connection, TLS included: a live host needs one or two round trips. */
 export const connectTimeoutMsDefault = 5_000;
@@ -11,7 +12,7 @@ export const connectTimeoutMsDefault = 5_000;
 export interface EgressDispatcherOptions {
   readonly connectTimeoutMs?: number;
   readonly resolve?: Resolve;
-  /** Certificates trusted beside the system's, in PEM: for tests with a server of their own. */
+  /** Certificates trusted beside the default store, in PEM: of a network's own authority. */
   readonly trustedCertificates?: string;
 }
 
@@ -43,9 +44,14 @@ export function createEgressDispatcher(
     allowH2: false,
     timeout: options.connectTimeoutMs ?? connectTimeoutMsDefault,
     lookup: checkedLookup(policy, timedResolve),
-    ...(options.trustedCertificates === undefined ? {} : { ca: options.trustedCertificates }),
+    ...trustOf(options),
   });
   return new Agent({ allowH2: false, pipelining: 1, connect: timedConnector(connect) });
+}
+
+function trustOf({ trustedCertificates }: EgressDispatcherOptions) {
+  if (trustedCertificates === undefined) return {};
+  return { secureContext: contextTrusting(trustedCertificates) };
 }
 
 function timed(resolve: Resolve): Resolve {

@@ -15,4 +15,5 @@ export {
 } from './egress-client.ts';
 export * from './core/index.ts';
 export { createEgressDispatcher, type EgressDispatcherOptions } from './egress-dispatcher.ts';
+export { certificateFileSchema, egressOptionsFrom } from './egress-environment.ts';
 export { type FailureClass } from './failure-class.ts';
