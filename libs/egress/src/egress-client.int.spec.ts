@@ -47,6 +47,7 @@ describe('EgressClient', () => {
     if (result.kind !== 'response') throw new Error(result.kind);
     expect(result.bodyExcerpt.toString()).toBe('thanks');
     expect(result.timings.connectMs).toBeGreaterThan(0);
+    expect(result.timings.tlsMs).toBeUndefined();
     expect(result.timings.firstByteMs).toBeLessThanOrEqual(result.timings.totalMs);
     expect(seen).toEqual(['POST /hook?x=1 hello']);
   });

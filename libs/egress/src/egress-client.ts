@@ -6,12 +6,8 @@ import type { Agent } from 'undici';
 
 import { blockedReason, type EgressPolicy } from './blocked-reason.ts';
 import { checkUrl, hostOf } from './check-url.ts';
-import {
-  connectTimings,
-  createEgressDispatcher,
-  type ConnectTimings,
-  type EgressDispatcherOptions,
-} from './egress-dispatcher.ts';
+import { connectTimings, type ConnectTimings } from './egress-connector.ts';
+import { createEgressDispatcher, type EgressDispatcherOptions } from './egress-dispatcher.ts';
 import { blockedBehind, failureClassOf, type FailureClass } from './failure-class.ts';
 
 /** Milliseconds until the status line: longer than any sound receiver, shorter than patience. */

@@ -1,5 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
+import { createServer as createSocketServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
@@ -64,6 +65,25 @@ describe('the certificate of a receiver', () => {
     const port = await serve(authority.issue('hooks.example'));
     const result = await post('hooks.example', port, trusting);
     expect(result).toMatchObject({ kind: 'response', status: 200 });
+    expect(result.timings.connectMs).toBeGreaterThan(0);
+    expect(result.timings.tlsMs).toBeGreaterThan(0);
+  });
+
+  it('is waited for no longer than a connection may take', async () => {
+    const silent = createSocketServer();
+    await new Promise<void>((listening) => silent.listen(0, '127.0.0.1', listening));
+    const ended = new Promise<void>((resolveEnd) => {
+      silent.on('connection', (socket) => socket.resume().on('close', () => resolveEnd()));
+    });
+    const address = silent.address();
+    if (address === null || typeof address === 'string') throw new Error('not listening');
+    const result = await post('hooks.example', address.port, { connectTimeoutMs: 100 });
+    expect(result).toMatchObject({ kind: 'failed', class: 'timeout' });
+    expect(result.timings.connectMs).toBeGreaterThan(0);
+    expect(result.timings.tlsMs).toBeUndefined();
+    // The server sees the end of it too: nothing is left open behind a deadline.
+    await ended;
+    silent.close();
   });
 
   it('is accepted of the default store when a private authority is trusted beside it', async () => {
