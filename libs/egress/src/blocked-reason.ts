@@ -43,8 +43,11 @@ const tableV4 = blockedV4.map(([cidr, reason]) => ({ range: parseRange(cidr), re
 const tableV6 = blockedV6.map(([cidr, reason]) => ({ range: parseRange(cidr), reason }));
 const publicV6 = parseRange('2000::/3');
 
-/** IPv6 forms that carry an IPv4 address in their last 32 bits: they are judged by that. */
-const carriersOfV4 = ['::ffff:0:0/96', '::/96', '64:ff9b::/96'].map(parseRange);
+/**
+ * IPv6 forms that carry an IPv4 address in their last 32 bits: they are judged by that. The form
+ * without a prefix (`::8.8.8.8`) is long dead and no public address, whatever it carries.
+ */
+const carriersOfV4 = ['::ffff:0:0/96', '64:ff9b::/96'].map(parseRange);
 
 /**
  * Says why an address may not be connected to.

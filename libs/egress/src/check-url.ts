@@ -30,7 +30,7 @@ export function checkUrl(raw: string, policy: EgressPolicy): UrlCheck {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     return unsafe('the URL must begin with https://');
   }
-  if (url.username !== '' || url.password !== '') return unsafe('the URL names a user');
+  if (hasUserInfo(raw)) return unsafe('the URL names a user');
   if (raw.includes('#')) return unsafe('the URL has a fragment');
   return checkHost(url, policy);
 }
@@ -43,6 +43,8 @@ export function hostOf(url: URL): string {
 function checkHost(url: URL, policy: EgressPolicy): UrlCheck {
   const host = hostOf(url);
   if (host === '') return unsafe('the URL has no host');
+  // `localhost..` is no loopback name by its text: a resolver may read it as one.
+  if (host.split('.').includes('')) return unsafe('the name of the host has an empty part');
   const isLiteral = isIP(host) !== 0;
   if (isLiteral) {
     const reason = blockedReason(host, policy);
@@ -64,6 +66,11 @@ export function isLoopbackName(host: string): boolean {
 
 function allowsLoopback(policy: EgressPolicy): boolean {
   return ['127.0.0.1', '::1'].some((ip) => isAllowListed(ip, policy));
+}
+
+/** By the text: the parser drops an empty one, as in `https://@example.com/`. */
+function hasUserInfo(raw: string): boolean {
+  return /^[^:]*:\/*[^/?#]*@/.test(raw);
 }
 
 function hasHiddenCharacters(raw: string): boolean {
