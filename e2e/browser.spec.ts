@@ -149,6 +149,7 @@ async function over(page: Page): Promise<void> {
     await until('more text', 30_000, async () => (await textOf(page)).length > before.length);
     await picture(page, 'again');
     await over(page);
+    await page.locator('#answer .cut').scrollIntoViewIfNeeded();
     await picture(page, 'over');
 
     const { result } = await ended(jobOf(page));
@@ -157,8 +158,9 @@ async function over(page: Page): Promise<void> {
     expect(await page.locator('#outcome').getAttribute('data-streamed')).toBe('true');
     expect(await page.locator('#answer .cut').count()).toBe(1);
     const events = await eventsOf(page);
-    expect(events).toContain(`Connection lost at ${before.length} characters`);
-    expect(events).toContain(`Connected again, after character ${before.length}`);
+    const place = before.length.toLocaleString('en');
+    expect(events).toContain(`Connection lost at ${place} characters`);
+    expect(events).toContain(`Connected again, after character ${place}`);
     expect(events.at(-1)).toBe('The job has succeeded');
     expect(cable.carried).toContain('text/event-stream');
     expect(cable.carried).not.toContain(stack.apiKey);

@@ -79,13 +79,13 @@ function lost() {
   showConnection('lost', 'connection lost, trying again …');
   if (isCut) return;
   isCut = true;
-  note('warn', `Connection lost at ${answer.textContent.length} characters`);
+  note('warn', `Connection lost at ${charactersOf(answer.textContent)}`);
 }
 
 function text(more, kind) {
   if (kind === 'snapshot') {
     clearAnswer();
-    note('', `Snapshot of ${more.length} characters`);
+    note('', `Snapshot of ${charactersOf(more)}`);
   } else if (isCut && answer.textContent !== '') {
     markCut();
   }
@@ -94,7 +94,7 @@ function text(more, kind) {
   answer.append(more);
   if (isAtEnd) answer.scrollTop = answer.scrollHeight;
   pieces += 1;
-  element('counts').textContent = `${pieces} pieces, ${answer.textContent.length} characters`;
+  element('counts').textContent = `${pieces} pieces, ${charactersOf(answer.textContent)}`;
 }
 
 function restarted() {
@@ -135,9 +135,9 @@ function showOutcome({ status, result, error }, told) {
   if (status !== 'succeeded') {
     outcome.textContent = error === undefined ? `It has ${pastOf(status)}.` : error.detail;
   } else if (told === result) {
-    outcome.textContent = `✓ ${told.length} characters came piece by piece, and are the result.`;
+    outcome.textContent = `✓ ${charactersOf(told)} came piece by piece, and are the result.`;
   } else {
-    outcome.textContent = `✓ The result, which came whole: ${result.length} characters.`;
+    outcome.textContent = `✓ The result, which came whole: ${charactersOf(result)}.`;
   }
 }
 
@@ -183,8 +183,11 @@ function showProblem(words) {
 /** The last number of an id: how much of the text came before it. */
 function placeOf(eventId) {
   const end = /\.(\d+)(?:~.*)?$/.exec(eventId)?.[1];
-  return end === undefined ? 'its last event' : `character ${end}`;
+  return end === undefined ? 'its last event' : `character ${counted(Number(end))}`;
 }
+
+const counted = (number) => number.toLocaleString('en');
+const charactersOf = (words) => `${counted(words.length)} characters`;
 
 function pastOf(status) {
   return status === 'cancelled' ? 'been cancelled' : status;
