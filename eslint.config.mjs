@@ -244,6 +244,15 @@ export default tseslint.config(
     rules: { 'no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }] },
   },
   {
+    // What a browser has.
+    files: ['examples/browser/page/*.mjs'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ['document', 'window', 'location', 'EventSource'].map((name) => [name, 'readonly']),
+      ),
+    },
+  },
+  {
     rules: {
       'max-len': ['error', { code: 100, ignoreUrls: true, ignoreRegExpLiterals: true }],
       eqeqeq: ['error', 'always', { null: 'ignore' }],

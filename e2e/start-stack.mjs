@@ -3,6 +3,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { chromiumPath, hasChromium } from '../tools/check/chromium.mjs';
 import { hasPythonReceivers, pythonPath } from '../tools/check/python-receivers.mjs';
 import { freePorts, startStack } from '../tools/stack.mjs';
 import { serviceNames } from '../tools/stack/environment.mjs';
@@ -36,6 +37,7 @@ export default async function start() {
     MILLRACE_E2E_ADMIN_KEY: stack.adminKey,
     MILLRACE_E2E_WEBHOOK_SECRET: stack.webhookSecret,
     ...(hasPythonReceivers() ? { MILLRACE_E2E_PYTHONPATH: pythonPath } : {}),
+    ...(hasChromium() ? { MILLRACE_E2E_CHROMIUM: chromiumPath } : {}),
     MILLRACE_E2E_HOME: home,
     MILLRACE_E2E_OTLP_PORT: String(otlpPort),
   });

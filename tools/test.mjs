@@ -8,6 +8,7 @@
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
+import { provideChromium } from './check/chromium.mjs';
 import { provideKcat } from './check/kcat.mjs';
 import { providePythonReceivers } from './check/python-receivers.mjs';
 import { stages } from './check/stages.mjs';
@@ -115,6 +116,7 @@ async function prepare() {
   const tools = [
     { label: 'kcat', tool: /kcat/i, provide: provideKcat },
     { label: 'receivers in Python', tool: /python/i, provide: providePythonReceivers },
+    { label: 'Chromium', tool: /browser/i, provide: provideChromium },
   ];
   const missing = [];
   for (const { label, tool, provide } of tools) {

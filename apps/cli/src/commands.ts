@@ -37,6 +37,11 @@ import { getDelivery } from './commands/get-delivery.ts';
 import { listAttempts } from './commands/list-attempts.ts';
 import { replayDelivery } from './commands/replay-delivery.ts';
 import { replayDeliveries } from './commands/replay-deliveries.ts';
+import { listInboundSources } from './commands/list-inbound-sources.ts';
+import { getInboundSource } from './commands/get-inbound-source.ts';
+import { createInboundSource } from './commands/create-inbound-source.ts';
+import { deleteInboundSource } from './commands/delete-inbound-source.ts';
+import { addInboundSecret } from './commands/add-inbound-secret.ts';
 import { createKey } from './commands/create-key.ts';
 import { listKeys } from './commands/list-keys.ts';
 import { revokeKey } from './commands/revoke-key.ts';
@@ -78,6 +83,11 @@ export const commands: readonly Command[] = [
   listAttempts,
   replayDelivery,
   replayDeliveries,
+  listInboundSources,
+  getInboundSource,
+  createInboundSource,
+  deleteInboundSource,
+  addInboundSecret,
   redeliver,
   listRedeliveries,
   getRedelivery,
