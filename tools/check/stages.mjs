@@ -60,7 +60,7 @@ function integration(run) {
     args: ['--maxWorkers=2'],
     before: [node, 'tools/scratch.mjs', '--'],
     env: { MILLRACE_SPECS: 'int' },
-    timeoutMs: 15 * minuteMs,
+    timeoutMs: 30 * minuteMs,
   });
 }
 

@@ -56,7 +56,8 @@ async function bytesOf(body: unknown, bytesMax: number): Promise<Buffer> {
   if (!(body instanceof Readable)) return Buffer.alloc(0);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  const stream: AsyncIterable<Buffer> = body;
+  // Who is refused is to hear why: that ends the connection, not this.
+  const stream: AsyncIterable<Buffer> = body.iterator({ destroyOnReturn: false });
   for await (const chunk of stream) {
     bytes += chunk.length;
     if (bytes > bytesMax) {
