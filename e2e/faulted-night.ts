@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pidOf, produce, readyReplicas, stack, uniqueId, until } from './running-stack.ts';
 
 /** Of each way, handed over before a fault; the sessions' turns and half as many come after it. */
-const jobsBeforeFault = 5;
-const jobsAfterFault = 3;
+const jobsBeforeFault = 4;
+const jobsAfterFault = 2;
 const sessionsByHttp = 2;
 const sessionsByKafka = 1;
 /** Longer than the lease of the stories' workers: what is stopped so long has lost its rows. */
@@ -13,7 +13,13 @@ const acceptedWithinMs = 60_000;
 
 export interface Fault {
   readonly victim: string;
-  readonly signal: 'SIGKILL' | 'SIGSTOP' | 'SIGTERM';
+  readonly signal: 'SIGKILL' | 'SIGSTOP' | 'SIGINT' | 'SIGTERM';
+}
+
+/** A fault that was suffered: from when until when the victim did not serve. */
+export interface Suffered extends Fault {
+  readonly fromMs: number;
+  readonly untilMs: number;
 }
 
 /** An acknowledged job, in the order of acceptance within its session. */
@@ -27,6 +33,9 @@ export interface ClaudeCall {
   readonly jobId: string;
   /** The jobs of the session's earlier turns that the conversation holds. */
   readonly earlier: readonly string[];
+  readonly atMs: number;
+  /** Infinity while it is in flight. */
+  readonly endedAtMs: number;
 }
 
 export function jobsAskedFor(faults: number): number {
@@ -40,6 +49,7 @@ export function jobsAskedFor(faults: number): number {
  */
 export class FaultedNight {
   readonly handedOver: HandedOver[] = [];
+  readonly faults: Suffered[] = [];
   private readonly mark: string;
   private readonly callback: string;
   private submitted = 0;
@@ -55,6 +65,7 @@ export class FaultedNight {
     if (pid === undefined) throw new Error(`${victim} is not running`);
     await Promise.all([this.byHttp(jobsBeforeFault), this.byKafka(jobsBeforeFault)]);
     const turns = this.takeTurns();
+    const fromMs = Date.now();
     process.kill(pid, signal);
     await Promise.all([turns, this.byHttp(jobsAfterFault), this.byKafka(jobsAfterFault)]);
     if (signal === 'SIGSTOP') {
@@ -64,6 +75,7 @@ export class FaultedNight {
       await until(`another ${victim}`, 60_000, () => ![undefined, pid].includes(pidOf(victim)));
     }
     await readyReplicas();
+    this.faults.push({ victim, signal, fromMs, untilMs: Date.now() });
   }
 
   /** One turn of each session; its next one is handed over when this one is acknowledged. */
@@ -149,15 +161,40 @@ async function post(url: string, body: string): Promise<number | undefined> {
 /** Every call with this mark, as the stand-in wrote it down: it keeps the last 1,000. */
 export async function claudeCalls(mark: string): Promise<ClaudeCall[]> {
   const journal = await fetch(`${stack.claudeUrl}/stand-in/requests`);
-  const entries: { body?: { messages?: { role: string; content: unknown }[] } }[] = JSON.parse(
-    await journal.text(),
-  );
-  return entries.flatMap(({ body }) => {
+  const entries: JournalEntry[] = JSON.parse(await journal.text());
+  return entries.flatMap(({ at, body, ended_at }) => {
     const asked = (body?.messages ?? []).filter(({ role }) => role === 'user');
     const ids = asked.map(({ content }) => jobIn(JSON.stringify(content), mark));
     const jobId = ids.at(-1);
-    return jobId === undefined ? [] : [{ jobId, earlier: ids.slice(0, -1).map(String) }];
+    if (jobId === undefined) return [];
+    const endedAtMs = ended_at === null ? Infinity : Date.parse(ended_at);
+    const earlier = ids.slice(0, -1).map(String);
+    return [{ jobId, earlier, atMs: Date.parse(at), endedAtMs }];
   });
+}
+
+interface JournalEntry {
+  readonly at: string;
+  readonly ended_at: string | null;
+  readonly body?: { readonly messages?: { role: string; content: unknown }[] };
+}
+
+/** From the end of an answer to the commit of what it said: until then the call is in flight. */
+const committedWithinMs = 1_000;
+/** From a request that a process sent to its arrival at the stand-in: the machine is busy. */
+const arrivesWithinMs = 500;
+
+/**
+ * Whether a fault may have cut a call off. The caller's death does, and Postgres' absence: who
+ * cannot reach it for a lease has lost what it runs. An orderly end of a service cuts nothing off.
+ */
+export function mayCutOff(fault: Suffered, call: ClaudeCall): boolean {
+  const { fromMs, signal, untilMs, victim } = fault;
+  const isWorkers = victim.startsWith('claude-worker') && signal !== 'SIGTERM';
+  if (!isWorkers && victim !== 'postgres') return false;
+  // What was claimed before Postgres went is sent without it.
+  const lastMs = victim === 'postgres' ? untilMs : fromMs + arrivesWithinMs;
+  return call.atMs <= lastMs && call.endedAtMs >= fromMs - committedWithinMs;
 }
 
 function jobIn(content: string, mark: string): string | undefined {

@@ -139,6 +139,8 @@ export async function consume(
   topic: string,
 ): Promise<{ records: ConsumedRecord[]; stop: () => Promise<void> }> {
   const records: ConsumedRecord[] = [];
+  // A group that comes together anew is handed what it has not committed: the same records.
+  const places = new Set<string>();
   let isStopped = false;
   const consumer = upstream.consumer({
     groupId: `e2e-${topic}-${crypto.randomUUID()}`,
@@ -149,7 +151,10 @@ export async function consume(
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
   await consumer.run({
-    eachMessage: async ({ message }) => {
+    eachMessage: async ({ message, partition }) => {
+      const place = `${partition}/${message.offset}`;
+      if (places.has(place)) return;
+      places.add(place);
       const headers = Object.entries(message.headers ?? {}).map(([name, value]) => [
         name,
         String(value),
@@ -193,4 +198,9 @@ export function pidOf(name: string): number | undefined {
 /** A name that no other story uses, so that stories may run in any order and twice. */
 export function uniqueId(prefix: string): string {
   return `${prefix}-${crypto.randomUUID()}`;
+}
+
+/** A line for the reader of the run: `tools/check/stages.mjs` shows what begins so. */
+export function say(line: string): void {
+  process.stderr.write(`\n› ${line}\n`);
 }

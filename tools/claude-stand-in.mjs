@@ -7,9 +7,10 @@
  *   HOST, PORT              where it listens: 127.0.0.1, 8090
  *   STAND_IN_FIRST_MS       until the first token, or the whole answer when not streamed (300)
  *   STAND_IN_EVENTS_PER_S   how fast a stream goes on (60); 0: as fast as it can
- *   POST /stand-in/faults   {kind, retry_after?, after?, times?}, see stand-in/faults.mjs;
+ *   POST /stand-in/faults   {kind, retry_after?, after?, ms?, times?}, see stand-in/faults.mjs;
  *                           GET shows what is queued, DELETE forgets it
- *   GET  /stand-in/requests the bodies of the last 1,000 requests, and how they were answered
+ *   GET  /stand-in/requests the bodies of the last 1,000 requests, how they were answered, and from
+ *                           when (`at`) until when (`ended_at`, null by now) they were in flight
  */
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -40,7 +41,7 @@ const eventsPerS = Number(process.env['STAND_IN_EVENTS_PER_S'] ?? 60);
 
 const faults = new Faults();
 const script = new Script();
-/** @type {{ at: string, status: number, body: unknown }[]} */
+/** @type {{ at: string, ended_at: string | null, status: number, body: unknown }[]} */
 const requests = [];
 
 /** @param {Incoming} incoming @returns {Promise<unknown>} undefined when it is no JSON */
@@ -54,10 +55,16 @@ async function bodyOf(incoming) {
   }
 }
 
-/** @param {unknown} body @param {number} status */
-function remember(body, status) {
-  requests.push({ at: new Date().toISOString(), status, body });
+/** @param {Response} response @param {unknown} body @param {number} status */
+function remember(response, body, status) {
+  /** @type {typeof requests[number]} */
+  const request = { at: new Date().toISOString(), ended_at: null, status, body };
+  requests.push(request);
   if (requests.length > requestsKeptMax) requests.shift();
+  const end = () => void (request.ended_at ??= new Date().toISOString());
+  // Whoever asked may have gone while the body was read.
+  if (response.destroyed) end();
+  else response.once('close', end);
 }
 
 /** @param {Incoming} incoming @param {Response} response */
@@ -67,12 +74,12 @@ async function answer(incoming, response) {
   const { refusal, request } = readRequest(body);
   const fault = request === undefined ? undefined : faults.take(questionOf(request).prompt);
   const refused = refusal === undefined ? errorOf(fault) : invalid(refusal);
-  remember(body, refused?.status ?? 200);
+  remember(response, body, refused?.status ?? 200);
   if (refused !== undefined) return refuse(response, refused);
   if (request === undefined) return;
   const message = messageFor(request, script.next(request));
   if (request.stream === true) return stream(response, eventsOf(message), fault);
-  await delay(firstMs);
+  await delay(fault?.kind === 'slow' ? fault.ms : firstMs);
   send(response, 200, message);
 }
 
@@ -119,8 +126,9 @@ async function stream(response, events, fault) {
   const written = fault?.kind === 'cut' ? events.slice(0, fault.afterEvents) : events;
   response.setHeader('content-type', 'text/event-stream');
   response.setHeader('cache-control', 'no-cache');
+  const beginsMs = fault?.kind === 'slow' ? fault.ms : firstMs;
   for (const [n, event] of written.entries()) {
-    const pauseMs = n === 0 ? firstMs : eventsPerS > 0 ? 1_000 / eventsPerS : 0;
+    const pauseMs = n === 0 ? beginsMs : eventsPerS > 0 ? 1_000 / eventsPerS : 0;
     if (pauseMs > 0) await delay(pauseMs * (1 + (Math.random() * 2 - 1) * jitter));
     if (response.destroyed) return;
     response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);

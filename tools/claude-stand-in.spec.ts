@@ -113,13 +113,24 @@ describe.each([false, true])('the stand-in, streamed: %p', (streamed) => {
   });
 });
 
-it('remembers what it was asked', async () => {
-  const mark = 'a mark that nobody else makes';
-  await ask([user(mark)], false);
-  const requests: unknown = await (await fetch(`${url}/stand-in/requests`)).json();
-  expect(requests).toContainEqual({
+it('remembers what it was asked, and until when that was in flight', async () => {
+  const mark = 'a mark that nobody else makes [[fault:slow ms=300]]';
+  const asking = ask([user(mark)], false);
+  let inFlight: unknown[] = [];
+  while (inFlight.length === 0) {
+    inFlight = (await requestsWith(mark)).filter(({ ended_at }) => ended_at === null);
+  }
+  await asking;
+  expect(await requestsWith(mark)).toContainEqual({
     at: expect.any(String),
+    ended_at: expect.any(String),
     status: 200,
     body: expect.objectContaining({ messages: [user(mark)] }),
   });
 });
+
+async function requestsWith(mark: string): Promise<{ ended_at: string | null }[]> {
+  const journal = await fetch(`${url}/stand-in/requests`);
+  const requests: { ended_at: string | null }[] = JSON.parse(await journal.text());
+  return requests.filter((request) => JSON.stringify(request).includes(mark));
+}

@@ -156,8 +156,10 @@ async function check(missing) {
  * @param {(name: string) => string} reasonOf
  */
 async function checkStage({ label, run }, reasonOf) {
+  /** @type {readonly string[]} */
+  let said = [];
   try {
-    return await step(
+    const tally = await step(
       label,
       async (update) => {
         const result = await run({
@@ -166,15 +168,19 @@ async function checkStage({ label, run }, reasonOf) {
           patterns: positionals,
           reasonOf,
         });
+        said = result.said ?? [];
         if (result.tally.failed > 0) throw new StageFailure(result);
         return result.tally;
       },
       summaryLine,
     );
+    for (const line of said) print(line);
+    return tally;
   } catch (error) {
     if (!(error instanceof StageFailure)) throw error;
     const { tally, log } = error.result;
     printHeading(`${label}: ${summaryLine(tally)}`);
+    for (const line of said) print(line);
     print(log);
     return tally;
   }

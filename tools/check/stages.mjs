@@ -17,7 +17,8 @@ const outputLinesMax = 80;
  * @property {(detail: string) => void} update says how far the stage is
  * @property {readonly string[]} patterns files that the caller limits the run to
  * @property {(name: string) => string} reasonOf why a test was skipped
- * @typedef {{ tally: Tally, log: string }} StageResult `log` tells what failed
+ * @typedef {{ tally: Tally, log: string, said?: readonly string[] }} StageResult `log` tells what
+ *   failed, `said` what specs have for the reader (lines that begin with ›)
  * @typedef {{ name: string, label: string, run: (run: Run) => Promise<StageResult> }} Stage
  */
 
@@ -120,11 +121,14 @@ async function jest(run) {
  */
 async function jestInto(reportFile, run) {
   let files = 0;
+  /** @type {string[]} */
+  const said = [];
   const { status, output, timedOut } = await runChild(jestCommand(reportFile, run), {
     timeoutMs: run.timeoutMs ?? 10 * minuteMs,
     signal: run.signal,
     env: { MILLRACE_SPECS: 'unit', ...run.env },
     onLine: (line) => {
+      if (line.startsWith('› ')) said.push(line);
       const ended = /^(?:PASS|FAIL) (.*)/.exec(line);
       if (ended) run.update(`${++files} files, last ${ended[1]}`);
     },
@@ -140,7 +144,7 @@ async function jestInto(reportFile, run) {
     .join('\n');
   // jest may fail without a failed test: an open handle in its own set-up, a lost worker.
   if (status !== 0 && tally.failed === 0) return { tally: { ...tally, failed: 1 }, log: tail };
-  return { tally, log };
+  return { tally, log, said };
 }
 
 /**

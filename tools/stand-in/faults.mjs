@@ -5,15 +5,17 @@
  *   [[fault:429 retry_after=2 times=1]]   429 with `retry-after`
  *   [[fault:500]]  [[fault:529 times=3]]  an error; without `times` it never gets better
  *   [[fault:cut after=3]]                 the stream ends after 3 events, without `message_stop`
+ *   [[fault:slow ms=120]]                 the answer, or its first token, comes after 120 ms
  *
  * `times` counts for each prompt: a retry of the same job finds what is left of it.
  */
 
 /**
  * @typedef {object} Fault
- * @property {'429' | '500' | '529' | 'cut'} kind
+ * @property {'429' | '500' | '529' | 'cut' | 'slow'} kind
  * @property {number} retryAfterS
  * @property {number} afterEvents
+ * @property {number} ms
  * @property {number} times
  */
 
@@ -65,7 +67,7 @@ export class Faults {
 
 /** @param {string} prompt @returns {Fault | undefined} */
 function parseFault(prompt) {
-  const [, kind, rest = ''] = /\[\[fault:(429|500|529|cut)((?:\s+\w+=\d+)*)\]\]/.exec(prompt) ?? [];
+  const [, kind, rest = ''] = /\[\[fault:(\w+)((?:\s+\w+=\d+)*)\]\]/.exec(prompt) ?? [];
   if (kind === undefined) return undefined;
   const options = Object.fromEntries(
     [...rest.matchAll(/(\w+)=(\d+)/g)].map(([, name, value]) => [name, Number(value)]),
@@ -74,18 +76,26 @@ function parseFault(prompt) {
 }
 
 /**
- * @param {{ kind?: unknown, retry_after?: unknown, after?: unknown, times?: unknown }} given
+ * @typedef {Partial<Record<'kind' | 'retry_after' | 'after' | 'ms' | 'times', unknown>>} Given
+ * @param {Given} given
  * @returns {Fault | undefined} undefined when there is no such kind
  */
-export function faultOf({ kind, retry_after, after, times }) {
-  if (kind !== '429' && kind !== '500' && kind !== '529' && kind !== 'cut') return undefined;
+export function faultOf({ kind, retry_after, after, ms, times }) {
+  if (!isKind(kind)) return undefined;
   return {
     kind,
     retryAfterS: numberOr(retry_after, 1),
     afterEvents: numberOr(after, 3),
+    ms: numberOr(ms, 1_000),
     times: numberOr(times, Infinity),
   };
 }
+
+/** @type {readonly unknown[]} */
+const kinds = ['429', '500', '529', 'cut', 'slow'];
+
+/** @param {unknown} kind @returns {kind is Fault['kind']} */
+const isKind = (kind) => kinds.includes(kind);
 
 /** @param {unknown} value @param {number} otherwise */
 const numberOr = (value, otherwise) => (typeof value === 'number' ? value : otherwise);

@@ -26,6 +26,13 @@ describe('faults that the stand-in plays', () => {
     expect(faults.take('anything')).toBeUndefined();
   });
 
+  it('takes the time that a prompt asks for, each time', () => {
+    const faults = new Faults();
+    for (const _ of [1, 2]) {
+      expect(faults.take('[[fault:slow ms=120]]')).toMatchObject({ kind: 'slow', ms: 120 });
+    }
+  });
+
   it('knows no other kinds', () => {
     expect(faultOf({ kind: 'fire' })).toBeUndefined();
     expect(new Faults().take('[[fault:fire]]')).toBeUndefined();
