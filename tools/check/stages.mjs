@@ -69,7 +69,7 @@ function integration(run) {
 function endToEnd(run) {
   // One story after the other: each has a whole stack of its own.
   const args = ['--config', 'e2e/jest.config.mjs', '--runInBand'];
-  return jest({ ...run, folders: [], args, timeoutMs: 30 * minuteMs });
+  return jest({ ...run, folders: [], args, timeoutMs: 45 * minuteMs });
 }
 
 /**
