@@ -24,7 +24,7 @@ jest.setTimeout(420_000);
 
 /** A crash costs a call its lease and one more dispatch; Kafka needs some seconds to come back. */
 const endedWithinMs = 90_000;
-/** From the first fault to the last end: four minutes on a machine of its own, and a half more. */
+/** From the first fault to the last end: four minutes on a machine of its own. */
 const nightMsMax = 330_000;
 
 const kills = [
@@ -85,7 +85,7 @@ describe('200 jobs through a night of faults', () => {
     expect(jobs.size).toBeGreaterThanOrEqual(200);
   });
 
-  it('is over within four minutes', () => {
+  it('is over within some minutes', () => {
     const seconds = Math.round(nightMs / 1_000);
     say(`${faults.length} faults and the ends of ${jobs.size} jobs took ${seconds} s`);
     expect(nightMs).toBeLessThanOrEqual(nightMsMax);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
+import { untrustedData } from '@millrace/contracts';
 
 import { AgentDriver, asks, of, sent, text, toolNamed } from './agent-run.fixture.ts';
-import { framed } from './tool-results.ts';
 
 const search = toolNamed('search');
 
@@ -88,8 +88,8 @@ describe('an agent with tools', () => {
       {
         role: 'user',
         content: [
-          { type: 'tool_result', tool_use_id: 'u1', content: framed('first') },
-          { type: 'tool_result', tool_use_id: 'u2', content: framed('{"b":1}') },
+          { type: 'tool_result', tool_use_id: 'u1', content: untrustedData('first') },
+          { type: 'tool_result', tool_use_id: 'u2', content: untrustedData('{"b":1}') },
         ],
       },
     ]);

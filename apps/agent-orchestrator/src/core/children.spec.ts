@@ -1,9 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { agentParamsSchema, workflowRequestedSchema } from '@millrace/contracts';
+import { agentParamsSchema, untrustedData, workflowRequestedSchema } from '@millrace/contracts';
 
 import { AgentDriver, asks, of, sent, text } from './agent-run.fixture.ts';
 import type { Asked } from './agent-run.fixture.ts';
-import { framed } from './tool-results.ts';
 
 const helper = { name: 'helper', description: 'helps', system: 'Help.', tools: ['look'] };
 
@@ -80,7 +79,7 @@ describe('a sub-agent', () => {
     const run = parent();
     run.answer(1, ask);
     const commands = ended(run, 1, { tainted: true });
-    expect(sent(commands)).toMatchObject([{ content: [{ content: framed('found it') }] }]);
+    expect(sent(commands)).toMatchObject([{ content: [{ content: untrustedData('found it') }] }]);
     expect(run.reducer.view(run.workflow.state).tainted).toBe(true);
   });
 

@@ -1,4 +1,9 @@
-import { agentChildrenStartedMax, agentDepthMax, workflowIdSchema } from '@millrace/contracts';
+import {
+  agentChildrenStartedMax,
+  agentDepthMax,
+  untrustedData,
+  workflowIdSchema,
+} from '@millrace/contracts';
 import type {
   SubAgent,
   WorkflowChildFinished,
@@ -13,7 +18,7 @@ import { hasRoom } from './agent-room.ts';
 import type { AgentRun, Arguments, ToolUse } from './agent-state.ts';
 import { count, moveUse, order, tell, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
-import { errorResult, framed } from './tool-results.ts';
+import { errorResult } from './tool-results.ts';
 import type { UseResult } from './tool-results.ts';
 import { settleUse } from './use-results.ts';
 
@@ -105,7 +110,7 @@ function paramsOf(run: AgentRun, { child, arguments: given }: ChildCall) {
 
 function resultOfChild(data: WorkflowChildFinished): UseResult {
   const { status, result = '', error, tainted } = data;
-  const told = (text: string) => (tainted ? framed(text) : text);
+  const told = (text: string) => (tainted ? untrustedData(text) : text);
   if (status === 'succeeded') return { content: told(result), isError: false };
   const { code, detail } = error ?? { code: 'cancelled', detail: 'the sub-agent was cancelled' };
   return errorResult(code, `the sub-agent ended as ${status}: ${told(detail.slice(0, 1_000))}`);

@@ -1,4 +1,4 @@
-import { framed } from './tool-results.ts';
+import { untrustedData } from '@millrace/contracts';
 
 /** What a sub-agent says that read nothing of others. */
 const ownText = 'found';
@@ -77,7 +77,7 @@ export class Conversation {
     for (const { content, is_error } of results) {
       const text = String(content);
       const own = is_error === true || text === ownText;
-      const whole = own || text.startsWith(framed('').split('\n')[0]!);
+      const whole = own || text.startsWith(untrustedData('').split('\n')[0]!);
       this.must(whole, 'what others wrote is framed');
       const closings = text.split('</untrusted_data>').length - 1;
       this.must(closings <= 1, 'what others wrote does not end its frame');

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { untrustedData } from '@millrace/contracts';
 
 import { AgentDriver, asks, of, sent, toolNamed } from './agent-run.fixture.ts';
 import { recordedKey, withoutThinking, withText } from './forks.ts';
-import { framed } from './tool-results.ts';
 
 const tools = [toolNamed('look'), toolNamed('pay', { effect: 'write' })];
 const names = tools.map(({ name }) => name);
@@ -92,8 +92,8 @@ describe('a fork', () => {
     expect(sent(commands)).toMatchObject([
       {
         content: [
-          { content: framed('paid 5') },
-          { is_error: true, content: `tool_failed: ${framed('broke')}` },
+          { content: untrustedData('paid 5') },
+          { is_error: true, content: `tool_failed: ${untrustedData('broke')}` },
           { is_error: true, content: expect.stringMatching(/^side_effect_refused: /) },
         ],
       },

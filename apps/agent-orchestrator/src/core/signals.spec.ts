@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
+import { untrustedData } from '@millrace/contracts';
 
 import { AgentDriver, asks, of, sent, text } from './agent-run.fixture.ts';
-import { framed } from './tool-results.ts';
 
 function listening() {
   const run = new AgentDriver();
@@ -29,7 +29,7 @@ describe('a signal', () => {
     expect(run.workflow.status).toBe('awaiting_signal');
     expect(run.reducer.view(run.workflow.state).signals).toEqual(['paid']);
     const commands = signal(run, 'paid', 's1');
-    expect(sent(commands)).toMatchObject([{ content: [{ content: framed('{"n":1}') }] }]);
+    expect(sent(commands)).toMatchObject([{ content: [{ content: untrustedData('{"n":1}') }] }]);
     expect(run.reducer.view(run.workflow.state).tainted).toBe(true);
   });
 
@@ -38,8 +38,9 @@ describe('a signal', () => {
     signal(run, 'paid', 's1', 'first');
     signal(run, 'sent', 's2', 'other');
     signal(run, 'paid', 's3', 'second');
-    expect(sent(run.answer(1, wait))).toMatchObject([{ content: [{ content: framed('first') }] }]);
-    expect(sent(run.answer(2, wait))).toMatchObject([{ content: [{ content: framed('second') }] }]);
+    const told = (text: string) => [{ content: [{ content: untrustedData(text) }] }];
+    expect(sent(run.answer(1, wait))).toMatchObject(told('first'));
+    expect(sent(run.answer(2, wait))).toMatchObject(told('second'));
   });
 
   it('of another name does not end the wait', () => {

@@ -1,4 +1,4 @@
-import { signalsKeptMax } from '@millrace/contracts';
+import { signalsKeptMax, untrustedData } from '@millrace/contracts';
 import type { WorkflowSignalled } from '@millrace/contracts';
 
 import { signalIdsKept, signalsBytesMax } from './agent-limits.ts';
@@ -6,7 +6,7 @@ import type { KeptSignal, ToolUse } from './agent-state.ts';
 import { moveUse, note, tell, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
 import { jsonBytes } from './canonical-json.ts';
-import { framed, textOf } from './tool-results.ts';
+import { textOf } from './tool-results.ts';
 import { settleUse } from './use-results.ts';
 
 /** The model waits for a signal: one that came before is there at once, the oldest first. */
@@ -43,7 +43,7 @@ export function takeSignal(step: AgentStep, data: WorkflowSignalled): Refusal {
 
 function settleSignal(step: AgentStep, use: ToolUse, { name, data }: KeptSignal): void {
   tell(step, { kind: 'signal', name });
-  settleUse(step, use, { content: framed(textOf(data)), isError: false, tainted: true });
+  settleUse(step, use, { content: untrustedData(textOf(data)), isError: false, tainted: true });
 }
 
 function isFull(kept: readonly KeptSignal[], signal: KeptSignal): boolean {
