@@ -2,6 +2,8 @@ import type { Pool } from '@millrace/postgres';
 
 import { Clock } from '../ports.ts';
 
+/** Questions before the time counts as known: of these the quickest answer is believed. */
+const questionsAtStart = 5;
 /** Two clocks drift apart by a millisecond or so in this time. */
 const askEveryMs = 10_000;
 
@@ -18,6 +20,8 @@ export interface DatabaseClockOptions {
 export class DatabaseClock extends Clock {
   /** The database's time when this process's monotonic clock was 0; its own until it is known. */
   #originMs: number | null = null;
+  /** How far off that may be: half of what the answer took. */
+  #unsureMs = Infinity;
   #timer: NodeJS.Timeout | undefined;
   #asking: Promise<void> | null = null;
 
@@ -33,7 +37,7 @@ export class DatabaseClock extends Clock {
   /** Resolves when the time is known, or could not be learnt now. */
   async start(): Promise<void> {
     this.#timer = setInterval(() => void this.#askNext(), askEveryMs);
-    await this.#askNext();
+    for (let n = 0; n < questionsAtStart; n += 1) await this.#askNext({ isFirst: true });
   }
 
   async stop(): Promise<void> {
@@ -42,12 +46,12 @@ export class DatabaseClock extends Clock {
   }
 
   /** One question at a time: an answer may take longer than it is until the next. */
-  #askNext(): Promise<void> {
-    this.#asking ??= this.#ask().finally(() => (this.#asking = null));
+  #askNext(o = { isFirst: false }): Promise<void> {
+    this.#asking ??= this.#ask(o).finally(() => (this.#asking = null));
     return this.#asking;
   }
 
-  async #ask(): Promise<void> {
+  async #ask({ isFirst }: { isFirst: boolean }): Promise<void> {
     const askedAtMs = performance.now();
     try {
       const { rows } = await this.options.pool.query<{ ms: number }>(nowText);
@@ -57,7 +61,10 @@ export class DatabaseClock extends Clock {
       const originMs = answer.ms - askedAtMs - unsureMs;
       // What a slow answer cannot tell apart stays as it was, and time goes on evenly.
       const apartMs = Math.abs(originMs - (this.#originMs ?? Infinity));
-      if (apartMs > unsureMs) this.#originMs = originMs;
+      const isCloser = isFirst && unsureMs < this.#unsureMs;
+      if (apartMs <= unsureMs && !isCloser) return;
+      this.#originMs = originMs;
+      this.#unsureMs = unsureMs;
     } catch (error) {
       this.options.onError(error);
     }
