@@ -28,6 +28,7 @@ import {
   type TestDatabase,
   type TestTopics,
 } from '@millrace/testing';
+import { WorkQueue } from '@millrace/work';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
@@ -267,6 +268,8 @@ export class RunningToolRunner {
     if (consumes) app.connectMicroservice({ strategy: app.get(ServiceTransport) });
     await app.init();
     if (consumes) await app.startAllMicroservices();
+    // Or it would run calls that a spec's own processes are to run.
+    else await app.get(WorkQueue).stop({ deadlineMs: 0 });
     return app;
   }
 }
