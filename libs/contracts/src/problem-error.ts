@@ -2,12 +2,13 @@ import type { z } from 'zod';
 
 import { errorCodes, type ErrorCode, type Problem } from './errors.ts';
 
+/** One thing wrong with a body, and where: as problem documents list them. */
 export interface FieldError {
   readonly path: string;
   readonly message: string;
 }
 
-/** An error that the caller of a service's management route is to be told. */
+/** An error that the caller of the API, or of a service's own route, is to be told. */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError';
   readonly code: ErrorCode;

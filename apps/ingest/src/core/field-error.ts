@@ -1,10 +1,7 @@
+import type { FieldError } from '@millrace/contracts';
 import type { z } from 'zod';
 
-/** One thing wrong with a body, and where: as problem documents list them. */
-export interface FieldError {
-  readonly path: string;
-  readonly message: string;
-}
+export type { FieldError };
 
 /** Entries of a problem's list: enough to mend a request, too few to amplify an attack. */
 export const fieldErrorsMax = 20;

@@ -1,6 +1,5 @@
-import type { z } from 'zod';
+import { parseRequest } from '@millrace/contracts';
 
-import { fieldErrors } from './field-error.ts';
 import { jsonBoundsError } from './json-bounds.ts';
 import { jsonTextBoundsError } from './json-text-bounds.ts';
 import { ProblemError } from './problem.ts';
@@ -24,16 +23,8 @@ export function parseJsonBody(bytes: Buffer): unknown {
   throw new ProblemError('invalid_request', `the body is ${bounds}`);
 }
 
-/**
- * A body, query or header that has to follow a schema of the contract.
- * @throws ProblemError that lists what does not.
- */
-export function parseInput<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
-  const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  const detail = 'a field is missing, unknown or of the wrong type';
-  throw new ProblemError('invalid_request', detail, fieldErrors(parsed.error));
-}
+/** Of a body, query or header: one rule for every service. */
+export { parseRequest as parseInput };
 
 function readJson(bytes: Buffer): unknown {
   try {

@@ -1,21 +1,6 @@
-import { errorCodes, type ErrorCode, type Problem } from '@millrace/contracts';
+import { errorCodes, ProblemError, type ErrorCode, type Problem } from '@millrace/contracts';
 
-import type { FieldError } from './field-error.ts';
-
-/** An error that the caller of the API is to be told. */
-export class ProblemError extends Error {
-  override readonly name = 'ProblemError';
-  readonly code: ErrorCode;
-  readonly detail: string;
-  readonly errors: readonly FieldError[];
-
-  constructor(code: ErrorCode, detail: string, errors: readonly FieldError[] = []) {
-    super(`${code}: ${detail}`);
-    this.code = code;
-    this.detail = detail;
-    this.errors = errors;
-  }
-}
+export { ProblemError };
 
 /** A refusal for now: the caller is told when to come again. */
 export class RefusedForNow extends ProblemError {
