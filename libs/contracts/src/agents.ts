@@ -52,10 +52,13 @@ export type AgentParams = z.infer<typeof agentParamsSchema>;
 
 /** Where a document job's text comes from: one that was uploaded, or an address. */
 export const documentSourceSchema = z
-  .union([
-    z.strictObject({ id: z.string().regex(/^doc_[A-Za-z0-9]{1,64}$/) }),
-    z.strictObject({ url: z.string().min(1).max(2_048) }),
-  ])
+  .union(
+    [
+      z.strictObject({ id: z.string().regex(/^doc_[A-Za-z0-9]{1,64}$/) }),
+      z.strictObject({ url: z.string().min(1).max(2_048) }),
+    ],
+    { error: 'must have an id, as an upload was answered with, or a url, and nothing else' },
+  )
   .meta({ id: 'DocumentSource' });
 export type DocumentSource = z.infer<typeof documentSourceSchema>;
 

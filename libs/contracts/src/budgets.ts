@@ -29,6 +29,23 @@ export const budgetRaiseSchema = budgetSchema
   .meta({ id: 'BudgetRaise' });
 export type BudgetRaise = z.infer<typeof budgetRaiseSchema>;
 
+/** What a workflow may spend by now: its budget with its defaults, and what raises made of it. */
+export const budgetLimitsSchema = z
+  .object({
+    /** Absent: money has no limit. */
+    usd: z.number().nonnegative().optional(),
+    tokens: z.int().nonnegative(),
+    iterations: z.int().nonnegative(),
+    tool_calls: z.int().nonnegative(),
+    seconds: z.int().nonnegative(),
+  })
+  .meta({ id: 'BudgetLimits' });
+export type BudgetLimits = z.infer<typeof budgetLimitsSchema>;
+
+export const limitNameSchema = budgetLimitsSchema.keyof();
+/** A limit by the name that users know it by. */
+export type LimitName = z.infer<typeof limitNameSchema>;
+
 /** What a workflow has spent, in the units of its budget. */
 export const spendingSchema = z
   .object({

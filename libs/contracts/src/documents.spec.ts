@@ -81,6 +81,7 @@ describe('the OpenAPI document', () => {
       '/v1/jobs:batch',
       '/v1/redeliveries',
       '/v1/redeliveries/{id}',
+      '/v1/sessions/{id}',
       '/v1/stream',
       '/v1/tenants',
       '/v1/tenants/{id}',

@@ -27,4 +27,9 @@ describe('ids', () => {
   ])('says of %j as a tenant: %j', (id, good) => {
     expect(tenantIdSchema.safeParse(id).success).toBe(good);
   });
+
+  it('says in words what a tenant may be called', () => {
+    const [issue] = tenantIdSchema.safeParse('A b').error?.issues ?? [];
+    expect(issue?.message).toBe('must be 1 to 63 characters of a-z 0-9 -, the first no -');
+  });
 });

@@ -9,7 +9,7 @@ export const tenantIdSchema = z
   .string()
   .min(1)
   .max(63)
-  .regex(/^[a-z0-9][a-z0-9-]*$/)
+  .regex(/^[a-z0-9][a-z0-9-]*$/, 'must be 1 to 63 characters of a-z 0-9 -, the first no -')
   .brand<'TenantId'>();
 export type TenantId = z.infer<typeof tenantIdSchema>;
 

@@ -204,6 +204,22 @@ export const jobListSchema = z
   .meta({ id: 'JobList' });
 export type JobList = z.infer<typeof jobListSchema>;
 
+/** Jobs that `GET /v1/sessions/{id}` shows; `GET /v1/jobs?session_id=` has them all. */
+export const sessionJobsMax = 20;
+
+/** `GET /v1/sessions/{id}`. */
+export const sessionViewSchema = z
+  .object({
+    id: sessionIdSchema,
+    turns: z
+      .int()
+      .nonnegative()
+      .describe('Turns that were released so far; one with a `run_at` ahead is not counted yet.'),
+    jobs: z.array(jobViewSchema).max(sessionJobsMax).describe('The newest, without their answers.'),
+  })
+  .meta({ id: 'Session' });
+export type SessionView = z.infer<typeof sessionViewSchema>;
+
 /** `POST /v1/jobs:batch`: jobs that are taken together, and each is alone good or bad. */
 export const jobBatchSchema = z
   .strictObject({ jobs: z.array(jobSubmissionSchema).min(1).max(jobBatchMax) })

@@ -24,6 +24,7 @@ import {
   jobBatchAnswerSchema,
   jobBatchSchema,
   jobListSchema,
+  sessionViewSchema,
   jobStatuses,
   jobSubmissionSchema,
   jobTypes,
@@ -39,6 +40,7 @@ import {
   jobListLimitDefault,
   jobListLimitMax,
   redriveBatchMax,
+  sessionIdLengthMax,
 } from './limits.ts';
 import { inboundPaths } from './openapi-inbound.ts';
 import { endpointWebhook, webhookPaths, type SharedParts } from './openapi-webhooks.ts';
@@ -71,7 +73,8 @@ export function openApiDocument(): JsonObject {
       version: '1',
       summary: 'Hand over work for Claude, get an answer at once, be told when it is done.',
       description:
-        'Errors are RFC 9457 problem documents with a `code` from a closed list and the trace id.',
+        'Errors are RFC 9457 problem documents with a `code` from a closed list and the trace id.' +
+        ' A method that a path does not have is answered 405, with those that it has in `Allow`.',
     },
     servers: [{ url: '/', description: 'The service that gave this document.' }],
     security: [{ bearer: [] }, { apiKey: [] }],
@@ -88,6 +91,7 @@ export function openApiDocument(): JsonObject {
     ],
     paths: {
       ...jobPaths(),
+      ...sessionPaths(),
       ...runPaths(),
       ...toolPaths(),
       ...documentPaths(),
@@ -115,6 +119,13 @@ export function openApiDocument(): JsonObject {
     },
   };
 }
+
+const sessionIdParameter = {
+  name: 'id',
+  in: 'path',
+  required: true,
+  schema: { type: 'string', maxLength: sessionIdLengthMax },
+};
 
 const jobIdParameter = {
   name: 'id',
@@ -244,6 +255,23 @@ const batchProblems = problems(
 );
 const readProblems = problems('BadRequest', 'Unauthorized', 'Forbidden', 'NotFound', 'Internal');
 
+function sessionPaths(): JsonObject {
+  return {
+    '/v1/sessions/{id}': {
+      parameters: [sessionIdParameter],
+      get: {
+        operationId: 'getSession',
+        tags: ['jobs'],
+        summary: 'How many turns a session has had, and its newest jobs',
+        responses: {
+          200: { description: 'The session.', content: jsonContent(sessionViewSchema) },
+          ...readProblems,
+        },
+      },
+    },
+  };
+}
+
 function jobPaths(): JsonObject {
   return {
     '/v1/jobs': { post: submitJob(), get: listJobs() },
@@ -282,7 +310,9 @@ function jobPaths(): JsonObject {
         summary: 'Follow a job as server-sent events until it ends',
         description:
           'The server ends a connection after some minutes: connect again with the last id, at ' +
-          'any replica. A day after the end of the job its events are gone, and the job is not.',
+          'any replica. Who comes after the end gets what of the text is missing, of agents and ' +
+          'of answers that failed as well, and the end. A day later the events are gone, and the ' +
+          'job is not. Each replica counts its streams by itself: after a 429 another has room.',
         parameters: resumeParameters,
         responses: {
           200: {

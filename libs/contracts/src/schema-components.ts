@@ -13,7 +13,7 @@ import {
   signalSubmissionSchema,
   subAgentSchema,
 } from './agents.ts';
-import { budgetRaiseSchema, budgetSchema, spendingSchema } from './budgets.ts';
+import { budgetLimitsSchema, budgetRaiseSchema, budgetSchema, spendingSchema } from './budgets.ts';
 import {
   bytesViewSchema,
   deadLetterListSchema,
@@ -77,6 +77,7 @@ import {
   messageParamsSchema,
   streamRequestSchema,
   usageSchema,
+  sessionViewSchema,
 } from './jobs.ts';
 import {
   redeliveryListSchema,
@@ -153,6 +154,7 @@ const httpSchemas = [
   streamRequestSchema,
   jobViewSchema,
   jobListSchema,
+  sessionViewSchema,
   jobBatchSchema,
   jobBatchAnswerSchema,
   jobBatchResultSchema,
@@ -161,6 +163,7 @@ const httpSchemas = [
   usageSchema,
   budgetSchema,
   budgetRaiseSchema,
+  budgetLimitsSchema,
   spendingSchema,
   agentParamsSchema,
   subAgentSchema,

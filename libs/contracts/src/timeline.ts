@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
+import { budgetLimitsSchema, limitNameSchema, spendingSchema } from './budgets.ts';
 import { deliveryAttemptSchema } from './deliveries.ts';
-import { jobIdSchema } from './ids.ts';
+import { endpointIdSchema, jobIdSchema } from './ids.ts';
 import {
   attemptSchema,
   jobErrorSchema,
@@ -40,6 +41,8 @@ export const timelineEventSchema = z
       kind: z.literal('delivery_attempt'),
       at,
       webhook_id: z.string(),
+      /** The registered endpoint that it went to; absent for the job's own `callback_url`. */
+      endpoint: endpointIdSchema.optional(),
       attempt: deliveryAttemptSchema,
       /** On the latest attempt of a webhook that is to be sent again. */
       next_attempt_at: at.optional(),
@@ -67,6 +70,11 @@ export const timelineSchema = z
     status: jobStatusSchema,
     trace_id: z.string(),
     events: z.array(timelineEventSchema),
+    /** Of the run of an agent or a document: what it has spent by now, and what it may. */
+    spent: spendingSchema.optional(),
+    limits: budgetLimitsSchema.optional(),
+    /** Which limit has to be raised before a run that is `awaiting_budget` goes on. */
+    limit_reached: limitNameSchema.optional(),
     /** There were more events than are kept or shown. */
     truncated: z.boolean(),
     /** Services that could not be asked: what they know is missing. */

@@ -14,6 +14,9 @@ import {
 /** Stands between an MCP server and its tool, and in no name that is registered. */
 export const toolServerSeparator = '__';
 
+/** The names that an agent's run gives to tools of its own. */
+export const ownToolNames: ReadonlySet<string> = new Set(['final_answer', 'wait_for_signal']);
+
 /** A tool's name, as the Messages API takes it; see {@link toolServerSeparator}. */
 export const toolNameSchema = z
   .string()

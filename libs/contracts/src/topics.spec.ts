@@ -81,6 +81,7 @@ describe('a topic of each tenant', () => {
     expect(letters.name).toBe(deadLetterTopicOf(intakeTopicOf(tenants[0]).name));
     expect(topicConfig(letters)['max.message.bytes']).toBe('1310720');
     expect(topicConfig(intakeTopicOf(tenants[0]))).toEqual({
+      'message.timestamp.type': 'LogAppendTime',
       'cleanup.policy': 'delete',
       'retention.ms': String(7 * 86_400_000),
     });

@@ -360,9 +360,13 @@ export function deadLetterTopicOf(topic: string): string {
 /** A dead letter is the whole record, as large as the broker allows, and our headers. */
 const deadLetterBytesMax = 1_310_720;
 
-/** The broker's settings of a topic. */
+/**
+ * The broker's settings of a topic. Its records bear the broker's time: it would refuse those of
+ * a producer whose clock is an hour ahead, and keep those of one that is behind for too short.
+ */
 export function topicConfig(topic: Topic): Readonly<Record<string, string>> {
   return {
+    'message.timestamp.type': 'LogAppendTime',
     'cleanup.policy': topic.cleanup,
     'retention.ms': String(topic.retentionMs),
     ...(topic.isDeadLetters === true ? { 'max.message.bytes': String(deadLetterBytesMax) } : {}),

@@ -63,7 +63,11 @@ const fields = {
     .max(endpointRateMax)
     .nullable()
     .describe('Attempts a second at most, of each process that sends; null: no limit.'),
-  in_flight_max: z.int().min(1).max(endpointInFlightMax).describe('Attempts at once.'),
+  in_flight_max: z
+    .int()
+    .min(1)
+    .max(endpointInFlightMax)
+    .describe('Attempts at once, of each process that sends.'),
   timeout_seconds: z
     .int()
     .min(1)

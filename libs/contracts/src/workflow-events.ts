@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { approvalDecisionSchema, approvalIdSchema } from './agents.ts';
 import { budgetRaiseSchema, spendingSchema } from './budgets.ts';
+import { errorCodeSchema } from './errors.ts';
 import { callIdSchema, jobIdSchema, tenantIdSchema, workflowIdSchema } from './ids.ts';
 import { attemptSchema, jobErrorSchema, usageSchema } from './jobs.ts';
 import { documentChunksMax } from './limits.ts';
@@ -186,8 +187,10 @@ export const toolDescribedSchema = z
     call_id: callIdSchema,
     token: z.string(),
     tools: z.array(toolDefinitionSchema),
-    /** Named, and not there: no tool of the name, or an MCP server that did not answer. */
-    missing: z.array(z.object({ name: z.string(), detail: z.string() })),
+    /** Named, and not there. With a code its MCP server could not be asked: it may be there. */
+    missing: z.array(
+      z.object({ name: z.string(), detail: z.string(), code: errorCodeSchema.optional() }),
+    ),
   })
   .meta({ id: 'ToolDescribed' });
 export type ToolDescribed = z.infer<typeof toolDescribedSchema>;

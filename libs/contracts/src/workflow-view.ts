@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
 import { approvalViewSchema } from './agents.ts';
-import { spendingSchema } from './budgets.ts';
+import { budgetLimitsSchema, limitNameSchema, spendingSchema } from './budgets.ts';
 import { errorCodeSchema } from './errors.ts';
 import { jobIdSchema, tenantIdSchema, workflowIdSchema } from './ids.ts';
-import { terminalStatuses, usageSchema } from './jobs.ts';
+import { attemptSchema, terminalStatuses, usageSchema } from './jobs.ts';
 
 const at = z.iso.datetime();
 
@@ -22,6 +22,9 @@ export const workflowStatusSchema = z.enum([
 export const workflowViewSchema = z.object({
   approvals: z.array(approvalViewSchema),
   spent: spendingSchema,
+  limits: budgetLimitsSchema.optional(),
+  /** Which limit has to be raised before it goes on. */
+  limit_reached: limitNameSchema.optional(),
   /** Names of signals that are waited for. */
   signals: z.array(z.string()),
   tainted: z.boolean(),
@@ -62,7 +65,7 @@ export const workflowStepSchema = z.object({
   ended_at: at.optional(),
   input: z.unknown().optional(),
   output: z.unknown().optional(),
-  /** Input or output is not shown, as the answer would be too long. */
+  /** Input or output is not shown: the answer would be too long, or it is kept no longer. */
   cut: z.boolean().optional(),
   error: z.object({ code: errorCodeSchema, detail: z.string() }).optional(),
   is_error: z.boolean().optional(),
@@ -70,6 +73,11 @@ export const workflowStepSchema = z.object({
   usage: usageSchema.optional(),
   cost_usd: z.number().nonnegative().optional(),
   attempts: z.int().nonnegative().optional(),
+  /** Of a model call: those that came to no answer. One that is `unknown` may have been paid. */
+  unanswered: z
+    .array(attemptSchema)
+    .optional()
+    .describe('Attempts that came to no answer. One that is `unknown` may have been paid.'),
 });
 export type WorkflowStep = z.infer<typeof workflowStepSchema>;
 

@@ -122,6 +122,13 @@ describe('EgressClient', () => {
     expect(result).toMatchObject({ kind: 'failed', class: 'timeout' });
   });
 
+  it('gives up on a name that nobody resolves', async () => {
+    const resolve = () => new Promise<never>(() => {});
+    const result = await post(client({ resolve, connectTimeoutMs: 100 }), 'https://slow.example/');
+    expect(result).toMatchObject({ kind: 'failed', class: 'timeout' });
+    expect(result.timings.totalMs).toBeLessThan(1_500);
+  });
+
   it('stops when the caller does', async () => {
     const port = await serve(() => {});
     const result = await post(client(), `http://127.0.0.1:${port}/`, AbortSignal.timeout(50));

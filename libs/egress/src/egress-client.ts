@@ -2,12 +2,17 @@ import { isIP } from 'node:net';
 import type { Readable } from 'node:stream';
 
 import { assertNever } from '@millrace/contracts';
-import type { Agent } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 
 import { blockedReason, type EgressPolicy } from './blocked-reason.ts';
 import { checkUrl, hostOf } from './check-url.ts';
-import { connectTimings, type ConnectTimings } from './egress-connector.ts';
-import { createEgressDispatcher, type EgressDispatcherOptions } from './egress-dispatcher.ts';
+import { currentSend, newSend, type ConnectTimings, type Send } from './current-send.ts';
+import {
+  createEgressConnector,
+  createEgressDispatcher,
+  createFreshDispatcher,
+  type EgressDispatcherOptions,
+} from './egress-dispatcher.ts';
 import { blockedBehind, failureClassOf, type FailureClass } from './failure-class.ts';
 
 /** Milliseconds until the status line: longer than any sound receiver, shorter than patience. */
@@ -30,6 +35,11 @@ export interface PostRequest {
   readonly signal?: AbortSignal;
   /** Milliseconds until the status line; without it those of the client. */
   readonly timeoutMs?: number;
+  /**
+   * Its receiver knows a second copy by an id in it. So one that meets a kept connection which the
+   * receiver closes at that moment is sent once more, at once, on a new one.
+   */
+  readonly idempotent?: boolean;
 }
 
 /** A request of which the whole answer is wanted. */
@@ -80,6 +90,7 @@ type Stop = 'deadline' | 'caller';
 /** The only way out to addresses that users gave. Never follows a redirect. */
 export class EgressClient {
   private readonly agent: Agent;
+  private readonly freshAgent: Agent;
   private readonly totalTimeoutMs: number;
   private readonly bodyReadMs: number;
 
@@ -87,7 +98,9 @@ export class EgressClient {
     private readonly policy: EgressPolicy,
     options: EgressClientOptions = {},
   ) {
-    this.agent = createEgressDispatcher(policy, options);
+    const connector = createEgressConnector(policy, options);
+    this.agent = createEgressDispatcher(connector);
+    this.freshAgent = createFreshDispatcher(connector);
     this.totalTimeoutMs = options.totalTimeoutMs ?? totalTimeoutMsDefault;
     this.bodyReadMs = options.bodyReadMs ?? bodyReadMsDefault;
   }
@@ -111,7 +124,7 @@ export class EgressClient {
 
   /** Closes idle connections and waits for the requests that are under way. */
   async close(): Promise<void> {
-    await this.agent.close();
+    await Promise.all([this.agent.close(), this.freshAgent.close()]);
   }
 
   private async checked<Body extends object>(
@@ -120,30 +133,24 @@ export class EgressClient {
   ): Promise<(ReceivedHead & Body) | NoResponse> {
     const check = checkUrl(request.url, this.policy);
     if (!check.ok) return this.refusal(request.url, check.detail);
-    return connectTimings.run({}, () => this.send(check.url, request, sending));
+    const send = newSend();
+    return currentSend.run(send, () => this.send(check.url, request, { ...sending, send }));
   }
 
   private async send<Body extends object>(
     url: URL,
     request: PostRequest & Pick<ExchangeRequest, 'method'>,
-    { timeoutMs, read }: Sending<Body>,
+    { timeoutMs, read, send }: Sending<Body> & { readonly send: Send },
   ): Promise<(ReceivedHead & Body) | NoResponse> {
-    const { method = 'POST' } = request;
-    const timings = connectTimings.getStore() ?? {};
+    const { timings } = send;
     const startedAt = performance.now();
     const deadline = new Deadline(timeoutMs, request.signal);
     const elapsed = () => performance.now() - startedAt;
     try {
-      const response = await this.agent.request({
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
-        method,
-        headers: { ...request.headers },
-        body: method === 'GET' ? null : request.body,
-        signal: deadline.signal,
-        // The deadline bounds the whole; undici's own coarser timers would only blur it.
-        headersTimeout: 0,
-        bodyTimeout: 0,
+      const outgoing = outgoingOf(url, request, deadline.signal);
+      const response = await this.agent.request(outgoing).catch((error: unknown) => {
+        if (request.idempotent !== true || !metClosing(send, error)) throw error;
+        return this.freshAgent.request(outgoing);
       });
       const firstByteMs = elapsed();
       const body = await read(response.body);
@@ -155,7 +162,8 @@ export class EgressClient {
         timings: { ...timings, firstByteMs, totalMs: elapsed() },
       };
     } catch (error) {
-      return failure(error, deadline.stoppedBy, { ...timings, totalMs: elapsed() });
+      const stopped = { by: deadline.stoppedBy, atProxy: send.atProxy };
+      return failure(error, stopped, { ...timings, totalMs: elapsed() });
     } finally {
       deadline.clear();
     }
@@ -240,18 +248,48 @@ async function readWhole(body: Readable, bytesMax: number): Promise<WholeBody> {
   return { body: Buffer.concat(chunks).subarray(0, bytesMax), cut: bytes > bytesMax };
 }
 
-function failure(error: unknown, stoppedBy: Stop | null, timings: PostTimings): NoResponse {
+function outgoingOf(
+  url: URL,
+  { method = 'POST', headers, body }: PostRequest & Pick<ExchangeRequest, 'method'>,
+  signal: AbortSignal,
+): Dispatcher.RequestOptions & { origin: string } {
+  return {
+    origin: url.origin,
+    path: `${url.pathname}${url.search}`,
+    method,
+    headers: { ...headers },
+    body: method === 'GET' ? null : body,
+    signal,
+    // The deadline bounds the whole; undici's own coarser timers would only blur it.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  };
+}
+
+/**
+ * Whether a kept connection was being closed while the request went out on it, the race that
+ * keeping one costs. On a new connection, or after a byte of an answer, a reset means something.
+ */
+function metClosing({ reused, answered }: Send, error: unknown): boolean {
+  return reused && !answered && failureClassOf(error) === 'reset';
+}
+
+function failure(
+  error: unknown,
+  stopped: { readonly by: Stop | null; readonly atProxy: boolean },
+  timings: PostTimings,
+): NoResponse {
   const blocked = blockedBehind(error);
   if (blocked !== null) return { kind: 'blocked', reason: blocked.reason, timings };
-  switch (stoppedBy) {
+  switch (stopped.by) {
     case null:
       return { kind: 'failed', class: failureClassOf(error), timings };
     case 'deadline':
-      return { kind: 'failed', class: 'timeout', timings };
+      return { kind: 'failed', class: stopped.atProxy ? 'proxy' : 'timeout', timings };
     case 'caller':
       return { kind: 'failed', class: 'aborted', timings };
     default:
-      return assertNever(stoppedBy);
+      return assertNever(stopped.by);
   }
 }
 

@@ -1,27 +1,20 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { once } from 'node:events';
 import { connect, type LookupFunction, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 
 import { buildConnector, errors } from 'undici';
 
-/** How long a new connection took; all undefined for a request on a connection that was open. */
-export interface ConnectTimings {
-  dnsMs?: number;
-  /** TCP alone. */
-  connectMs?: number;
-  tlsMs?: number;
-}
-
-/**
- * Runs a request so that the connection it opens, if it opens one, leaves its times in the store:
- * undici connects within the asynchronous context of the request that needs a socket.
- */
-export const connectTimings = new AsyncLocalStorage<ConnectTimings>();
+import { asError } from './as-error.ts';
+import { currentSend, newSend } from './current-send.ts';
+import { within } from './within.ts';
 
 export type Target = buildConnector.Options;
 
-/** Begins to connect; the socket emits `connect` or `error`. */
-export type OpenSocket = (target: Target) => Socket;
+/**
+ * Opens a way for bytes to the target. With the signal's abort it rejects, and ends what it has
+ * opened: before as well as after it has handed that over.
+ */
+export type OpenSocket = (target: Target, signal: AbortSignal) => Promise<Socket>;
 
 export interface EgressConnectorOptions {
   readonly open: OpenSocket;
@@ -31,65 +24,85 @@ export interface EgressConnectorOptions {
   readonly secureContext?: SecureContext;
 }
 
-const keepAliveProbeMs = 60_000;
+/** What every connection is opened with, to a target or to a proxy. */
+export const socketOptions = {
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: 60_000,
+} as const;
 
 /** Connects straight to what the lookup answers. */
 export function openDirectly(lookup: LookupFunction): OpenSocket {
-  return ({ hostname, port, protocol }) =>
-    connect({
-      host: hostname,
-      port: portOf(port, protocol),
-      lookup,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: keepAliveProbeMs,
-    });
+  return ({ hostname, port, protocol }, signal) => {
+    const target = { host: hostname, port: portOf(port, protocol), lookup };
+    return opened(connect({ ...socketOptions, ...target, signal }), 'connect');
+  };
 }
 
-/** TCP first and TLS over it, so that each has a time of its own; one clock bounds both. */
+/** Waits until a socket that was made with a signal is what it shall be. */
+export async function opened<S extends Socket>(
+  socket: S,
+  event: 'connect' | 'secureConnect',
+): Promise<S> {
+  // Stays for the socket's life: an error that nobody listens for would end the process.
+  socket.on('error', () => {});
+  await once(socket, event);
+  return socket;
+}
+
+/** Bytes first and TLS over them, so that each has a time of its own; one clock bounds both. */
 export function egressConnector(options: EgressConnectorOptions): buildConnector.connector {
-  const { secureContext } = options;
+  const secure = tlsConnector(options.secureContext);
+  return (target, callback) => {
+    const clock = new AbortController();
+    const timer = setTimeout(() => {
+      clock.abort(new errors.ConnectTimeoutError('the connection took too long'));
+    }, options.timeoutMs);
+    connection(target, clock.signal)
+      .finally(() => clearTimeout(timer))
+      .then(
+        (socket) => callback(null, socket),
+        (error: unknown) => callback(asError(error), null),
+      );
+  };
+
+  async function connection(target: Target, signal: AbortSignal): Promise<Socket> {
+    const { timings } = currentSend.getStore() ?? newSend();
+    const startedAt = performance.now();
+    const socket = await options.open(target, signal);
+    const openedAt = performance.now();
+    timings.connectMs = openedAt - startedAt - (timings.dnsMs ?? 0);
+    if (target.protocol !== 'https:') return socket;
+    try {
+      const secured = await within(signal, secure(target, socket));
+      timings.tlsMs = performance.now() - openedAt;
+      return secured;
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
+  }
+}
+
+type Secure = (target: Target, socket: Socket) => Promise<Socket>;
+
+/** The certificate must be the target's own, whatever the bytes pass on their way. */
+function tlsConnector(secureContext: SecureContext | undefined): Secure {
   const secure = buildConnector({
     allowH2: false,
     timeout: 0,
     ...(secureContext === undefined ? {} : { secureContext }),
   });
-  return (target, callback) => {
-    const timings = connectTimings.getStore() ?? {};
-    const startedAt = performance.now();
-    const socket = options.open(target);
-    const timer = setTimeout(() => {
-      settle(new errors.ConnectTimeoutError('the connection took too long'), null);
-    }, options.timeoutMs);
-    const settle = onceOnly((...outcome) => {
-      clearTimeout(timer);
-      if (outcome[0] !== null) socket.destroy();
-      callback(...outcome);
-    });
-    // Stays for the socket's life: an error that nobody listens for would end the process.
-    socket.on('error', (error) => settle(error, null));
-    socket.once('connect', () => {
-      const connectedAt = performance.now();
-      timings.connectMs = connectedAt - startedAt - (timings.dnsMs ?? 0);
-      if (target.protocol !== 'https:') return settle(null, socket);
-      secure({ ...target, httpSocket: socket }, (...outcome) => {
-        if (outcome[0] === null) timings.tlsMs = performance.now() - connectedAt;
-        settle(...outcome);
+  return (target, httpSocket) =>
+    new Promise((resolve, reject) => {
+      secure({ ...target, httpSocket }, (...outcome) => {
+        if (outcome[0] === null) resolve(outcome[1]);
+        else reject(outcome[0]);
       });
     });
-  };
 }
 
 export function portOf(port: string, protocol: string): number {
   if (port !== '') return Number(port);
   return protocol === 'https:' ? 443 : 80;
-}
-
-function onceOnly(callback: buildConnector.Callback): buildConnector.Callback {
-  let called = false;
-  return (...outcome) => {
-    if (called) return;
-    called = true;
-    callback(...outcome);
-  };
 }

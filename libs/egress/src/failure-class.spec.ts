@@ -20,6 +20,7 @@ describe('failureClassOf', () => {
     ['ERR_TLS_CERT_ALTNAME_INVALID', 'tls'],
     ['ERR_SSL_WRONG_VERSION_NUMBER', 'tls'],
     ['HPE_INVALID_CONSTANT', 'protocol'],
+    ['EGRESS_PROXY', 'proxy'],
     ['EMFILE', 'local'],
     ['ESOMETHING', 'other'],
   ])('takes %s for %s', (code, expected) => {
@@ -30,6 +31,10 @@ describe('failureClassOf', () => {
     expect(failureClassOf(new TypeError('x', { cause: coded('ENOTFOUND') }))).toBe('dns');
     expect(failureClassOf(new AggregateError([coded('ECONNREFUSED')]))).toBe('refused');
     expect(failureClassOf('not even an error')).toBe('other');
+  });
+
+  it('takes what a proxy met for the proxy’s', () => {
+    expect(failureClassOf(coded('EGRESS_PROXY', coded('ECONNREFUSED')))).toBe('proxy');
   });
 
   it('finds our own refusal', () => {

@@ -2,7 +2,8 @@ import { BlockedAddressError } from './blocked-address-error.ts';
 
 /**
  * Why no answer came, as a word that may be shown to a tenant: never the socket's own text, which
- * would make a port scanner of us. `local` is our own fault (no descriptors, no ports left).
+ * would make a port scanner of us. `proxy`: the egress proxy was not reached, or did not get there.
+ * `local` is our own fault (no descriptors, no ports left).
  */
 export type FailureClass =
   | 'dns'
@@ -12,6 +13,7 @@ export type FailureClass =
   | 'tls'
   | 'timeout'
   | 'protocol'
+  | 'proxy'
   | 'local'
   | 'aborted'
   | 'other';
@@ -38,6 +40,7 @@ const classByCode: Readonly<Record<string, FailureClass>> = {
   UND_ERR_HEADERS_TIMEOUT: 'timeout',
   UND_ERR_BODY_TIMEOUT: 'timeout',
   UND_ERR_HEADERS_OVERFLOW: 'protocol',
+  EGRESS_PROXY: 'proxy',
   EPROTO: 'tls',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'tls',
   SELF_SIGNED_CERT_IN_CHAIN: 'tls',

@@ -14,6 +14,11 @@ export {
   type PostTimings,
 } from './egress-client.ts';
 export * from './core/index.ts';
-export { createEgressDispatcher, type EgressDispatcherOptions } from './egress-dispatcher.ts';
-export { certificateFileSchema, egressOptionsFrom } from './egress-environment.ts';
+export { type EgressDispatcherOptions } from './egress-dispatcher.ts';
+export {
+  certificateFileSchema,
+  egressOptionsFrom,
+  egressProxySchema,
+} from './egress-environment.ts';
+export { type EgressProxy } from './egress-proxy.ts';
 export { type FailureClass } from './failure-class.ts';

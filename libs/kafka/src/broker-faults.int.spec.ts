@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Topic } from '@millrace/contracts';
-import { IdentityPayloadCodec, topics } from '@millrace/contracts';
+import { topics } from '@millrace/contracts';
 import { Metrics, SilentLogger } from '@millrace/runtime';
 import { KafkaReader, TestBroker } from '@millrace/testing';
 import type { Admin } from 'kafkajs';
@@ -10,9 +10,10 @@ import { Kafka, logLevel } from 'kafkajs';
 
 import { createKafka } from './adapters/kafkajs-client.ts';
 import type { KafkaClient } from './client.ts';
-import { PublishError, Publisher } from './publisher.ts';
-import type { RawRecord, StepResult } from './records.ts';
-import { StepsStrategy } from './steps-strategy.ts';
+import { Publisher } from './publisher.ts';
+import { publishUntilTaken, startRawMember, type RawHandle } from './raw-member.fixture.ts';
+import type { RawRecord } from './records.ts';
+import type { StepsStrategy } from './steps-strategy.ts';
 
 jest.setTimeout(60_000);
 
@@ -25,8 +26,6 @@ const committed = named('committed');
 const moved = named('moved');
 const led = named('led');
 const compacted = named('compacted');
-
-type Handle = (records: readonly RawRecord[]) => Promise<StepResult<RawRecord>>;
 
 let broker: TestBroker;
 let kafka: KafkaClient;
@@ -71,36 +70,15 @@ afterAll(async () => {
   await broker.stop();
 });
 
-function startMember(topic: Topic, handle: Handle): Promise<StepsStrategy> {
-  const member = new StepsStrategy({
-    kafka,
-    log,
-    publisher,
-    codec: new IdentityPayloadCodec(),
-    metrics: new Metrics(),
-    groupId: topic.name,
-    service: 'ingest',
-    handles: [topic],
-  });
+async function startMember(topic: Topic, handle: RawHandle): Promise<StepsStrategy> {
+  const groupId = topic.name;
+  const member = await startRawMember({ kafka, publisher, topic, groupId, handle });
   members.push(member);
-  member.addHandler(topic.name, handle, true, { 'millrace.step': { topic, form: 'raw' } });
-  return new Promise((resolve) => {
-    member.on('joined', () => resolve(member));
-    member.listen((error) => expect(error).toBeUndefined());
-  });
+  return member;
 }
 
-/** Publishes as makers do: what was not acknowledged is published again, in its order. */
-async function publish(topic: Topic, key: string, text: string): Promise<void> {
-  const message = { topic: topic.name, key, headers: {}, value: Buffer.from(text) };
-  for (;;) {
-    try {
-      return await publisher.publish([message]);
-    } catch (error) {
-      if (!(error instanceof PublishError) || error.reason !== 'unavailable') throw error;
-      await delay(50);
-    }
-  }
+function publish(topic: Topic, key: string, text: string): Promise<void> {
+  return publishUntilTaken(publisher, { topic, key, text });
 }
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -289,7 +267,7 @@ describe('offset gaps that compaction leaves', () => {
     await publish(compacted, 'last', 'last');
     await hasGaps();
     const seen: string[] = [];
-    const handle: Handle = (records) => {
+    const handle: RawHandle = (records) => {
       seen.push(...records.map(textOf));
       return Promise.resolve({});
     };

@@ -1,7 +1,7 @@
 import type { OutgoingMessage, PayloadCodec, ServiceName, Topic } from '@millrace/contracts';
 import { cloudEventHeaders } from '@millrace/contracts';
-import { injectTrace, names, tracer } from '@millrace/runtime';
-import type { Context, Span } from '@opentelemetry/api';
+import { injectTrace, names, startSpan } from '@millrace/runtime';
+import type { Context, Span, SpanOptions } from '@opentelemetry/api';
 import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 
 import { jobIdOf } from './core/job-id.ts';
@@ -67,24 +67,25 @@ function encodeData<D>(options: EventMessageOptions<D>): Buffer {
 }
 
 function startSendSpan<D>(options: EventMessageOptions<D>, bodyBytes: number): Span {
+  const name = names.span.send(options.topic.name);
+  return startSpan(name, () => sendSpanOptions(options, bodyBytes), options.context);
+}
+
+function sendSpanOptions<D>(options: EventMessageOptions<D>, bodyBytes: number): SpanOptions {
   const jobId = options.subject ?? ('data' in options ? jobIdOf(options.data) : undefined);
-  return tracer().startSpan(
-    names.span.send(options.topic.name),
-    {
-      kind: SpanKind.PRODUCER,
-      attributes: {
-        [names.attribute.messagingSystem]: names.value.kafka,
-        [names.attribute.messagingOperationName]: names.value.send,
-        [names.attribute.messagingOperationType]: names.value.send,
-        [names.attribute.messagingDestination]: options.topic.name,
-        [names.attribute.messagingMessageId]: options.id,
-        [names.attribute.messagingBodySize]: bodyBytes,
-        [names.attribute.tenantId]: options.tenant,
-        ...(jobId === undefined ? {} : { [names.attribute.jobId]: jobId }),
-      },
+  return {
+    kind: SpanKind.PRODUCER,
+    attributes: {
+      [names.attribute.messagingSystem]: names.value.kafka,
+      [names.attribute.messagingOperationName]: names.value.send,
+      [names.attribute.messagingOperationType]: names.value.send,
+      [names.attribute.messagingDestination]: options.topic.name,
+      [names.attribute.messagingMessageId]: options.id,
+      [names.attribute.messagingBodySize]: bodyBytes,
+      [names.attribute.tenantId]: options.tenant,
+      ...(jobId === undefined ? {} : { [names.attribute.jobId]: jobId }),
     },
-    options.context,
-  );
+  };
 }
 
 function endSendSpan(span: Span, error: Error | undefined): void {

@@ -1,6 +1,6 @@
 import { cloudEventHeaders } from '@millrace/contracts';
-import { extractTrace, names, tracer } from '@millrace/runtime';
-import type { Attributes, Context } from '@opentelemetry/api';
+import { extractTrace, names, startSpan } from '@millrace/runtime';
+import type { Attributes, Context, SpanOptions } from '@opentelemetry/api';
 import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 
 import { jobIdOf } from './core/job-id.ts';
@@ -20,6 +20,12 @@ export interface ProcessedRecord {
  */
 export function startProcessSpan(record: ProcessedRecord, group: string, data: unknown): Context {
   const parent = extractTrace(record.headers);
+  const name = names.span.process(record.topic);
+  const span = startSpan(name, () => optionsOf(record, group, data), parent);
+  return trace.setSpan(parent, span);
+}
+
+function optionsOf(record: ProcessedRecord, group: string, data: unknown): SpanOptions {
   const attributes: Attributes = {
     [names.attribute.messagingSystem]: names.value.kafka,
     [names.attribute.messagingOperationName]: names.value.process,
@@ -33,9 +39,7 @@ export function startProcessSpan(record: ProcessedRecord, group: string, data: u
   setIfGiven(attributes, names.attribute.tenantId, record.headers[cloudEventHeaders.tenant]);
   const jobId = record.headers[cloudEventHeaders.subject] ?? jobIdOf(data);
   setIfGiven(attributes, names.attribute.jobId, jobId);
-  const options = { kind: SpanKind.CONSUMER, attributes };
-  const span = tracer().startSpan(names.span.process(record.topic), options, parent);
-  return trace.setSpan(parent, span);
+  return { kind: SpanKind.CONSUMER, attributes };
 }
 
 /** Ends it; with a code when the record went to the dead letters. */

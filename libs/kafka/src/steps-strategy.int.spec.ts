@@ -346,6 +346,8 @@ describe('a bad record', () => {
       ['invalid_request', Buffer.from('{"job_id":7}'), type],
       ['unknown_type', good.value, { ce_type: 'millrace.job.exploded.v1' }],
       ['unknown_type', good.value, {}],
+      // Names that every object has something of.
+      ['invalid_request', Buffer.from('{}'), { ...type, constructor: 'c', toString: 't' }],
     ];
     await publisher.publish([
       good,

@@ -2,19 +2,11 @@ import { binaryArray, elementTypes, isElementType } from './core/binary-array.ts
 import type { ElementType } from './core/binary-array.ts';
 
 export interface ArrayQuery {
-  /** Keeps the plan for the connection's life, for batches as small as such a plan assumes. */
+  /** Keeps the plan for the connection's life: without it each batch is planned anew. */
   readonly name?: string;
   readonly text: string;
   readonly values: readonly unknown[];
 }
-
-/**
- * Rows of a batch up to which a kept plan is used. Postgres guesses ten rows for an array that it
- * does not see, and joins accordingly: nested loops over two parts of 500 rows each cost 20 times
- * the statement, over two of 64 no more than planning does. Beyond it planning anew costs little
- * per row; with 20 as the limit, agents' batches of 20 to 60 rows cost Postgres 1.6 times as much.
- */
-const keptPlanRowsMax = 64;
 
 const arrayCast = new RegExp(`\\$(\\d+)::(${elementTypes.join('|')})\\[\\]`, 'g');
 
@@ -35,13 +27,7 @@ export function arrayQuery(query: ArrayQuery): { name?: string; text: string; va
     // What the type cannot hold goes as text: Postgres refuses it by a code that tells a bad row.
     return binaryArray(type, value) ?? value;
   });
-  const { name, text } = query;
-  const isSmall = values.every((_, i) => lengthOf(query.values[i]) <= keptPlanRowsMax);
-  return name !== undefined && isSmall ? { name, text, values } : { text, values };
-}
-
-function lengthOf(value: unknown): number {
-  return Array.isArray(value) ? value.length : 0;
+  return { ...query, values };
 }
 
 function typesOf(text: string): ReadonlyMap<number, ElementType> {

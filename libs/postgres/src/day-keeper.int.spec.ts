@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { createTestDatabase, type TestDatabase } from '@millrace/testing';
+import { createTestDatabase, type TestDatabase, testDaysOld } from '@millrace/testing';
 
 import { createPool, DayKeeper, type Pool } from './index.ts';
 
@@ -112,7 +112,7 @@ describe.each(schemas)('the role of the schema %s', (schema) => {
     await new DayKeeper({ pool, schema, onDropped, onError }).keep();
     await pool.end();
     expect(errors).toEqual([]);
-    const days = [await today(), await today(1), await today(2)];
+    const days = [await today(-testDaysOld), await today(), await today(1), await today(2)];
     for (const table of tables) expect([table, await daysOf(table)]).toEqual([table, days]);
     expect([...dropped].sort()).toEqual(tables.map((table) => [table, 2]).sort());
   });
@@ -130,7 +130,7 @@ describe('DayKeeper', () => {
   it('has partitions for today and the two days to come', async () => {
     await keeper().keep();
     expect(errors).toEqual([]);
-    const days = [await today(), await today(1), await today(2)];
+    const days = [await today(-testDaysOld), await today(), await today(1), await today(2)];
     expect(await daysOf('worker.calls')).toEqual(days);
     expect(await daysOf('worker.attempts')).toEqual(days);
   });

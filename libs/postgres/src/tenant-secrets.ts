@@ -10,6 +10,7 @@ import type { Pool } from 'pg';
 
 import { BadRowError } from './bad-row-error.ts';
 import { GroupCommit } from './group-commit.ts';
+import type { SealedColumn } from './sealed-column.ts';
 
 /** How long another process's rotation may go unseen; the old secret lives on for hours. */
 const cacheMsMax = 5_000;
@@ -115,6 +116,16 @@ export class TenantSecretTable<Key> {
       items.map(({ changed_at: changedAt }) => changedAt),
     ];
   }
+}
+
+/** Where such a table keeps them. */
+export function tenantSecretsColumn(schema: string): SealedColumn {
+  return {
+    table: `${schema}.tenants`,
+    column: 'secrets',
+    key: ['tenant'],
+    placeOf: tenantSecretsPlace,
+  };
 }
 
 const putSql = (schema: string): string => `

@@ -92,7 +92,11 @@ const failpointSchema = z.object({
  */
 export function readFailpoint(): ArmedFailpoint | undefined {
   const text = process.env['MILLRACE_FAILPOINT'];
-  if (text === undefined) return undefined;
+  return text === undefined ? undefined : parseFailpoint(text);
+}
+
+/** A place as `name:action:visit`. @throws when it is none. */
+export function parseFailpoint(text: string): ArmedFailpoint {
   const [name, action, visit] = text.split(':');
   return failpointSchema.parse({ name, action, visit });
 }

@@ -45,7 +45,13 @@ describe('health', () => {
 
   it('is not ready while it stops', async () => {
     const health = new HealthChecks('ingest');
+    expect(health.stoppingMs).toBe(0);
     health.stopping();
     expect(await health.readiness()).toMatchObject({ status: 'failing', stopping: true });
+    const stoppingMs = health.stoppingMs;
+    expect(stoppingMs).toBeGreaterThan(0);
+    // Told again, it is the same stop.
+    health.stopping();
+    expect(health.stoppingMs).toBeGreaterThanOrEqual(stoppingMs);
   });
 });

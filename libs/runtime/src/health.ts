@@ -28,6 +28,8 @@ export abstract class Health {
   abstract addInfo(name: string, info: () => HealthDetails | string): void;
   /** The service is stopping: readiness fails from now on. */
   abstract stopping(): void;
+  /** For how long it has been; 0 while it is not. */
+  abstract get stoppingMs(): number;
   abstract liveness(): Promise<HealthReport>;
   abstract readiness(): Promise<HealthReport>;
 }
@@ -41,7 +43,7 @@ interface NamedCheck {
 export class HealthChecks extends Health {
   private readonly checks: NamedCheck[] = [];
   private readonly infos = new Map<string, () => HealthDetails | string>();
-  private isStopping = false;
+  private stoppingSinceMs: number | null = null;
 
   constructor(private readonly service: string) {
     super();
@@ -60,7 +62,11 @@ export class HealthChecks extends Health {
   }
 
   stopping(): void {
-    this.isStopping = true;
+    this.stoppingSinceMs ??= performance.now();
+  }
+
+  get stoppingMs(): number {
+    return this.stoppingSinceMs === null ? 0 : performance.now() - this.stoppingSinceMs;
   }
 
   async liveness(): Promise<HealthReport> {
@@ -71,7 +77,8 @@ export class HealthChecks extends Health {
 
   async readiness(): Promise<HealthReport> {
     const report = await this.run(this.checks);
-    return this.isStopping ? { ...report, status: 'failing', stopping: true } : report;
+    if (this.stoppingSinceMs === null) return report;
+    return { ...report, status: 'failing', stopping: true };
   }
 
   private async run(checks: readonly NamedCheck[]): Promise<HealthReport> {

@@ -40,6 +40,11 @@ const pathParameterLengthMax = 256;
  * longer waits for something, such as a database, and holds nothing: it is stopped as it is.
  */
 const startMsMax = 10_000;
+/**
+ * Of a stop's time, for consumer groups to be left before the rest is stopped, too. Kafka may take
+ * longer, or be away: what queues hold is brought home meanwhile.
+ */
+const leaveShare = 1 / 4;
 
 /**
  * Boots a service and stays until a signal stops it: consumers first, then what they feed, then
@@ -173,7 +178,8 @@ async function stop({ app, config, tracing, unused, started }: Running): Promise
   unused.close();
   const startMs = Math.min(startMsMax, config.SHUTDOWN_MS / 2);
   const settled = Promise.race([started, delay(startMs, undefined, { ref: false })]);
-  const ended = settled.then(() => closeAll(app, tracing)).then(
+  const leaveMs = config.SHUTDOWN_MS * leaveShare;
+  const ended = settled.then(() => closeAll(app, { leaveMs, tracing })).then(
     () => 'clean' as const,
     (error: unknown) => {
       log.error({ error }, 'the service did not stop cleanly');
@@ -187,10 +193,15 @@ async function stop({ app, config, tracing, unused, started }: Running): Promise
   process.exit(outcome === 'clean' ? 0 : 1);
 }
 
-async function closeAll(app: NestFastifyApplication, tracing: Tracing): Promise<void> {
+async function closeAll(
+  app: NestFastifyApplication,
+  { leaveMs, tracing }: { readonly leaveMs: number; readonly tracing: Tracing },
+): Promise<void> {
   // Records first: what is still taken in would have to be finished too. Nest closes the
-  // transport only after `onModuleDestroy`, where work queues bring their rows home.
-  await findTransport(app)?.close();
+  // transport only after `onModuleDestroy`, where work queues bring their rows home, and waits for
+  // it.
+  const left = findTransport(app)?.close();
+  await Promise.race([left, delay(leaveMs, undefined, { ref: false })]);
   await app.close();
   await tracing.shutdown();
 }

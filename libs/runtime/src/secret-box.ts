@@ -46,6 +46,12 @@ export class SecretBox {
     return this.#keys.length > 0;
   }
 
+  /** How everything begins that it seals now; empty without a key. */
+  get mark(): Buffer {
+    const [key] = this.#keys;
+    return key === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.of(sealedMark), key.id]);
+  }
+
   /** @param place whose secret it is and what for, such as `acme/endpoint/ep_…`. */
   seal(secret: string, place: string): Buffer {
     const [key] = this.#keys;

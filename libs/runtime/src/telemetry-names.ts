@@ -189,6 +189,7 @@ export const names = {
     toolRetried: 'tool.retried',
     webhookDelivered: 'webhook.delivered',
     webhookFailed: 'webhook.failed',
+    secretsResealed: 'secrets.resealed',
     httpRequest: 'http.request',
   },
 } as const;

@@ -1,7 +1,8 @@
 import { traceHeaders } from '@millrace/contracts';
-import type { Context, Tracer } from '@opentelemetry/api';
+import type { Context, Span, SpanOptions, Tracer } from '@opentelemetry/api';
 import {
   ROOT_CONTEXT,
+  TraceFlags,
   createTraceState,
   isSpanContextValid,
   trace,
@@ -32,6 +33,19 @@ const spansQueuedMax = 16_384;
 /** @returns the one tracer of this platform; spans of a process without tracing cost nothing. */
 export function tracer(): Tracer {
   return trace.getTracer(millraceTracer);
+}
+
+/**
+ * Starts a span, and has its attributes made, unless its trace is not kept: under load that is most
+ * of them, and their parent's context then goes on in its place.
+ */
+export function startSpan(name: string, options: () => SpanOptions, parent: Context): Span {
+  const from = trace.getSpanContext(parent);
+  const isDropped =
+    from !== undefined &&
+    isSpanContextValid(from) &&
+    (from.traceFlags & TraceFlags.SAMPLED) === 0;
+  return isDropped ? trace.wrapSpanContext(from) : tracer().startSpan(name, options(), parent);
 }
 
 /** The headers that carry a context's span over a process boundary. */

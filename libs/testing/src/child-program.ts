@@ -16,6 +16,8 @@ export class ChildProgram {
       this.#said = (this.#said + text).slice(-saidCharsMax);
       for (const listener of this.#listeners) listener();
     };
+    // It may be gone when it is told something.
+    child.stdin?.on('error', () => undefined);
     for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', hear);
   }
 
@@ -26,12 +28,26 @@ export class ChildProgram {
   ): ChildProgram {
     const hooks = `--import=${join(root, 'tools/source-hooks.mjs')}`;
     const node = ['--conditions=millrace:source', '--no-warnings', hooks, file, ...args];
-    const stdio = ['ignore', 'pipe', 'pipe'] as const;
+    const stdio = ['pipe', 'pipe', 'pipe'] as const;
     return new ChildProgram(spawn(process.execPath, node, { env, stdio: [...stdio] }));
   }
 
   get pid(): number | undefined {
     return this.child.pid;
+  }
+
+  /** Of what it said the end. */
+  get said(): string {
+    return this.#said;
+  }
+
+  get isGone(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** Writes a line to its standard input. */
+  tell(line: string): void {
+    this.child.stdin?.write(`${line}\n`);
   }
 
   /** `SIGSTOP` and its like; for an end see {@link kill}. */
@@ -54,12 +70,12 @@ export class ChildProgram {
 
   /** Resolves when it is gone, by itself or not. */
   async gone(): Promise<void> {
-    if (!this.#isGone) await once(this.child, 'exit');
+    if (!this.isGone) await once(this.child, 'exit');
   }
 
   /** Ends it without a warning, and waits until it is gone. */
   async kill(): Promise<void> {
-    if (this.#isGone) return;
+    if (this.isGone) return;
     const gone = once(this.child, 'exit');
     this.child.kill('SIGKILL');
     await gone;
@@ -67,7 +83,7 @@ export class ChildProgram {
 
   /** Waits until it is gone. @returns its exit status, or the signal that ended it */
   async ended(): Promise<number | NodeJS.Signals | null> {
-    if (!this.#isGone) await once(this.child, 'exit');
+    if (!this.isGone) await once(this.child, 'exit');
     return this.child.exitCode ?? this.child.signalCode;
   }
 
@@ -78,7 +94,7 @@ export class ChildProgram {
    */
   async until(done: Promise<unknown>, withinMs = 45_000): Promise<void> {
     const stop = new AbortController();
-    const ended = this.#isGone
+    const ended = this.isGone
       ? Promise.resolve('is gone')
       : once(this.child, 'exit', stop).then(() => 'ended');
     let timer: NodeJS.Timeout | undefined;
@@ -93,9 +109,5 @@ export class ChildProgram {
       ended.catch(() => undefined);
       stop.abort();
     }
-  }
-
-  get #isGone(): boolean {
-    return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 }

@@ -63,16 +63,20 @@ export class KafkaReader {
   }
 }
 
+function isNoFunction(value: unknown): boolean {
+  return typeof value !== 'function';
+}
+
 function readMessage(partition: number, message: KafkaMessage): ReadMessage {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(message.headers ?? {})) {
-    headers[name] = String(value);
-  }
+  // kafkajs adds what every object has of a header's name, as `constructor`.
+  const texts = Object.entries(message.headers ?? {}).map(
+    ([name, value]): [string, string] => [name, String([value].flat().filter(isNoFunction))],
+  );
   return {
     partition,
     offset: message.offset,
     key: message.key,
     value: message.value,
-    headers,
+    headers: Object.fromEntries(texts),
   };
 }

@@ -1,5 +1,5 @@
 import type { Topic } from '@millrace/contracts';
-import { deadLetterTopicOf, isPerTenant, topicList } from '@millrace/contracts';
+import { deadLettersOf, isPerTenant, topicConfig, topicList } from '@millrace/contracts';
 import type { Admin, ITopicConfig } from 'kafkajs';
 import { Kafka, logLevel } from 'kafkajs';
 import { ulid } from 'ulid';
@@ -63,10 +63,19 @@ async function createLedTopics(admin: Admin, configs: readonly ITopicConfig[]): 
 }
 
 function topicConfigs(topic: Topic, prefix: string): ITopicConfig[] {
-  const name = prefix + topic.name;
-  const own = { topic: name, numPartitions: topic.partitions, replicationFactor: 1 };
+  const own = configOf(topic, prefix);
   if (!topic.deadLetters) return [own];
-  return [own, { ...own, topic: deadLetterTopicOf(name), numPartitions: 1 }];
+  return [own, { ...configOf(deadLettersOf(topic), prefix), numPartitions: 1 }];
+}
+
+function configOf(topic: Topic, prefix: string): ITopicConfig {
+  const settings = Object.entries(topicConfig(topic));
+  return {
+    topic: prefix + topic.name,
+    numPartitions: topic.partitions,
+    replicationFactor: 1,
+    configEntries: settings.map(([name, value]) => ({ name, value })),
+  };
 }
 
 async function withAdmin<T>(

@@ -1,13 +1,18 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
+import Anthropic from '@anthropic-ai/sdk';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import OpenAI from 'openai';
 import { Webhook as StandardWebhook } from 'standardwebhooks';
 import { Webhook as SvixWebhook } from 'svix';
 
 import { signatureHeaders, signingKeysOf } from './signature.ts';
 
 const secrets = Array.from({ length: 10 }, () => `whsec_${randomBytes(32).toString('base64')}`);
+/** They verify by themselves and call nobody. */
+const anthropic = new Anthropic({ apiKey: 'none' });
+const openai = new OpenAI({ apiKey: 'none' });
 const bodies = fc.oneof(fc.json(), fc.string({ unit: 'grapheme' }).map((s) => JSON.stringify(s)));
 const live = fc.shuffledSubarray(secrets, { minLength: 1, maxLength: 10 });
 
@@ -33,6 +38,29 @@ describe('signatureHeaders', () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  it('verifies with the clients of Anthropic and OpenAI, with every live secret', async () => {
+    await fc.assert(
+      fc.asyncProperty(bodies, live, async (body, keys) => {
+        const headers = sign(body, keys);
+        const parsed: unknown = JSON.parse(body);
+        for (const key of keys) {
+          expect(anthropic.beta.webhooks.unwrap(body, { headers, key })).toEqual(parsed);
+          expect(await openai.webhooks.unwrap(body, headers, key)).toEqual(parsed);
+        }
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('is refused by both clients for another body or another secret', async () => {
+    const headers = sign('{"a":1}', secrets.slice(0, 2));
+    const [known = '', , other = ''] = secrets;
+    for (const [body, key] of [['{"a":2}', known], ['{"a":1}', other]] as const) {
+      expect(() => anthropic.beta.webhooks.unwrap(body, { headers, key })).toThrow();
+      await expect(openai.webhooks.unwrap(body, headers, key)).rejects.toThrow();
+    }
   });
 
   it('is refused by both for another body or another secret', () => {

@@ -14,7 +14,9 @@ import { KafkajsConsumer } from './kafkajs-consumer.ts';
 import { letIdleConnectionsSleep } from './kafkajs-idle-connections.ts';
 import { kafkajsLogger } from './kafkajs-logger.ts';
 import { KafkajsProducer } from './kafkajs-producer.ts';
+import { writeProduceRequestsQuickly } from './kafkajs-quick-produce.ts';
 import { readFetchesWhateverIsPacked } from './kafkajs-readable-fetches.ts';
+import { sendHeartbeatsAfterTheClockWasSetBack } from './kafkajs-set-clocks.ts';
 import { KafkajsTopicRanges } from './kafkajs-topic-ranges.ts';
 
 export interface KafkaOptions {
@@ -37,6 +39,8 @@ const retry = { retries: 3, initialRetryTime: 200, maxRetryTime: 1_000 };
 
 letIdleConnectionsSleep();
 readFetchesWhateverIsPacked();
+writeProduceRequestsQuickly();
+sendHeartbeatsAfterTheClockWasSetBack();
 
 /** @returns a client over kafkajs. It connects when something is asked of it. */
 export function createKafka(options: KafkaOptions): KafkaClient {

@@ -135,11 +135,15 @@ function messageOf(message: KafkaMessage): FetchedMessage {
   };
 }
 
+/** Of a header called `constructor` kafkajs makes two: what every object has of that name, too. */
 function headersOf(headers: IHeaders | undefined): Record<string, HeaderValue> {
   const result: Record<string, HeaderValue> = {};
   for (const name in headers) {
     const value = headers[name];
-    if (value !== undefined && value !== null) result[name] = value;
+    // It would become the object's prototype.
+    if (name === '__proto__') continue;
+    if (Buffer.isBuffer(value)) result[name] = value;
+    else if (Array.isArray(value)) result[name] = value.filter((one) => Buffer.isBuffer(one));
   }
   return result;
 }

@@ -9,6 +9,7 @@ declare module 'kafkajs/src/protocol/decoder.js' {
 declare module 'kafkajs/src/protocol/recordBatch/v0/decoder.js' {
   interface DecodedRecord {
     readonly offset: string;
+    readonly timestamp: string;
     readonly key: Buffer | null;
     readonly value: Buffer;
     readonly headers: Readonly<Record<string, Buffer>>;

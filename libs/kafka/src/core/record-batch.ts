@@ -12,7 +12,10 @@ const at = {
   count: 57,
   records: 61,
 } as const;
-const beforeLengthBytes = 12;
+/** Of a batch, up to its first record. */
+export const batchHeadBytes = at.records;
+/** Up to its leader's epoch: what its length does not count. */
+export const beforeLengthBytes = 12;
 const packingMask = 0x07;
 
 export interface BatchHeader {
@@ -142,9 +145,14 @@ function sized(content: readonly Buffer[]): Buffer {
   return Buffer.concat([varint(bytes), ...content]);
 }
 
+/** The sign is the lowest bit, so that small numbers below zero are short, too. */
+export function zigzag(value: number): number {
+  return ((value << 1) ^ (value >> 31)) >>> 0;
+}
+
 function varint(value: number): Buffer {
   const bytes: number[] = [];
-  let rest = ((value << 1) ^ (value >> 31)) >>> 0;
+  let rest = zigzag(value);
   for (; rest >= 0x80; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
   return Buffer.from([...bytes, rest]);
 }

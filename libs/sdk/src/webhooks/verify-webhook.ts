@@ -31,7 +31,7 @@ export interface VerifyWebhookOptions {
 export interface VerifiedWebhook {
   /** The same in every attempt, replay and redelivery of an event: what to drop copies by. */
   readonly id: string;
-  /** From 1; how often it was tried. */
+  /** From 1; which try of its schedule this is. A replay begins anew. */
   readonly attempt: number;
   /** Of the trace that caused it, to go on with; undefined when it has none. */
   readonly traceparent: string | undefined;
