@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { SilentLogger } from '@millrace/runtime';
 
 import { BlobPurge } from './blob-purge.ts';
+import { MemoryToldRuns } from './memory-told-runs.fixture.ts';
 import { Documents, LargeBodies } from './ports.ts';
 
 const hourMs = 3_600_000;
@@ -40,7 +41,8 @@ describe('BlobPurge', () => {
 
   it('deletes at the start and every hour until the stop, whatever fails', async () => {
     const bodies = new FailingBodies();
-    const purge = new BlobPurge(bodies, new NoDocuments(), new SilentLogger());
+    const runs = new MemoryToldRuns();
+    const purge = new BlobPurge(bodies, new NoDocuments(), runs, new SilentLogger());
     purge.start();
     await jest.advanceTimersByTimeAsync(0);
     expect(bodies.purges).toBe(1);

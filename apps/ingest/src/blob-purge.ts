@@ -1,15 +1,15 @@
 import { Logger } from '@millrace/runtime';
 import { Injectable } from '@nestjs/common';
 
-import { Documents, LargeBodies } from './ports.ts';
+import { Documents, LargeBodies, ToldRuns } from './ports.ts';
 
 /** Bodies are kept for weeks: an hour more is nothing, and an hour's worth is soon deleted. */
 const everyMs = 3_600_000;
 
 /**
- * Deletes expired documents and bodies, of all services, at the start and then every hour. Which
- * have expired is told by the database's clock; replicas that do it at once pass over each other's
- * rows.
+ * Deletes expired documents and bodies, of all services, and what was told of jobs that ended a
+ * day ago, at the start and then every hour. Which have expired is told by the database's clock;
+ * replicas that do it at once pass over each other's rows.
  */
 @Injectable()
 export class BlobPurge {
@@ -19,6 +19,7 @@ export class BlobPurge {
   constructor(
     private readonly bodies: LargeBodies,
     private readonly documents: Documents,
+    private readonly runs: ToldRuns,
     private readonly log: Logger,
   ) {}
 
@@ -39,6 +40,7 @@ export class BlobPurge {
   async purge(): Promise<void> {
     try {
       await this.documents.purge();
+      await this.runs.purge();
       const deleted = await this.bodies.purge();
       if (deleted > 0) this.log.info({ deleted }, 'expired bodies were deleted');
     } catch (error) {

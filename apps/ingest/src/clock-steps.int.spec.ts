@@ -56,12 +56,14 @@ it('by a clock that is set while jobs wait none is released or refused too early
     for (const [n, id] of ids.entries()) {
       const { body } = await ingest.call('GET', `/v1/jobs/${id}/timeline`);
       const runAt = accepted[n]?.body.run_at;
-      expect(body.events).toContainEqual(expect.objectContaining({ kind: 'released' }));
-      for (const { at, kind } of body.events) {
-        if (kind === 'released') expect(Date.parse(at)).toBeGreaterThanOrEqual(Date.parse(runAt));
-      }
+      const events: { kind: string; at: string }[] = body.events;
+      const releases = events.flatMap(({ kind, at }) => (kind === 'released' ? [at] : []));
+      expect(releases).toHaveLength(1);
+      expect(Date.parse(releases[0] ?? '')).toBeGreaterThanOrEqual(Date.parse(runAt));
+      // kafkajs times a request by the wall clock: at a step it may send the same event once more.
+      const told = around.requestsOf(id).map(({ headers, value }) => [headers, value?.toString()]);
+      expect(new Set(told.map((record) => JSON.stringify(record))).size).toBe(1);
     }
-    for (const id of ids) expect(around.requestsOf(id)).toHaveLength(1);
     const late = await ingest.submit({ prompt: 'p', complete_by: aheadOfNow(-5_000) });
     expect([late.status, late.body.code]).toEqual([400, 'invalid_request']);
     const inTime = await ingest.submit({ prompt: 'p', complete_by: aheadOfNow(60_000) });

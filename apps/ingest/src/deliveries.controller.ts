@@ -2,10 +2,8 @@ import { deliveryIdSchema, tenantDeliveriesPath } from '@millrace/contracts';
 import { Controller, Get, Param, Post, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-import { ProblemError } from './core/problem.ts';
-import { InternalProxy, type Proxied } from './internal-proxy.ts';
+import { InternalProxy, type ProxiedAsk, type ProxiedRows } from './internal-proxy.ts';
 import { WebhookManagement } from './ports.ts';
-import { RequestFacts } from './request-facts.ts';
 
 /** What `GET /v1/deliveries` takes. */
 const listParameters = ['endpoint', 'status', 'job_id', 'since', 'until', 'limit', 'cursor'];
@@ -13,16 +11,24 @@ const listParameters = ['endpoint', 'status', 'job_id', 'since', 'until', 'limit
 /** `/v1/deliveries`: the webhooks of a tenant, which webhook-dispatcher keeps. */
 @Controller('v1/deliveries')
 export class DeliveriesController {
+  private readonly rows: ProxiedRows;
+
   constructor(
     private readonly proxy: InternalProxy,
-    private readonly webhooks: WebhookManagement,
-    private readonly requests: RequestFacts,
-  ) {}
+    service: WebhookManagement,
+  ) {
+    this.rows = {
+      service,
+      what: 'the list of deliveries',
+      path: tenantDeliveriesPath,
+      idSchema: deliveryIdSchema,
+      unknown: 'there is no delivery of this id',
+    };
+  }
 
   @Get()
   list(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const path = tenantDeliveriesPath.replace(':tenant', this.requests.tenantOf(request));
-    return this.pass(request, reply, { method: 'GET', path, parameters: listParameters });
+    return this.pass(request, reply, { method: 'GET', parameters: listParameters });
   }
 
   @Get(':id')
@@ -31,7 +37,7 @@ export class DeliveriesController {
     @Res() reply: FastifyReply,
     @Param('id') id: string,
   ): Promise<void> {
-    return this.pass(request, reply, { method: 'GET', path: this.pathOf(request, id) });
+    return this.pass(request, reply, { method: 'GET', id });
   }
 
   @Get(':id/attempts')
@@ -40,8 +46,7 @@ export class DeliveriesController {
     @Res() reply: FastifyReply,
     @Param('id') id: string,
   ): Promise<void> {
-    const path = `${this.pathOf(request, id)}/attempts`;
-    return this.pass(request, reply, { method: 'GET', path });
+    return this.pass(request, reply, { method: 'GET', id, action: 'attempts' });
   }
 
   @Post(':id/replay')
@@ -50,24 +55,10 @@ export class DeliveriesController {
     @Res() reply: FastifyReply,
     @Param('id') id: string,
   ): Promise<void> {
-    const path = `${this.pathOf(request, id)}/replay`;
-    return this.pass(request, reply, { method: 'POST', path });
+    return this.pass(request, reply, { method: 'POST', id, action: 'replay' });
   }
 
-  private pass(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    asked: Omit<Proxied, 'service' | 'what'>,
-  ): Promise<void> {
-    const what = 'the list of deliveries';
-    return this.proxy.pass(request, reply, { service: this.webhooks, what, ...asked });
-  }
-
-  /** @throws ProblemError for an id that no delivery can have. */
-  private pathOf(request: FastifyRequest, given: string): string {
-    const deliveries = tenantDeliveriesPath.replace(':tenant', this.requests.tenantOf(request));
-    const id = deliveryIdSchema.safeParse(given);
-    if (id.success) return `${deliveries}/${id.data}`;
-    throw new ProblemError('not_found', 'there is no delivery of this id');
+  private pass(request: FastifyRequest, reply: FastifyReply, ask: ProxiedAsk): Promise<void> {
+    return this.proxy.passRows(request, reply, { rows: this.rows, ask });
   }
 }

@@ -120,17 +120,24 @@ describe('documents', () => {
     expect(createHash('sha256').update(stored).digest('hex')).toBe(document.sha256);
   });
 
+  const tooLong = `${32 * mebibyte} bytes`;
+  const types = 'a document is one of text/plain,';
+
   it.each([
-    ['a length above the limit', () => new Uint8Array(32 * mebibyte + 1), 'text/plain', 413],
-    ['more than the limit, unsaid', () => streamOf(33 * mebibyte), 'text/plain', 413],
-    ['nothing', () => '', 'text/plain', 400],
-    ['another type', () => 'PK', 'application/zip', 415],
-    ['JSON', () => '{}', 'application/json', 415],
-  ])('of %s are refused', async (_, body, type, status) => {
+    ['a length too much', () => new Uint8Array(32 * mebibyte + 1), 'text/plain', 413, tooLong],
+    ['more than the limit, unsaid', () => streamOf(33 * mebibyte), 'text/plain', 413, tooLong],
+    ['nothing', () => '', 'text/plain', 400, 'empty'],
+    ['another type', () => 'PK', 'application/zip', 415, types],
+    ['JSON', () => '{}', 'application/json', 415, types],
+    ['what is no JSON either', () => '# Mill', 'application/json', 415, types],
+  ])('of %s are refused', async (_, body, type, status, detail) => {
     const before = await piecesKept();
     const response = await upload(body(), type);
     expect(response.status).toBe(status);
-    expect(JSON.parse(await response.text())).toMatchObject({ code: expect.any(String) });
+    expect(JSON.parse(await response.text())).toMatchObject({
+      code: expect.any(String),
+      detail: expect.stringContaining(detail),
+    });
     expect(await piecesKept()).toBe(before);
   });
 

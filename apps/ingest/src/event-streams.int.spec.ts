@@ -172,7 +172,7 @@ async function step(id: string, version: number, told: object): Promise<void> {
 }
 
 /** The end of a job whose text is told by its deltas alone. */
-const fail = (id: string) =>
+const fail = (id: string, type = 'message') =>
   publish(topics.jobsFinished, {
     type: 'millrace.job.failed.v1',
     id: `default:${id}:finished`,
@@ -180,7 +180,7 @@ const fail = (id: string) =>
     data: {
       tenant: 'default',
       job_id: id,
-      type: 'message',
+      type,
       status: 'failed',
       error: { code: 'outcome_unknown', detail: 'the call was cut off' },
       attempts: [],
@@ -223,6 +223,7 @@ class Reader {
   readonly frames: Frame[] = [];
   text = '';
   lastId: string | undefined;
+  private cameWith: string | undefined;
   private cutOff = new AbortController();
   private reading: Promise<void> | undefined;
 
@@ -230,6 +231,7 @@ class Reader {
 
   async connect(at: Replica): Promise<void> {
     this.cutOff = new AbortController();
+    this.cameWith = this.lastId;
     const response = await ask(at, this.job, { from: this.lastId, signal: this.cutOff.signal });
     expect(response.status).toBe(200);
     this.reading = this.read(response).catch(() => undefined);
@@ -281,7 +283,7 @@ class Reader {
     if (event === 'stream.restarted' || event === 'turn.started') this.text = '';
     if (event === 'snapshot') {
       // For those who come without a place alone.
-      expect(this.lastId).toBeUndefined();
+      expect(this.cameWith).toBeUndefined();
       this.text = String(text);
     }
     if (event === 'delta') this.text += String(text);
@@ -365,6 +367,46 @@ describe('a job that is followed on two replicas', () => {
     expect(late.frames.at(-1)?.event).toBe('job.succeeded');
   });
 
+  it('tells after the end what is missing of texts that no result has, anywhere', async () => {
+    for (const [id, type] of [
+      ['broken-1', 'message'],
+      ['agent-2', 'agent'],
+    ] as const) {
+      await submit(one, id, type);
+      const reader = new Reader(id);
+      await reader.connect(one);
+      await delta(id, 0, 'Half a ');
+      await reader.until('Half a ');
+      await reader.cut();
+      await delta(id, 7, 'sentence');
+      if (type === 'agent') {
+        await step(id, 1, { kind: 'signal', name: 'go' });
+        await delta(id, 0, 'Found', 1, 2);
+      }
+      await fail(id, type);
+      const ended = `SELECT 1 FROM ingest.jobs WHERE id = $1 AND status = 'failed'`;
+      await until(async () => (await admin.query(ended, [id])).rows.length === 1);
+      const { lastId, text } = reader;
+      const kept = [];
+      for (const at of [one, other]) {
+        Object.assign(reader, { lastId, text, frames: [] });
+        await reader.connect(at);
+        await reader.over();
+        kept.push(reader.frames.map((frame) => frame.text ?? frame.event));
+      }
+      const rest = type === 'agent' ? ['step', 'turn.started', 'Found'] : [];
+      const missing = ['stream.opened', 'sentence', ...rest, 'job.failed'];
+      expect(kept).toEqual([missing, missing]);
+      const late = new Reader(id);
+      await late.connect(other);
+      await late.over();
+      const told = late.frames.map((frame) => frame.text ?? frame.event);
+      // A snapshot says itself of which turn it is.
+      const whole = rest.filter((each) => each !== 'turn.started');
+      expect(told).toEqual(['stream.opened', 'Half a sentence', ...whole, 'job.failed']);
+    }
+  });
+
   it('begins again when another attempt took over while nobody listened', async () => {
     await submit(one, 'cut-2');
     const reader = new Reader('cut-2');
@@ -398,8 +440,9 @@ describe('a job that is followed on two replicas', () => {
       // What is acknowledged by Kafka was told: no replica shows less to who opens now.
       const late = new Reader('late-1');
       await late.connect(n % 2 === 0 ? other : one);
-      await until(() => late.frames.length >= 2);
-      expect(late.frames[1]).toEqual({ event: 'snapshot', id: `late-1:1.1.${text.length}`, text });
+      await until(() => late.frames.length >= 3);
+      expect(late.frames[1]).toMatchObject({ event: 'job.running' });
+      expect(late.frames[2]).toEqual({ event: 'snapshot', id: `late-1:1.1.${text.length}`, text });
       await late.cut();
     }
   });

@@ -7,6 +7,7 @@ import { Controller } from '@nestjs/common';
 import { EndTelemetry } from './end-telemetry.ts';
 import { jobEndOf } from './job-end.ts';
 import { Jobs, type EndResult } from './ports.ts';
+import { ToldRunKeeper } from './told-run-keeper.ts';
 
 type FinishedRecord = EventRecord<JobFinished>;
 type DeadLetters = NonNullable<StepResult<FinishedRecord>['deadLetters']>;
@@ -16,12 +17,14 @@ type DeadLetters = NonNullable<StepResult<FinishedRecord>['deadLetters']>;
 export class FinishedJobsConsumer {
   constructor(
     private readonly jobs: Jobs,
+    private readonly told: ToldRunKeeper,
     private readonly telemetry: EndTelemetry,
     private readonly log: Logger,
   ) {}
 
   @Step(topics.jobsFinished)
   async end(records: readonly FinishedRecord[]): Promise<StepResult<FinishedRecord>> {
+    await this.told.keep(records.map(({ data }) => data));
     const results = await this.jobs.finish(records.map(({ data }) => jobEndOf(data)));
     const deadLetters: DeadLetters[number][] = [];
     records.forEach((record, index) => {

@@ -19,9 +19,12 @@ import { changeFrame, eventId, snapshotFrame } from './core/job-event-frames.ts'
 import type { RunChange, StreamPlace } from './core/live-run.ts';
 import type { LiveText } from './core/live-text.ts';
 import { parseResumePoint } from './core/resume-point.ts';
+import { finishedView } from './core/job-view.ts';
 import { JobFollower, type JobStage } from './job-follower.ts';
 import { LiveJobs } from './live-jobs.ts';
+import { MemoryToldRuns } from './memory-told-runs.fixture.ts';
 import { Jobs, type LiveFeed } from './ports.ts';
+import { ToldRunKeeper } from './told-run-keeper.ts';
 import { streamSettings } from './stream-settings.ts';
 
 // Two hundred stories take seconds, and ten times that beside a whole test run.
@@ -50,6 +53,8 @@ const finished = jobFinishedSchema.parse({
   created_at: at,
   finished_at: at,
 });
+
+const ended = finishedView(running, finished);
 
 /** A step of the run, or of a sub-agent of it, whose versions count for themselves. */
 function stepOf(version: number, workflow_id: string, kind: 'signal' | 'awaiting_signal') {
@@ -92,12 +97,24 @@ function story(turns: readonly (readonly string[])[], size: number): Story {
   return { told, texts: turns.map((attempts) => attempts.at(-1) ?? ''), steps };
 }
 
+/** The row that all replicas read. */
+class Row {
+  view = running;
+  readonly jobs: Jobs = Object.assign(Object.create(Jobs.prototype), {
+    find: () => Promise.resolve(this.view),
+  });
+}
+
 /** One process, which has read the partition up to a place of its own. */
 class Replica {
   private live = new LiveJobs(settings);
   private readUpTo = 0;
 
-  constructor(private readonly told: Story) {}
+  constructor(
+    private readonly told: Story,
+    private readonly runs: MemoryToldRuns,
+    private readonly row: Row,
+  ) {}
 
   read(upTo: number): void {
     const end = Math.min(upTo, this.told.told.length);
@@ -118,14 +135,18 @@ class Replica {
     this.live.finished(finished);
   }
 
-  follow(client: Client): () => void {
-    const jobs: Jobs = Object.assign(Object.create(Jobs.prototype), {
-      find: () => Promise.resolve(running),
-    });
-    const follower = new JobFollower(jobs, this.live, feed, new SilentLogger());
+  /** The end comes by the step, whose process follows the run by itself. */
+  async keep(): Promise<void> {
+    await new ToldRunKeeper(this.live, feed, this.runs).keep([finished]);
+  }
+
+  async follow(client: Client): Promise<() => void> {
+    const { jobs, view } = this.row;
+    const follower = new JobFollower(jobs, this.live, feed, this.runs, new SilentLogger());
     const from = parseResumePoint(name.id, client.lastId);
     const after = from.kind === 'after' ? from.place : undefined;
-    return follower.follow({ name, view: running, after }, client);
+    const told = await follower.toldOf(name, view);
+    return follower.follow({ name, view, after, told }, client);
   }
 }
 
@@ -181,8 +202,16 @@ type Move =
   | { readonly do: 'read'; readonly replica: number; readonly upTo: number }
   | { readonly do: 'connect' | 'restart'; readonly replica: number };
 
-async function play(told: Story, moves: readonly Move[]): Promise<Client> {
-  const replicas = [0, 1, 2].map(() => new Replica(told));
+/** Whether the client is there at the run's end, or comes back to a replica that knows nothing. */
+interface Played {
+  readonly moves: readonly Move[];
+  readonly comesLater: boolean;
+}
+
+async function play(told: Story, { comesLater, moves }: Played): Promise<Client> {
+  const runs = new MemoryToldRuns();
+  const row = new Row();
+  const replicas = [0, 1, 2].map(() => new Replica(told, runs, row));
   const client = new Client();
   let stop: () => void = () => undefined;
   for (const move of moves) {
@@ -198,15 +227,22 @@ async function play(told: Story, moves: readonly Move[]): Promise<Client> {
         break;
       case 'connect':
         stop();
-        stop = replica.follow(client);
+        stop = await replica.follow(client);
         await nextTurn();
     }
   }
   stop();
-  replicas[0]!.read(Infinity);
-  stop = replicas[0]!.follow(client);
-  replicas[0]!.finish();
-  await nextTurn();
+  const [ender] = replicas;
+  ender!.read(Infinity);
+  if (!comesLater) stop = await ender!.follow(client);
+  ender!.finish();
+  await ender!.keep();
+  row.view = ended;
+  while (!comesLater && !client.hasEnded) await nextTurn();
+  // The end that comes again finds nothing in memory: what was kept stays.
+  ender!.restart();
+  await ender!.keep();
+  if (comesLater) stop = await new Replica(told, runs, row).follow(client);
   stop();
   return client;
 }
@@ -231,9 +267,10 @@ describe('a client that follows a run, is cut off and comes back to any replica'
         turns,
         fc.integer({ min: 1, max: 5 }),
         fc.array(move, { maxLength: 20 }),
-        async (texts, size, moves) => {
+        fc.boolean(),
+        async (texts, size, moves, comesLater) => {
           const told = story(texts, size);
-          const client = await play(told, moves);
+          const client = await play(told, { moves, comesLater });
           expect(client.texts).toEqual(told.texts);
           expect(client.steps).toEqual(told.steps);
           expect(client.hasEnded).toBe(true);
@@ -252,7 +289,7 @@ describe('the status of a run that is followed', () => {
     });
     const told: string[] = [];
     const stage = Object.assign(new Client(), { status: (status: string) => told.push(status) });
-    const stop = new JobFollower(jobs, live, feed, new SilentLogger()).follow(
+    const stop = new JobFollower(jobs, live, feed, new MemoryToldRuns(), new SilentLogger()).follow(
       { name, view: running },
       stage,
     );

@@ -12,8 +12,9 @@ import { SpanKind, SpanStatusCode, trace, type Context } from '@opentelemetry/ap
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import { ApiKeyAuth } from './api-key-auth.ts';
+import { documentTypeOf } from './core/document-upload.ts';
 import { parseJsonBody } from './core/parse-body.ts';
-import { ProblemError } from './core/problem.ts';
+import { ProblemError, errorOfNoRoute } from './core/problem.ts';
 import { isInbound, keepRaw, passInbound } from './inbound-route.ts';
 import { withTrace } from './job-trace.ts';
 import { RequestFacts } from './request-facts.ts';
@@ -64,12 +65,17 @@ export class HttpEdge implements OnModuleInit {
       if (isPlain(route)) return;
       this.requests.begin(request, withTrace(startSpan(request)));
       this.inFlight.enter(request.raw, reply.raw);
-      if (route === undefined) throw new ProblemError('not_found', errorCodes.not_found.title);
+      if (route === undefined) {
+        const methods = methodsOf(server, request.url);
+        if (methods.length > 0) void reply.header('allow', methods.join(', '));
+        throw errorOfNoRoute(methods);
+      }
       // Its signature is its key.
       if (isInbound(request)) keepRaw(request);
       else await this.authenticate(request, route);
       refuseEncoded(request);
       refuseTooLong(request);
+      if (isUpload(request)) documentTypeOf(request.headers['content-type']);
       // Of a document one piece at a time is in memory, whatever its length.
       if (!isUpload(request)) this.inFlight.expectBody(request.raw);
     });
@@ -98,6 +104,11 @@ export class HttpEdge implements OnModuleInit {
   }
 }
 
+/** The router itself is asked: what it matches is what a path takes, however it is written. */
+function methodsOf(server: FastifyInstance, url: string): readonly string[] {
+  return server.supportedMethods.filter((method) => server.findRoute({ method, url }) !== null);
+}
+
 function isPlain(route: string | undefined): boolean {
   return route !== undefined && plainRoutes.has(route);
 }
@@ -119,8 +130,9 @@ function refuseTooLong(request: FastifyRequest): void {
   const { headers } = request;
   // What does not say its length is counted as it comes.
   const isCounted = isUpload(request) && headers['transfer-encoding'] !== undefined;
-  if (isCounted || bodyLengthOf(headers) <= bytesMaxOf(request)) return;
-  throw new ProblemError('payload_too_large', errorCodes.payload_too_large.title);
+  const bytesMax = bytesMaxOf(request);
+  if (isCounted || bodyLengthOf(headers) <= bytesMax) return;
+  throw new ProblemError('payload_too_large', `the body has more than ${bytesMax} bytes`);
 }
 
 function bytesMaxOf(request: FastifyRequest): number {

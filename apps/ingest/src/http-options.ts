@@ -71,7 +71,7 @@ function unread(code: string | undefined): Unread {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return { code: 'request_timeout', status: 408, detail: errorCodes.request_timeout.title };
     case 'HPE_HEADER_OVERFLOW':
-      return { code: 'invalid_request', status: 431, detail: 'the headers are above 16 KiB' };
+      return { code: 'headers_too_large', status: 431, detail: 'the headers are above 16 KiB' };
     default:
       return { code: 'invalid_request', status: 400, detail: 'this is no HTTP request' };
   }

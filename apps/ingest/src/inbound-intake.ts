@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import type { InboundAnswer } from '@millrace/contracts';
 import { Logger, names } from '@millrace/runtime';
 import { Injectable } from '@nestjs/common';
@@ -16,6 +18,9 @@ import { renderJob } from './core/inbound-template.ts';
 import { ProblemError } from './core/problem.ts';
 import { JobIntake, type TakenJob } from './job-intake.ts';
 import { Clock } from './ports.ts';
+
+/** Providers hang up after some seconds, Slack after three, and try again: they are told before. */
+const durableMsMax = 1_000;
 
 /** What is answered to a provider. */
 export type InboundOutcome =
@@ -74,17 +79,29 @@ export class InboundIntake {
   ): Promise<InboundOutcome> {
     const jobId = inboundJobId(source, deliveryId);
     trace.getSpan(context)?.setAttribute(names.attribute.jobId, jobId);
-    const taken = await this.intake
-      .take({
-        tenant: source.tenant,
-        submission: { ...submission, job_id: jobId },
-        idempotencyKey: null,
-        context,
-      })
-      .catch(alreadyTaken);
+    const taking = this.intake.take({
+      tenant: source.tenant,
+      submission: { ...submission, job_id: jobId },
+      idempotencyKey: null,
+      context,
+    });
+    const taken = await inTime(taking.catch(alreadyTaken));
     const isNew = taken !== null && !taken.replayed;
     const status = isNew ? 'accepted' : 'duplicate';
     return { status: isNew ? 202 : 200, body: { status, job_id: jobId } };
+  }
+}
+
+/** What is late may be kept all the same: the next try of the delivery finds it then. */
+async function inTime<T>(taking: Promise<T>): Promise<T> {
+  const over = new AbortController();
+  const late = delay(durableMsMax, undefined, { signal: over.signal, ref: false }).then(() => {
+    throw new ProblemError('not_durable', 'the job could not be kept within a second: send again');
+  });
+  try {
+    return await Promise.race([taking, late]);
+  } finally {
+    over.abort();
   }
 }
 

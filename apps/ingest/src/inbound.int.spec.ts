@@ -175,6 +175,30 @@ describe('a webhook of another system', () => {
     expect((await send(path, wanted, signed(wanted))).status).toBe(202);
   });
 
+  it('is told within a second that a job is not kept yet, and finds it later', async () => {
+    const { path } = await source();
+    const body = JSON.stringify({ text: 'while the database hangs' });
+    const headers = signed(body, 'msg_late');
+    const holder = await ingest.admin.connect();
+    await holder.query('BEGIN; LOCK TABLE ingest.jobs IN ACCESS EXCLUSIVE MODE');
+    const sentAtMs = performance.now();
+    const response = await fetch(ingest.url + path, { method: 'POST', headers, body });
+    const tookMs = performance.now() - sentAtMs;
+    await holder.query('ROLLBACK');
+    holder.release();
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '2']);
+    expect(await response.json()).toMatchObject({ code: 'not_durable' });
+    expect(tookMs).toBeGreaterThanOrEqual(990);
+    // Far from the five seconds that a caller of the API waits, on a busy machine too.
+    expect(tookMs).toBeLessThan(4_000);
+    const again = await send(path, body, headers);
+    expect([200, 202]).toContain(again.status);
+    expect((await send(path, body, headers)).body).toEqual({
+      status: 'duplicate',
+      job_id: again.body.job_id,
+    });
+  });
+
   it('that is too long is refused, whether it says so or not', async () => {
     const { path } = await source();
     const long = Buffer.alloc(1024 * 1024 + 1, 0x20);

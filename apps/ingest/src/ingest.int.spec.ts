@@ -495,7 +495,7 @@ describe('bad input by HTTP', () => {
       expect(got.status).toBe(path.includes('%') ? 401 : 404);
       // One that was read would be malformed.
       const posted = await call('POST', path, { key: '', raw: '{' });
-      expect([401, 404]).toContain(posted.status);
+      expect([401, 404, 405]).toContain(posted.status);
     },
   );
 
@@ -510,6 +510,36 @@ describe('bad input by HTTP', () => {
       const answer = await call('GET', path);
       expect([answer.status, answer.body.code]).toEqual([404, 'not_found']);
       expect(answer.body.trace_id).toMatch(/^\w{32}$/);
+    },
+  );
+
+  it.each([
+    ['PUT', '/v1/jobs', 'GET, HEAD, POST'],
+    ['OPTIONS', '/v1/jobs?limit=5', 'GET, HEAD, POST'],
+    ['DELETE', '/v1/jobs/x', 'GET, HEAD'],
+    ['PATCH', '/v1/%6aobs/a%2Fb', 'GET, HEAD'],
+    ['GET', '/v1/jobs/x/cancel', 'POST'],
+    ['HEAD', '/v1/jobs/x/cancel', 'POST'],
+    ['POST', '/v1/tools/x', 'GET, HEAD, DELETE, PUT'],
+    ['POST', '/healthz', 'GET, HEAD'],
+    ['DELETE', '/v1/jobs/', 'GET, HEAD'],
+  ])('answers %s %s, a route of other methods, with 405', async (method, path, allowed) => {
+    const answer = await call(method, path, { key: '' });
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, allowed]);
+    expect(answer.headers.get('content-type')).toContain('application/problem+json');
+    if (method === 'HEAD') return;
+    const detail: unknown = expect.stringContaining(`${allowed}: /openapi.json`);
+    expect(answer.body).toMatchObject({ status: 405, code: 'method_not_allowed', detail });
+  });
+
+  // Where a slash is one too many there is no route of any method.
+  it.each(['/v1/nothing', '/nothing', '/v1/jobs/x/cancel/', '/healthz/', '/V1/jobs'])(
+    'answers PUT %s with 404, and with no methods',
+    async (path) => {
+      const answer = await call('PUT', path);
+      expect([answer.status, answer.body.code]).toEqual([404, 'not_found']);
+      expect(answer.headers.get('allow')).toBeNull();
+      expect(answer.body.detail).toContain('/openapi.json');
     },
   );
 
@@ -1098,14 +1128,14 @@ describe('GET /v1/jobs/{id}/events', () => {
     await delta('live-2', 0, 'Hello');
     await early.next(3);
     const late = await listen('live-2');
-    await late.next(2);
+    await late.next(3);
     await delta('live-2', 5, ' there');
     await finish('live-2');
     await Promise.all([early.ended, late.ended]);
     expect(late.frames.map(({ event, id, data }) => [event, id, data.text])).toEqual([
       ['stream.opened', undefined, undefined],
-      ['snapshot', 'live-2:1.1.5', 'Hello'],
       ['job.running', undefined, undefined],
+      ['snapshot', 'live-2:1.1.5', 'Hello'],
       ['delta', 'live-2:1.1.11', ' there'],
       ['job.succeeded', 'live-2:end', undefined],
     ]);

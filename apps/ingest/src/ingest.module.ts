@@ -10,7 +10,9 @@ import {
   Blobs,
   DayKeeper,
   Outbox,
+  SecretResealing,
   TenantDatabase,
+  columnReseal,
   createPool,
   type Pool,
 } from '@millrace/postgres';
@@ -37,13 +39,17 @@ import { PoolClosing } from './adapters/pool-closing.ts';
 import { PostgresApiKeys } from './adapters/postgres-api-keys.ts';
 import { PostgresDeadLetters } from './adapters/postgres-dead-letters.ts';
 import { PostgresDocuments } from './adapters/postgres-documents.ts';
-import { PostgresInboundSources } from './adapters/postgres-inbound-sources.ts';
+import {
+  inboundSecretsColumn,
+  PostgresInboundSources,
+} from './adapters/postgres-inbound-sources.ts';
 import { PostgresJobs } from './adapters/postgres-jobs.ts';
 import { PostgresRedeliveries } from './adapters/postgres-redeliveries.ts';
 import { PostgresReleases } from './adapters/postgres-releases.ts';
 import { PostgresSilentJobs } from './adapters/postgres-silent-jobs.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
 import { PostgresTimelines } from './adapters/postgres-timelines.ts';
+import { PostgresToldRuns } from './adapters/postgres-told-runs.ts';
 import { Admission, AdmissionSettings } from './admission.ts';
 import { AdmissionCounter } from './admission-counter.ts';
 import { ApiKeyAuth, OperatorKey } from './api-key-auth.ts';
@@ -76,6 +82,7 @@ import { JobForksController } from './job-forks.controller.ts';
 import { JobForks } from './job-forks.ts';
 import { JobIntake } from './job-intake.ts';
 import { JobPreparation } from './job-preparation.ts';
+import { JobReader } from './job-reader.ts';
 import { JobReleases } from './job-releases.ts';
 import { JobRunsController } from './job-runs.controller.ts';
 import { JobRuns } from './job-runs.ts';
@@ -103,6 +110,7 @@ import {
   Releases,
   SilentJobs,
   Tenants,
+  ToldRuns,
   ToolRegistry,
   WebhookManagement,
   Workflows,
@@ -116,15 +124,18 @@ import { RedriveBatches } from './redrive-batches.ts';
 import { ReplayBatchController } from './replay-batch.controller.ts';
 import { RequestFacts } from './request-facts.ts';
 import { HttpLimits, RequestsInFlight } from './requests-in-flight.ts';
+import { SessionsController } from './sessions.controller.ts';
 import { SilentRequests } from './silent-requests.ts';
 import { SseConnections } from './sse-connections.ts';
 import { StreamController } from './stream.controller.ts';
 import { StreamSettings, streamSettings } from './stream-settings.ts';
 import { SubmissionCounter } from './submission-counter.ts';
 import { TenantAdmin } from './tenant-admin.ts';
+import { tenantReseal } from './tenant-reseal.ts';
 import { TenantTeller } from './tenant-teller.ts';
 import { TenantTopics } from './tenant-topics.ts';
 import { TenantsController } from './tenants.controller.ts';
+import { ToldRunKeeper } from './told-run-keeper.ts';
 import { ToolsController } from './tools.controller.ts';
 import { WebhookEndpointsController } from './webhook-endpoints.controller.ts';
 
@@ -171,6 +182,7 @@ export class IngestModule
     private readonly releases: JobReleases,
     private readonly silent: SilentRequests,
     private readonly redelivering: RedeliveryPass,
+    private readonly resealing: SecretResealing,
     private readonly closing: PoolClosing,
     private readonly log: Logger,
   ) {}
@@ -188,6 +200,7 @@ export class IngestModule
       imports: [kafka],
       controllers: [
         JobsController,
+        SessionsController,
         JobsBatchController,
         JobCancelController,
         JobRunsController,
@@ -236,6 +249,7 @@ export class IngestModule
     this.releases.start();
     this.silent.start();
     this.redelivering.start();
+    this.resealing.start();
     this.backlog.start().catch((error: unknown) => {
       this.log.error({ error }, 'nothing is refused for what waits at the workers');
     });
@@ -247,7 +261,7 @@ export class IngestModule
   async onModuleDestroy(): Promise<void> {
     this.purge.stop();
     await this.tenantTopics.stop();
-    const timed = [this.days, this.releases, this.silent, this.redelivering];
+    const timed = [this.days, this.releases, this.silent, this.redelivering, this.resealing];
     await Promise.all(timed.map((work) => work.stop()));
     await Promise.all([this.tails.stop(), this.backlog.stop()]);
   }
@@ -280,6 +294,7 @@ const shells: Provider[] = [
   JobForks,
   JobIntake,
   JobPreparation,
+  JobReader,
   JobReleases,
   JobRuns,
   LiveJobs,
@@ -294,6 +309,7 @@ const shells: Provider[] = [
   TenantAdmin,
   TenantTeller,
   TenantTopics,
+  ToldRunKeeper,
 ];
 
 function adapters(config: IngestConfig): Provider[] {
@@ -320,6 +336,12 @@ const jobAdapters: Provider[] = [
     inject: [ingestPool, TenantDatabase, PayloadCodec],
     useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec) =>
       new PostgresTimelines({ pool, own, codec }),
+  },
+  {
+    provide: ToldRuns,
+    inject: [ingestPool, TenantDatabase, PayloadCodec, Logger],
+    useFactory: (pool: Pool, own: TenantDatabase, codec: PayloadCodec, log: Logger) =>
+      new PostgresToldRuns({ pool, own, codec, log }),
   },
   {
     provide: DeadLetters,
@@ -416,6 +438,22 @@ const databaseAdapters: Provider[] = [
     provide: Tenants,
     inject: [ingestPool, SecretBox],
     useFactory: (pool: Pool, box: SecretBox) => new PostgresTenants(pool, box),
+  },
+  {
+    provide: SecretResealing,
+    inject: [ingestPool, SecretBox, Tenants, TenantTeller, Announcements, Logger],
+    useFactory: (
+      pool: Pool,
+      box: SecretBox,
+      tenants: Tenants,
+      teller: TenantTeller,
+      announcements: Announcements,
+      log: Logger,
+    ) => {
+      const sources = columnReseal({ pool, box, column: inboundSecretsColumn });
+      const passes = [tenantReseal({ tenants, teller, announcements, log }), sources];
+      return new SecretResealing({ box, passes, log });
+    },
   },
 ];
 

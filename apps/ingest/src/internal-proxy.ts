@@ -30,6 +30,23 @@ export interface Proxied {
   readonly madeUnder?: string;
 }
 
+/** What of a tenant another service keeps, each under an id. */
+export interface ProxiedRows {
+  readonly service: InternalService;
+  readonly what: string;
+  /** Where they are, with `:tenant` for whose. */
+  readonly path: string;
+  readonly idSchema: z.ZodType<string>;
+  /** What the caller is told of an id that none of them can have. */
+  readonly unknown: string;
+}
+
+/** What is asked of them: of all, of one, or that something is done with it. */
+export interface ProxiedAsk extends Omit<Proxied, 'service' | 'what' | 'path'> {
+  readonly id?: string;
+  readonly action?: string;
+}
+
 /**
  * Hands a request on to the service that owns what it is about, and its answer back. The tenant is
  * the key's and stands in the path; nothing else of the caller's headers goes on but the trace.
@@ -54,6 +71,24 @@ export class InternalProxy {
     if (answer.status === 201) this.locate(answer, reply, proxied);
     if (answer.body === '') void reply.send();
     else void reply.type('application/json; charset=utf-8').send(answer.body);
+  }
+
+  /** @throws ProblemError as `pass` does, and `not_found` for an id that none can have. */
+  async passRows(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { ask, rows }: { readonly rows: ProxiedRows; readonly ask: ProxiedAsk },
+  ): Promise<void> {
+    const { action, id, ...asked } = ask;
+    const { idSchema, service, unknown, what } = rows;
+    const parts = [rows.path.replace(':tenant', this.requests.tenantOf(request))];
+    if (id !== undefined) {
+      const read = idSchema.safeParse(id);
+      if (!read.success) throw new ProblemError('not_found', unknown);
+      parts.push(read.data);
+    }
+    if (action !== undefined) parts.push(action);
+    return this.pass(request, reply, { ...asked, service, what, path: parts.join('/') });
   }
 
   private locate(answer: InternalAnswer, reply: FastifyReply, { madeUnder }: Proxied): void {

@@ -45,14 +45,16 @@ export class JobCancel {
    */
   async request(name: JobName, context: Context): Promise<JobView | null> {
     const row = await this.jobs.findStanding(name);
-    if (row === null || isTerminal(row.view.status)) return row?.view ?? null;
+    if (row === null) return null;
+    if (isTerminal(row.view.status)) return this.jobs.find(name);
     await durably(this.timelines.keep([this.eventOf(row)]));
     if (!row.waits) return this.requestOf(row, context);
     const ended = await this.endWaiting(row);
     if (ended !== null) return ended;
     // Somebody was quicker: it is released, or has ended.
     const found = await this.jobs.findStanding(name);
-    if (found === null || isTerminal(found.view.status)) return found?.view ?? null;
+    if (found === null) return null;
+    if (isTerminal(found.view.status)) return this.jobs.find(name);
     return this.requestOf(found, context);
   }
 

@@ -73,10 +73,12 @@ export class JobEvents {
   private async show(connection: SseConnection, followed: Followed): Promise<void> {
     // Another replica may have shown what has not come here yet: a snapshot must not be older.
     if (!isTerminal(followed.view.status)) await this.feed.caughtUp();
+    const { name, view } = followed;
+    const told = await this.follower.toldOf(name, view);
     if (!connection.isOpen) return;
     // Who has this is told of everything from now on.
-    connection.write(openedFrames(followed.view));
-    const stop = this.follower.follow(followed, stageOn(connection, followed.view));
+    connection.write(openedFrames(view));
+    const stop = this.follower.follow({ ...followed, told }, stageOn(connection, view));
     connection.onEnded(stop);
   }
 }

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 
 import { describe, expect, it, jest } from '@jest/globals';
 import {
@@ -21,6 +21,7 @@ import type { LiveText } from './core/live-text.ts';
 import { parseResumePoint } from './core/resume-point.ts';
 import { JobFollower, type JobStage } from './job-follower.ts';
 import { LiveJobs } from './live-jobs.ts';
+import { MemoryToldRuns } from './memory-told-runs.fixture.ts';
 import { Jobs, type LiveFeed } from './ports.ts';
 import { streamSettings } from './stream-settings.ts';
 
@@ -90,6 +91,8 @@ class Row {
   });
 }
 
+/** Messages that succeed have their text in their row. */
+const runs = new MemoryToldRuns();
 /** Everything that was told is known. */
 const feed: LiveFeed = { caughtUp: () => Promise.resolve() };
 
@@ -123,7 +126,7 @@ class Replica {
   }
 
   follow(client: Client): () => void {
-    const follower = new JobFollower(this.row.jobs, this.live, feed, new SilentLogger());
+    const follower = new JobFollower(this.row.jobs, this.live, feed, runs, new SilentLogger());
     const from = parseResumePoint(name.id, client.lastId);
     const after = from.kind === 'after' ? from.place : undefined;
     return follower.follow({ name, view: this.row.view, after }, client);
@@ -249,7 +252,7 @@ describe('an answer that travels by reference', () => {
     const row = new Row();
     const live = new LiveJobs(settings);
     const client = new Client();
-    const follower = new JobFollower(row.jobs, live, feed, new SilentLogger());
+    const follower = new JobFollower(row.jobs, live, feed, runs, new SilentLogger());
     const stop = follower.follow({ name, view: running }, client);
     live.addDelta(told.deltas[0]!);
     const { result: _result, ...end } = told.end;
@@ -260,5 +263,51 @@ describe('an answer that travels by reference', () => {
     while (!client.hasEnded) await nextTurn();
     expect(client.text).toBe('abcdef');
     stop();
+  });
+});
+
+it('a job whose text is there runs before it is shown, also to who comes late', async () => {
+  const live = new LiveJobs(settings);
+  const [first] = story(['abcdef'], 6).deltas;
+  live.addDelta(first!);
+  const shown: string[] = [];
+  const stage = Object.assign(new Client(), {
+    running: () => shown.push('running'),
+    snapshot: () => shown.push('snapshot'),
+  });
+  const queued = new Row();
+  const view: JobView = { ...running, status: 'queued' };
+  const follower = new JobFollower(queued.jobs, live, feed, runs, new SilentLogger());
+  follower.follow({ name, view }, stage)();
+  expect(shown).toEqual(['running', 'snapshot']);
+});
+
+describe('the end of a job that is followed', () => {
+  const told = story(['abcdef'], 2);
+
+  function followed() {
+    const row = new Row();
+    const live = new LiveJobs(settings);
+    const client = new Client();
+    const follower = new JobFollower(row.jobs, live, feed, runs, new SilentLogger());
+    follower.follow({ name, view: running }, client);
+    return { client, live, row };
+  }
+
+  it('is told once the row says so, so that who reads the job then finds it ended', async () => {
+    const { client, live, row } = followed();
+    live.finished(told.end);
+    await delay(20);
+    expect([client.hasEnded, client.text]).toEqual([false, 'abcdef']);
+    row.view = finishedView(running, told.end);
+    while (!client.hasEnded) await nextTurn();
+    expect(client.text).toBe('abcdef');
+  });
+
+  it('is told by its event when the row does not follow', async () => {
+    const { client, live } = followed();
+    live.finished(told.end);
+    while (!client.hasEnded) await delay(10);
+    expect(client.text).toBe('abcdef');
   });
 });

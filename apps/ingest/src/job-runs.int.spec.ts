@@ -190,6 +190,15 @@ describe('the timeline of a run', () => {
     expect([timeline.truncated, timeline.incomplete]).toEqual([true, ['webhook-dispatcher']]);
   });
 
+  it('says what was spent, what may be, and which limit waits to be raised', async () => {
+    const job = await submit();
+    const limits = { usd: 1, tokens: 9, iterations: 1, tool_calls: 2, seconds: 60 };
+    const money = { spent: { ...spent, iterations: 1 }, limits, limit_reached: 'iterations' };
+    const view = { approvals: [], signals: [], tainted: false, ...money };
+    orchestrator.answers(() => run('awaiting_budget', [], { view }));
+    expect(await timelineOf(job)).toMatchObject(money);
+  });
+
   it('says that it lacks them when the orchestrator is away', async () => {
     const job = await submit();
     orchestrator.answers(() => ({ status: 500, body: 'oops' }));

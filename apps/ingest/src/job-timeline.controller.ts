@@ -52,6 +52,9 @@ export class JobTimelineController {
       status: found.history.status,
       trace_id: found.traceId,
       events,
+      spent: workflow?.view.spent,
+      limits: workflow?.view.limits,
+      limit_reached: workflow?.view.limit_reached,
       truncated: truncated || found.isFull || workflow?.truncated === true,
       incomplete: [
         ...(deliveries === null ? (['webhook-dispatcher'] as const) : []),

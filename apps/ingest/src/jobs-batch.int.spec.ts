@@ -139,7 +139,7 @@ describe('POST /v1/jobs:batch', () => {
   });
 
   it('takes no other method, and no job of the name `batch` stands behind it', async () => {
-    expect((await ingest.call('GET', '/v1/jobs:batch')).status).toBe(404);
+    expect((await ingest.call('GET', '/v1/jobs:batch')).status).toBe(405);
     expect((await ingest.call('POST', '/v1/jobs-batch', { body: {} })).status).toBe(404);
   });
 });

@@ -14,6 +14,7 @@ import { ProblemError } from './core/problem.ts';
 import { idempotencyKeyOf } from './core/idempotency-key.ts';
 import { JobEvents } from './job-events.ts';
 import { JobIntake } from './job-intake.ts';
+import { JobReader } from './job-reader.ts';
 import { Jobs, type JobName } from './ports.ts';
 import { RequestFacts } from './request-facts.ts';
 
@@ -23,6 +24,7 @@ export class JobsController {
   constructor(
     private readonly intake: JobIntake,
     private readonly jobs: Jobs,
+    private readonly reader: JobReader,
     private readonly events: JobEvents,
     private readonly requests: RequestFacts,
   ) {}
@@ -62,7 +64,7 @@ export class JobsController {
     const id = jobIdSchema.safeParse(idParameter(request.params));
     const tenant = this.requests.tenantOf(request);
     const name = id.success ? { tenant, id: id.data } : null;
-    const view = name === null ? null : await this.jobs.find(name);
+    const view = name === null ? null : await this.reader.find(name);
     if (name === null || view === null) {
       throw new ProblemError('not_found', 'there is no job of this id');
     }

@@ -21,6 +21,8 @@ import { StreamSettings } from './stream-settings.ts';
 const unwatchedBytesMax = 64 * 1024 * 1024;
 /** Who comes later than this after a job's last token finds its end in the row. */
 const unwatchedMs = 15 * 60_000;
+/** What was told of jobs that ended a moment ago, until it is kept: a thousand long answers. */
+const endedBytesMax = 16 * 1024 * 1024;
 /** Ends remembered until their rows have followed, which takes milliseconds. */
 const recentEndsMax = 20_000;
 const recentEndsMs = 60_000;
@@ -51,6 +53,7 @@ interface Watched {
  *
  * L1 What was told of a watched job is kept as long as it is watched, that of others while there is
  *    room. Both have bounds: a text that would go beyond is forgotten, and its pieces are told on.
+ *    What ended is kept until whoever keeps it for longer had time to.
  * L2 Watching and reading the text so far is one step: no delta falls between the two.
  */
 @Injectable()
@@ -58,8 +61,13 @@ export class LiveJobs {
   private readonly watched = new Map<string, Watched>();
   private readonly unwatched = new LRUCache<string, LiveRun>({
     maxSize: unwatchedBytesMax,
-    sizeCalculation: ({ length }) => 256 + length * 2,
+    sizeCalculation: sizeOf,
     ttl: unwatchedMs,
+  });
+  private readonly endedRuns = new LRUCache<string, LiveRun>({
+    maxSize: endedBytesMax,
+    sizeCalculation: sizeOf,
+    ttl: recentEndsMs,
   });
   private readonly recentEnds = new LRUCache<string, true>({
     max: recentEndsMax,
@@ -73,7 +81,7 @@ export class LiveJobs {
   watch(name: JobName, watcher: JobWatcher): JobWatch {
     const key = keyOf(name.tenant, name.id);
     const entry = this.watched.get(key) ?? {
-      run: this.unwatched.get(key),
+      run: this.unwatched.get(key) ?? this.endedRuns.get(key),
       watchers: new Set<JobWatcher>(),
     };
     if (!this.watched.has(key)) this.watchedLength += lengthOf(entry.run);
@@ -82,15 +90,21 @@ export class LiveJobs {
     entry.watchers.add(watcher);
     return {
       run: entry.run,
-      hasEnded: this.recentEnds.has(key),
+      hasEnded: this.hasEnded(name),
       stop: () => this.unwatch(key, watcher),
     };
+  }
+
+  /** What was told of a job so far, also of one that ended a moment ago. */
+  runOf({ id, tenant }: JobName): LiveRun | undefined {
+    const key = keyOf(tenant, id);
+    return this.watched.get(key)?.run ?? this.unwatched.get(key) ?? this.endedRuns.get(key);
   }
 
   addDelta(delta: ClaudeDelta): void {
     const key = keyOf(delta.tenant, delta.job_id);
     const entry = this.watched.get(key);
-    this.take(key, entry, addPiece(entry?.run ?? this.unwatched.get(key), delta));
+    this.take(key, entry, addPiece(this.runOf({ tenant: delta.tenant, id: delta.job_id }), delta));
   }
 
   /** @param offset where the record lies in its partition, which is the job's. */
@@ -98,7 +112,12 @@ export class LiveJobs {
     const key = keyOf(step.tenant, step.job_id);
     const entry = this.watched.get(key);
     const told = { kind: 'step', offset, step } as const;
-    this.take(key, entry, addStep(entry?.run ?? this.unwatched.get(key), told));
+    this.take(key, entry, addStep(this.runOf({ tenant: step.tenant, id: step.job_id }), told));
+  }
+
+  /** Whether the end of a job was heard of a moment ago. */
+  hasEnded({ id, tenant }: JobName): boolean {
+    return this.recentEnds.has(keyOf(tenant, id));
   }
 
   /** Whether anyone watches the job: only then its events are worth parsing. */
@@ -120,6 +139,8 @@ export class LiveJobs {
   ended(tenant: string, job: string): void {
     const key = keyOf(tenant, job);
     this.recentEnds.set(key, true);
+    const run = this.unwatched.get(key);
+    if (run !== undefined) this.endedRuns.set(key, run);
     this.unwatched.delete(key);
   }
 
@@ -135,8 +156,8 @@ export class LiveJobs {
     { changes, run }: { readonly run: LiveRun; readonly changes: readonly RunChange[] },
   ): void {
     if (entry === undefined) {
-      // A job that ended before its last pieces arrived is not kept: its row holds the result.
-      if (!this.recentEnds.has(key)) this.unwatched.set(key, run);
+      // A job may end before its last pieces arrive: they are not kept for long.
+      this.leave(key, run);
       return;
     }
     this.keep(entry, run);
@@ -157,13 +178,22 @@ export class LiveJobs {
     if (entry.watchers.size > 0) return;
     this.watched.delete(key);
     this.watchedLength -= lengthOf(entry.run);
-    if (entry.run === undefined || this.recentEnds.has(key)) return;
-    this.unwatched.set(key, entry.run);
+    if (entry.run !== undefined) this.leave(key, entry.run);
+  }
+
+  /** Keeps the run of a job that nobody watches. */
+  private leave(key: string, run: LiveRun): void {
+    (this.recentEnds.has(key) ? this.endedRuns : this.unwatched).set(key, run);
   }
 }
 
 function keyOf(tenant: string, job: string): string {
   return `${tenant}/${job}`;
+}
+
+/** Bytes in memory. */
+function sizeOf({ length }: LiveRun): number {
+  return 256 + length * 2;
 }
 
 function lengthOf(run: LiveRun | undefined): number {

@@ -33,6 +33,7 @@ import type {
 import type { IntakeRules } from './core/judge-submission.ts';
 import type { ListQuery } from './core/list-cursor.ts';
 import type { NewJob } from './core/new-job.ts';
+import type { RunEntry } from './core/live-run.ts';
 import type { RedeliveryOrder, RedeliveryQuery } from './core/redelivery.ts';
 import type { TenantQuery } from './core/tenant-query.ts';
 import type { Tenant, TenantChange } from './core/tenant.ts';
@@ -133,6 +134,8 @@ export abstract class Jobs {
   abstract announce(message: OutgoingMessage): Promise<void>;
   /** A page and one more, which says that there is a next page. */
   abstract list(tenant: TenantId, query: ListQuery): Promise<JobView[]>;
+  /** Turns of a session that were released; null: it has none, or is not there. */
+  abstract turnsOf(tenant: TenantId, session: SessionId): Promise<number | null>;
 }
 
 /** What an end in ingest commits: the row's end, and the event that tells it. */
@@ -214,6 +217,22 @@ export interface FoundHistory {
   /** As many events are kept as may be: some may have been left out. */
   readonly isFull: boolean;
   readonly history: JobHistory;
+}
+
+/** What was told to those who followed a job until its end. */
+export interface ToldRun extends JobName {
+  readonly json: string;
+  readonly finishedAt: string;
+}
+
+/** What was told of jobs that have ended, as far as their rows do not have it, for a day. */
+export abstract class ToldRuns {
+  /** Idempotent: the longer one of a job stays. */
+  abstract keep(runs: readonly ToldRun[]): Promise<void>;
+  /** In the order in which it was told; nothing when nothing is kept. */
+  abstract find(name: JobName): Promise<readonly RunEntry[]>;
+  /** Deletes what is older than a day. @returns how many jobs' it was. */
+  abstract purge(): Promise<number>;
 }
 
 /** What happened to jobs. */
@@ -442,6 +461,8 @@ export abstract class Tenants {
   abstract list(query: TenantQuery): Promise<Tenant[]>;
   /** All of them. */
   abstract intakes(): Promise<TenantIntake[]>;
+  /** By id, those whose secrets are not sealed under the first key; none without a key. */
+  abstract sealedOtherwise(after: TenantId | null, limit: number): Promise<TenantId[]>;
 }
 
 /** Sends what a commit has put into the outbox. Never throws: a sweep sends what is left. */
@@ -451,8 +472,11 @@ export abstract class Announcements {
 
 /** What is told live of running jobs, as far as it has come to this process. */
 export abstract class LiveFeed {
-  /** Resolves when what had been told before is known here, or when that takes too long. */
-  abstract caughtUp(): Promise<void>;
+  /**
+   * Resolves when what had been told before is known here, or when that takes too long.
+   * @param withinMs for whom the usual time is too long
+   */
+  abstract caughtUp(withinMs?: number): Promise<void>;
 }
 
 export abstract class Clock {

@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
 
-import { errorCodes, httpBodyBytesMax, type Problem } from '@millrace/contracts';
+import { httpBodyBytesMax, type Problem } from '@millrace/contracts';
 import { isConnectionLost } from '@millrace/postgres';
 import { Logger, names, traceIdOf } from '@millrace/runtime';
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-import { ProblemError, codeOfStatus, problemDocument, retryAfterOf } from './core/problem.ts';
+import { ProblemError, errorOfStatus, problemDocument, retryAfterOf } from './core/problem.ts';
 import { RequestFacts } from './request-facts.ts';
 import { bodyLengthOf } from './requests-in-flight.ts';
 
@@ -88,9 +88,7 @@ function toldError(error: unknown): ProblemError {
   if (isStatementTimeout(error)) {
     return new ProblemError('unavailable', 'the database took too long: ask for less of it');
   }
-  const status = statusOf(error);
-  const code = codeOfStatus(status);
-  return new ProblemError(code, errorCodes[code].title);
+  return errorOfStatus(statusOf(error));
 }
 
 /** A filter of the list that hardly any job meets may read all of a tenant's jobs. */

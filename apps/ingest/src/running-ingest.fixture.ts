@@ -42,7 +42,7 @@ export interface CallOptions {
 /** An ingest with a database and topics of its own, and the tenants `default` and `other`. */
 export class RunningIngest {
   private constructor(
-    private readonly app: NestFastifyApplication,
+    private app: NestFastifyApplication,
     private readonly database: TestDatabase,
     readonly topics: TestTopics,
     readonly admin: Pool,
@@ -125,13 +125,24 @@ export class RunningIngest {
     await this.producer.send({ topic: this.topics.prefix + topic.name, messages });
   }
 
+  /** The same data, and another environment. */
+  async restart(more: Readonly<Record<string, string>> = {}): Promise<void> {
+    await this.close();
+    const { database, topics } = this;
+    this.app = await boot({ database, topics, more, http: httpOptions });
+  }
+
   async stop(): Promise<void> {
     await this.producer.disconnect();
-    await this.app.get(StepsStrategy, { strict: false }).close();
-    await this.app.close();
+    await this.close();
     await this.admin.end();
     await this.database.drop();
     await this.topics.drop();
+  }
+
+  private async close(): Promise<void> {
+    await this.app.get(StepsStrategy, { strict: false }).close();
+    await this.app.close();
   }
 }
 

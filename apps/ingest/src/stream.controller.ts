@@ -3,7 +3,6 @@ import {
   isTerminal,
   streamRequestSchema,
   type JobSubmission,
-  type JobView,
   type StreamRequest,
 } from '@millrace/contracts';
 import { Controller, Post, Req, Res } from '@nestjs/common';
@@ -12,9 +11,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { idempotencyKeyOf } from './core/idempotency-key.ts';
 import { parseInput } from './core/parse-body.ts';
 import { tokenChangeFrame, tokenEndFrames, tokenFrame } from './core/token-frames.ts';
-import { JobFollower } from './job-follower.ts';
+import { JobFollower, type Followed } from './job-follower.ts';
 import { JobIntake } from './job-intake.ts';
-import { LiveFeed, type JobName } from './ports.ts';
+import { LiveFeed } from './ports.ts';
 import { RequestFacts } from './request-facts.ts';
 import { RequestsInFlight } from './requests-in-flight.ts';
 import { SseConnections } from './sse-connections.ts';
@@ -46,14 +45,17 @@ export class StreamController {
     });
     // A job that was here before may have been shown elsewhere already.
     if (replayed && !isTerminal(view.status)) await this.feed.caughtUp();
+    const name = { tenant, id: view.id };
+    const told = await this.follower.toldOf(name, view);
     reply.hijack();
     // A stream may last for an hour: it keeps no body so long.
     request.body = undefined;
     this.inFlight.leave(request.raw);
-    this.show(reply, { tenant, id: view.id }, view);
+    this.show(reply, { name, view, told });
   }
 
-  private show(reply: FastifyReply, name: JobName, view: JobView): void {
+  private show(reply: FastifyReply, followed: Followed): void {
+    const { name, view } = followed;
     const connection = this.connections.accept({
       tenant: name.tenant,
       response: reply.raw,
@@ -62,7 +64,7 @@ export class StreamController {
       // Its tokens have no ids to go on from.
       lifeMs: null,
     });
-    const stop = this.follower.follow({ name, view }, {
+    const stop = this.follower.follow(followed, {
       snapshot: (live) => connection.write(tokenFrame(live.text)),
       changed: (change) => connection.write(tokenChangeFrame(change)),
       running: () => undefined,

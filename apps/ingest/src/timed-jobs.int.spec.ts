@@ -274,10 +274,12 @@ describe('a job with a run_at', () => {
 
   it('takes its place in its session when it is released', async () => {
     const session_id = 's-run-at';
-    const runAt = ahead(1_500);
+    // All three are accepted before it, also on a machine that is busy.
+    const runAt = ahead(5_000);
     const early = await submit({ session_id, run_at: runAt });
     const now = await submit({ session_id });
-    const afterwards = new Date(Date.parse(runAt) + 1).toISOString();
+    // Two replicas release: what is due in the same moment has no order between them.
+    const afterwards = new Date(Date.parse(runAt) + 1_000).toISOString();
     const late = await submit({ session_id, run_at: afterwards });
     const ids = [now, early, late].map(({ body }) => body.id);
     const requests = await Promise.all(ids.map((id) => requestOf(id)));
@@ -330,7 +332,7 @@ describe('a job that waits', () => {
       callback: { url: 'http://127.0.0.1:9/x' },
       metadata: { a: 'b' },
     });
-    expect((await cancel(body.id)).body).toMatchObject({ status: 'cancelled' });
+    expect((await cancel(body.id)).body).toEqual(await get(body.id));
     expect(cancelsOf(body.id)).toHaveLength(0);
     expect(await isWaiting(body.id)).toBe(false);
   });

@@ -1,21 +1,22 @@
 import { daysAround } from '@millrace/contracts';
-import type { PoolClient } from '@millrace/postgres';
+import { arrayQuery, type PoolClient, sameDay } from '@millrace/postgres';
 
 import type { StatusChange } from '../ports.ts';
 
 const text = `
 WITH locked AS (
-  SELECT tenant, id, day, input.status, input.version
+  SELECT jobs.tenant, jobs.id, jobs.day, input.status, input.version
   FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::date[])
     AS input(tenant, id, status, version, day)
-    JOIN ingest.jobs USING (tenant, id, day)
-  WHERE day BETWEEN $6::date AND $7::date
-  ORDER BY tenant, id
+    JOIN ingest.jobs ON jobs.tenant = input.tenant AND jobs.id = input.id
+      AND ${sameDay('jobs', 'input.day')}
+  WHERE jobs.day BETWEEN $6::date AND $7::date
+  ORDER BY jobs.tenant, jobs.id
   FOR NO KEY UPDATE OF jobs
 )
 UPDATE ingest.jobs SET status = locked.status, status_version = locked.version
 FROM locked
-WHERE jobs.tenant = locked.tenant AND jobs.id = locked.id AND jobs.day = locked.day
+WHERE jobs.tenant = locked.tenant AND jobs.id = locked.id AND ${sameDay('jobs', 'locked.day')}
   AND jobs.day BETWEEN $6::date AND $7::date AND jobs.status_version < locked.version
   AND jobs.status NOT IN ('succeeded', 'failed', 'cancelled', 'expired')`;
 
@@ -25,13 +26,13 @@ export async function changeStatuses(
   changes: readonly StatusChange[],
 ): Promise<void> {
   const days = changes.map(({ day }) => day);
-  // Not a named statement: a plan made while the table was small would scan it when it is large.
-  await client.query(text, [
+  const values = [
     changes.map(({ tenant }) => tenant),
     changes.map(({ id }) => id),
     changes.map(({ status }) => status),
     changes.map(({ version }) => version),
     days,
     ...daysAround(days),
-  ]);
+  ];
+  await client.query(arrayQuery({ name: 'change_statuses', text, values }));
 }

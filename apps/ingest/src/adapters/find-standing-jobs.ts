@@ -61,8 +61,7 @@ export function standingJobsQuery(named: readonly JobNames[]) {
     named.map(({ id }) => id),
     named.map(({ idempotencyKey }) => idempotencyKey),
   ];
-  // Not a named statement: a plan made while the table was small would scan it when it is large.
-  return { text, values };
+  return { name: 'standing_jobs', text, values };
 }
 
 /** The rows themselves, of many tenants. */

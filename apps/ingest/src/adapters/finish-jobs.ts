@@ -1,5 +1,5 @@
 import { daysAround, type PayloadCodec } from '@millrace/contracts';
-import { arrayQuery, type PoolClient } from '@millrace/postgres';
+import { arrayQuery, type PoolClient, sameDay } from '@millrace/postgres';
 
 import type { EndResult, JobEnd } from '../ports.ts';
 
@@ -21,7 +21,7 @@ UPDATE ingest.jobs SET
 FROM unnest(
   $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::date[]
 ) AS input(tenant, id, status, finished_at, outcome, answer, day)
-WHERE jobs.tenant = input.tenant AND jobs.id = input.id AND jobs.day = input.day
+WHERE jobs.tenant = input.tenant AND jobs.id = input.id AND ${sameDay('jobs', 'input.day')}
   AND jobs.day BETWEEN $8::date AND $9::date
   AND jobs.status NOT IN ('succeeded', 'failed', 'cancelled', 'expired')
 RETURNING jobs.tenant, jobs.id`;

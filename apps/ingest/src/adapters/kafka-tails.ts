@@ -78,8 +78,8 @@ export class KafkaTails implements LiveFeed {
   }
 
   /** Only text needs it: an end that comes late here is in the row. */
-  async caughtUp(): Promise<void> {
-    await this.deltas.caughtUp(this.settings.catchUpMsMax);
+  async caughtUp(withinMs = this.settings.catchUpMsMax): Promise<void> {
+    await this.deltas.caughtUp(withinMs);
   }
 
   async stop(): Promise<void> {

@@ -40,6 +40,5 @@ export async function keepEvents(
     events.map(({ day }) => day),
     jobEventsKeptMax,
   ];
-  // Not a named statement: a plan made while the table was small would scan it when it is large.
-  await client.query(arrayQuery({ text, values }));
+  await client.query(arrayQuery({ name: 'keep_events', text, values }));
 }

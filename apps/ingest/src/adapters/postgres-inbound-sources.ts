@@ -5,7 +5,7 @@ import {
   tenantIdSchema,
   type TenantId,
 } from '@millrace/contracts';
-import type { Pool, TenantDatabase } from '@millrace/postgres';
+import type { Pool, SealedColumn, TenantDatabase } from '@millrace/postgres';
 import type { SecretBox } from '@millrace/runtime';
 import { z } from 'zod';
 
@@ -71,6 +71,14 @@ LIMIT $4`;
 const removeText = 'DELETE FROM ingest.inbound_sources WHERE tenant = $1 AND id = $2';
 
 const secretsSchema = z.array(z.string()).min(1);
+
+/** Where the secrets of sources are kept. */
+export const inboundSecretsColumn: SealedColumn = {
+  table: 'ingest.inbound_sources',
+  column: 'secrets',
+  key: ['tenant', 'id'],
+  placeOf: (tenant, id) => placeOf({ tenant, id }),
+};
 
 /** Whose a source is, is asked by the pipeline's role; everything else runs for one tenant. */
 export class PostgresInboundSources extends InboundSources {
@@ -175,6 +183,6 @@ export class PostgresInboundSources extends InboundSources {
   }
 }
 
-function placeOf({ id, tenant }: Pick<InboundSource, 'id' | 'tenant'>): string {
+function placeOf({ id, tenant }: { readonly id: string; readonly tenant: string }): string {
   return `${tenant}/inbound/${id}`;
 }

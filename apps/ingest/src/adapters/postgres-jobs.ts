@@ -2,6 +2,7 @@ import {
   type JobView,
   type OutgoingMessage,
   type PayloadCodec,
+  type SessionId,
   type TenantId,
 } from '@millrace/contracts';
 import {
@@ -31,6 +32,7 @@ import {
   type StandingJobRow,
 } from '../ports.ts';
 import { changeStatuses } from './change-statuses.ts';
+import { countTurns } from './count-turns.ts';
 import { findJob } from './find-job.ts';
 import {
   findStandingJobs,
@@ -204,6 +206,10 @@ export class PostgresJobs extends Jobs {
   async list(tenant: TenantId, query: ListQuery): Promise<JobView[]> {
     const rows = await listJobs(this.#own, tenant, query);
     return rows.map((row) => jobView(jobRecordOf(this.#codec, tenant, row)));
+  }
+
+  turnsOf(tenant: TenantId, session: SessionId): Promise<number | null> {
+    return countTurns(this.#own, tenant, session);
   }
 
   async close(): Promise<void> {

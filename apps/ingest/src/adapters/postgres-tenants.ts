@@ -84,6 +84,11 @@ WHERE $1::timestamptz IS NULL OR (date_trunc('milliseconds', created_at), id) < 
 ORDER BY date_trunc('milliseconds', created_at) DESC, id DESC
 LIMIT $3`;
 
+const sealedOtherwiseText = `
+SELECT id FROM ingest.tenants
+WHERE substring(webhook_secrets FROM 1 FOR $2) <> $1 AND ($3::text IS NULL OR id > $3)
+ORDER BY id LIMIT $4`;
+
 const findText = `SELECT ${columns} FROM ingest.tenants WHERE id = $1`;
 const findGivenText = `SELECT ${columns}, given_secret_hash FROM ingest.tenants WHERE id = $1`;
 
@@ -163,6 +168,13 @@ export class PostgresTenants extends Tenants {
       text: 'SELECT id, disabled_at IS NOT NULL AS disabled FROM ingest.tenants',
     });
     return rows.map(({ id, disabled }) => ({ tenant: tenantIdSchema.parse(id), disabled }));
+  }
+
+  async sealedOtherwise(after: TenantId | null, limit: number): Promise<TenantId[]> {
+    const { mark } = this.#box;
+    const values = [mark, mark.length, after, limit];
+    const { rows } = await this.#pool.query<{ id: string }>(sealedOtherwiseText, values);
+    return rows.map(({ id }) => tenantIdSchema.parse(id));
   }
 
   async #write(

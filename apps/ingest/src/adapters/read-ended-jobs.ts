@@ -45,8 +45,8 @@ export async function readEndedJobs(
   if (names.length === 0) return [];
   const days = names.map(({ day }) => day);
   const values = [tenant, names.map(({ id }) => id), days, ...daysAround(days)];
-  // Not a named statement: a plan made while the table was small would scan it when it is large.
-  const { rows } = await client.query<EndedRow>(arrayQuery({ text, values }));
+  const query = arrayQuery({ name: 'read_ended_jobs', text, values });
+  const { rows } = await client.query<EndedRow>(query);
   const textOf = (body: Buffer) => codec.decode(body, { tenant, medium: 'table' }).toString('utf8');
   const orNull = (body: Buffer | null) => (body === null ? null : textOf(body));
   return rows.map((row) => ({

@@ -82,6 +82,15 @@ describe('a record', () => {
     });
   });
 
+  it('says which header is missing when its fields are those of an event', () => {
+    const detailOf = (body: object) => {
+      const decoded = decodeJson({ job_id: 'a', prompt: 'p', ...body });
+      return decoded.kind === 'refused' ? decoded.job.detail : 'not refused';
+    };
+    expect(detailOf({ session_id: 's' })).toContain('ce_type: millrace.job.submitted.v1');
+    expect(detailOf({ x: 1 })).not.toContain('ce_type');
+  });
+
   it('is judged by its own time, so that it is judged alike whenever it is read', () => {
     const at = (complete_by: string) => decodeJson({ job_id: 'a', prompt: 'p', complete_by }, ce);
     expect(at('2026-11-24T10:00:00.001Z')).toMatchObject({ kind: 'accepted' });

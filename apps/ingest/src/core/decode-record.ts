@@ -119,10 +119,24 @@ function readContent(
       : invalid(describeErrors(fieldErrors(parsed.error)));
   }
   const parsed = bareSubmissionSchema.safeParse(json);
-  if (!parsed.success) return invalid(describeErrors(fieldErrors(parsed.error)));
+  if (!parsed.success) {
+    const said = describeErrors(fieldErrors(parsed.error));
+    return invalid(hasFieldsOfEvent(json) ? `${said}; ${eventHint}` : said);
+  }
   // When it was handed over upstream is the sender's note; the job begins when it is durable here.
   const { submitted_at: _submittedAt, ...submission } = parsed.data;
   return { ok: true, submission: { type: 'message', ...submission } };
+}
+
+const eventHeader = `${cloudEventHeaders.type}: ${submittedType}`;
+const eventHint = `other fields are read with the header ${eventHeader}`;
+
+/** Whether its sender left out the header that says what it is. */
+function hasFieldsOfEvent(json: unknown): boolean {
+  if (!isRecord(json)) return false;
+  return Object.keys(json).some(
+    (field) => field in jobSubmissionSchema.shape && !(field in bareSubmissionSchema.shape),
+  );
 }
 
 function invalid(detail: string): Unread {

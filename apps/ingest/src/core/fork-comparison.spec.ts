@@ -75,6 +75,30 @@ describe('a fork and its source', () => {
     });
   });
 
+  it('are compared with the turn that the fork asks anew, when its tools had not answered', () => {
+    const over = (step: number, more: object) => call(step, { ended_at: at(step), ...more });
+    const run = {
+      job: job('a'),
+      workflow: workflow([
+        over(2, { at: at(1) }),
+        over(3, { ...tool, id: 'a/t1', at: at(2) }),
+        over(4, { ...tool, id: 'a/t2', at: at(2) }),
+        over(5, { at: at(4) }),
+      ]),
+    };
+    const fork = { job: job('b', { fork_of: 'a' }), workflow: null };
+    const turnsFrom = (step: number) => {
+      const { turns, tool_calls } = compareFork({ source: run, fork }, step).source;
+      return [turns, tool_calls.length];
+    };
+    expect([1, 2, 3, 4].map(turnsFrom)).toEqual([
+      [2, 2],
+      [2, 2],
+      [2, 2],
+      [1, 0],
+    ]);
+  });
+
   it('have no answers to compare until both have ended', () => {
     const fork = { job: job('b', { status: 'running' }), workflow: null };
     const compared = compareFork({ source, fork }, 0);

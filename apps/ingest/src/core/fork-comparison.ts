@@ -5,6 +5,7 @@ import {
   type ForkSide,
   type JobView,
   type WorkflowAnswer,
+  type WorkflowStep,
 } from '@millrace/contracts';
 
 /** A job, and what its run did; null before it begins. */
@@ -18,7 +19,7 @@ export function compareFork(
   runs: { readonly source: ComparedRun; readonly fork: ComparedRun },
   fromStep: number,
 ): ForkComparison {
-  const source = sideOf(runs.source, { after: fromStep });
+  const source = sideOf(runs.source, { after: partedAfter(runs.source, fromStep) });
   const fork = sideOf(runs.fork, { after: 0 });
   const haveEnded = isTerminal(source.status) && isTerminal(fork.status);
   return {
@@ -34,6 +35,25 @@ export function compareFork(
     truncated: [runs.source, runs.fork].some(({ workflow }) => workflow?.truncated === true),
   };
 }
+
+/**
+ * A fork asks anew for a turn whose tools had not all answered by then: its source's own counts as
+ * what came after, too.
+ */
+function partedAfter({ job, workflow }: ComparedRun, fromStep: number): number {
+  const own = workflow?.steps.filter(({ workflow_id }) => workflow_id === job.id) ?? [];
+  const isOver = ({ ended_at, step }: WorkflowStep) => ended_at !== undefined && step <= fromStep;
+  const last = own.findLastIndex((step) => step.kind === 'model_call' && isOver(step));
+  const turn = own[last];
+  if (turn === undefined) return fromStep;
+  const after = own.slice(last + 1);
+  const next = after.findIndex(({ kind }) => kind === 'model_call');
+  const asked = after.slice(0, next === -1 ? after.length : next);
+  const isOpen = asked.some((step) => usesOfTools.has(step.kind) && !isOver(step));
+  return isOpen ? turn.step - 1 : fromStep;
+}
+
+const usesOfTools: ReadonlySet<string> = new Set(['tool_call', 'child', 'approval']);
 
 /** Versions of sub-agents count for themselves: of their steps the time says which are after. */
 function sideOf({ job, workflow }: ComparedRun, { after }: { readonly after: number }): ForkSide {

@@ -130,6 +130,12 @@ describe('parameters of a document', () => {
     expect(wrongOf('document', params)).toEqual(wrong);
   });
 
+  it('say what a document has to be', () => {
+    const judged = judge('document', { document: { doc: 'x' }, prompt: 'p' });
+    const message = expect.stringContaining('must have an id');
+    expect(judged).toMatchObject({ refusal: { errors: [{ path: 'params.document', message }] } });
+  });
+
   it('cannot be a prompt alone', () => {
     const judged = judgeParams({ type: 'document', prompt: 'p' }, rules);
     expect(judged).toMatchObject({

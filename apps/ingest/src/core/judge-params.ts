@@ -2,6 +2,7 @@ import {
   agentParamsSchema,
   assertNever,
   documentParamsSchema,
+  ownToolNames,
   type AgentParams,
   type ErrorCode,
   type JobSubmission,
@@ -40,9 +41,6 @@ export function judgeParams(submission: JobSubmission, rules: IntakeRules): Judg
       return assertNever(submission.type);
   }
 }
-
-/** The names that an agent's run gives to tools of its own. */
-const ownTools: ReadonlySet<string> = new Set(['final_answer', 'wait_for_signal']);
 
 type Given = Readonly<Record<string, unknown>>;
 
@@ -96,16 +94,16 @@ function namesErrors(params: AgentParams): FieldError[] {
   const agents = params.agents ?? [];
   return [
     ...modelErrors(params.model),
-    ...doubledNames(params.tools ?? [], 'tools', new Set(ownTools)),
+    ...doubledNames(params.tools ?? [], 'tools', new Set(ownToolNames)),
     ...doubledNames(
       agents.map(({ name }) => name),
       'agents',
-      new Set([...ownTools, ...(params.tools ?? [])]),
+      new Set([...ownToolNames, ...(params.tools ?? [])]),
     ),
     ...doubledNames(params.signals ?? [], 'signals', new Set()),
     ...agents.flatMap((agent, index) => [
       ...modelErrors(agent.model).map((error) => within(error, index)),
-      ...doubledNames(agent.tools ?? [], 'tools', new Set(ownTools)).map((error) =>
+      ...doubledNames(agent.tools ?? [], 'tools', new Set(ownToolNames)).map((error) =>
         within(error, index),
       ),
     ]),
@@ -120,7 +118,7 @@ function doubledNames(names: readonly string[], path: string, taken: Set<string>
   return names.flatMap((name, index) => {
     const isTaken = taken.has(name);
     taken.add(name);
-    const message = ownTools.has(name) ? 'is a name of the run itself' : 'is there twice';
+    const message = ownToolNames.has(name) ? 'is a name of the run itself' : 'is there twice';
     return isTaken ? [{ path: `${path}.${index}`, message }] : [];
   });
 }

@@ -41,7 +41,22 @@ export function problemDocument(
   };
 }
 
-/** The code of an error that the HTTP server found by itself, before any route. */
+/** What the HTTP server found by itself, before any route. */
+export function errorOfStatus(status: number): ProblemError {
+  const code = codeOfStatus(status);
+  return new ProblemError(code, code === 'not_found' ? noRoute : errorCodes[code].title);
+}
+
+const noRoute = 'there is no such route: /openapi.json lists them';
+
+/** Of a request that no route takes. `methods` are those that its path takes: none, if unknown. */
+export function errorOfNoRoute(methods: readonly string[]): ProblemError {
+  if (methods.length === 0) return errorOfStatus(404);
+  const detail = `this path takes ${methods.join(', ')}: /openapi.json says what for`;
+  return new ProblemError('method_not_allowed', detail);
+}
+
+/** The code of an error that the HTTP server found by itself. */
 export function codeOfStatus(status: number): ErrorCode {
   switch (status) {
     case 404:
@@ -58,6 +73,8 @@ export function codeOfStatus(status: number): ErrorCode {
       return 'unsupported_media_type';
     case 429:
       return 'too_many_requests';
+    case 431:
+      return 'headers_too_large';
     case 503:
       return 'unavailable';
     default:

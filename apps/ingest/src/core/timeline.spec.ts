@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  endpointIdSchema,
   jobIdSchema,
   timelineEventSchema,
   timelineEventsMax,
@@ -112,6 +113,24 @@ describe('the timeline of a job', () => {
         webhook_id: 'msg_1',
         attempt: delivery(2, 200),
         next_attempt_at: at(5_000),
+      },
+    ]);
+  });
+
+  it('tells the receivers of one event apart, which get it under one webhook id', () => {
+    const endpoint = endpointIdSchema.parse('ep_01KC2Y8Q0X4E5ZJ7V9M3T6R1AB');
+    const told = eventsOfDeliveries([
+      { webhook_id: 'msg_1', state: 'waiting', attempts: [delivery(1, 100)] },
+      { webhook_id: 'msg_1', endpoint, state: 'delivered', attempts: [delivery(1, 200)] },
+    ]);
+    expect(mergeTimeline([...told, ...told]).events).toEqual([
+      { kind: 'delivery_attempt', at: at(100), webhook_id: 'msg_1', attempt: delivery(1, 100) },
+      {
+        kind: 'delivery_attempt',
+        at: at(200),
+        webhook_id: 'msg_1',
+        endpoint,
+        attempt: delivery(1, 200),
       },
     ]);
   });

@@ -68,12 +68,13 @@ export function eventsOfJob(job: JobHistory): TimelineEvent[] {
 
 /** The events that webhook-dispatcher tells. */
 export function eventsOfDeliveries(deliveries: readonly JobDelivery[]): TimelineEvent[] {
-  return deliveries.flatMap(({ attempts, next_attempt_at: next, webhook_id }) => {
+  return deliveries.flatMap(({ attempts, endpoint, next_attempt_at: next, webhook_id }) => {
     const latest = Math.max(...attempts.map(({ number }) => number));
     return attempts.map((attempt) => ({
       kind: 'delivery_attempt' as const,
       at: attempt.ended_at,
       webhook_id,
+      ...(endpoint === undefined ? {} : { endpoint }),
       attempt,
       ...(next !== undefined && attempt.number === latest ? { next_attempt_at: next } : {}),
     }));
@@ -119,7 +120,8 @@ export function causeOf(event: TimelineEvent): string {
     case 'attempt':
       return `attempt:${event.attempt.number}`;
     case 'delivery_attempt':
-      return `delivery_attempt:${event.webhook_id}:${event.attempt.number}`;
+      // Every receiver of an event gets it under the same webhook id.
+      return `delivery_attempt:${event.webhook_id}:${event.endpoint ?? ''}:${event.attempt.number}`;
     case 'redriven':
       return `redriven:${event.job_id}`;
     case 'describe_tools':
