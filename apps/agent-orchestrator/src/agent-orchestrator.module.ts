@@ -93,8 +93,9 @@ function stateProviders(config: Config, reducers: Reducers): Provider[] {
     InternalKeyGuard,
     {
       provide: WorkflowHistory,
-      inject: [PostgresWorkflows],
-      useFactory: (workflows: PostgresWorkflows) => new WorkflowHistory(workflows, reducers),
+      inject: [PostgresWorkflows, StoredBodies],
+      useFactory: (workflows: PostgresWorkflows, bodies: StoredBodies) =>
+        new WorkflowHistory(workflows, reducers, bodies),
     },
     {
       provide: Outbox,

@@ -1,19 +1,24 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
-  armFailpoint,
-  failpointReached,
-  type ArmedFailpoint,
-} from '@millrace/runtime';
-import { ChildProgram, failpointsIn } from '@millrace/testing';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+  allFailures,
+  ChildProgram,
+  failEverywhere,
+  failpointsIn,
+  FailpointLane,
+  failuresOfRun,
+  placeOf,
+  takeOverOffsets,
+} from '@millrace/testing';
 import pg from 'pg';
 
 import { OrchestratorWorld, type Script } from './orchestrator-world.fixture.ts';
 import { faultsOfRuns, openRowsOfRuns } from './settled-runs.fixture.ts';
 
-jest.setTimeout(180_000);
+/** All of it takes some minutes: `npm run failpoints`. */
+jest.setTimeout(900_000);
 
 /** Every await of the loop that touches Postgres or Kafka, from one side or from both. */
 const names = [
@@ -32,115 +37,120 @@ const names = [
 ] as const;
 /** What the loop is made of beside this service's own code. */
 const libs = ['libs/kafka/src', 'libs/postgres/src'];
-const visits = [1, 2] as const;
-/** Before and after the commit, and before the offset: a process each, whose start takes time. */
-const crashes = (['workflows.committing', 'workflows.committed', 'step.published'] as const).map(
-  (name) => ({ name, action: 'crash', visit: 2 }) as const,
-);
-/** Timers go to whichever process looks first, so work comes until the place was passed. */
-const workEveryMs = 700;
+/** Worlds that fail side by side; a process that starts has one core to itself. */
+const lanesMax = 3;
+/** From the last failure on: what waits for a timer of somebody who is dead is taken up by then. */
+const endedWithinMs = 120_000;
 
 const looks: Script = { turns: [[{ name: 'look', input: { at: 1 } }]] };
 const waits: Script = { turns: [[{ name: 'held', input: { at: 1 } }]] };
 /** Large enough to be put into `blobs`. */
 const large = [{ role: 'user', content: 'x'.repeat(300_000) }];
 
-let world: OrchestratorWorld;
-let admin: pg.Pool;
-let app: NestFastifyApplication | undefined;
-let submitted = 0;
-const reached = new Set<string>();
+/** An orchestrator that fails, its model, its tools, and what they were given to do. */
+class FailingWorld {
+  readonly lane = new FailpointLane(this);
+  readonly #admin: pg.Pool;
+  #submitted = 0;
+
+  private constructor(private readonly world: OrchestratorWorld) {
+    this.#admin = new pg.Pool({ connectionString: world.database.adminUrl });
+  }
+
+  static async create(): Promise<FailingWorld> {
+    const world = await OrchestratorWorld.start();
+    await world.fakeWorker((id) => (id.startsWith('late') ? waits : looks));
+    await world.fakeTools();
+    return new FailingWorld(world);
+  }
+
+  async start(nth: number): Promise<ChildProgram> {
+    const { brokers, prefix } = this.world.isolated;
+    const groups = { from: `${prefix}g${nth - 1}.`, to: `${prefix}g${nth}.` };
+    await takeOverOffsets({ brokers, topicPrefix: prefix, ...groups });
+    const file = join(import.meta.dirname, 'orchestrator-process.fixture.ts');
+    return ChildProgram.start(file, [prefix, `g${nth}.`], {
+      ...this.world.environment(),
+      HTTP_PORT: '0',
+      LOG_LEVEL: 'error',
+    });
+  }
+
+  /** A run that is large, and one that its time ends. */
+  async work(): Promise<void> {
+    this.#submitted += 1;
+    await Promise.all([
+      this.world.submit(`fail-${this.#submitted}`, {
+        params: { tools: ['look'], messages: large },
+      }),
+      this.world.submit(`late-${this.#submitted}`, {
+        params: { tools: ['held'] },
+        budget: { seconds: 1, on_reached: 'fail' },
+      }),
+    ]);
+  }
+
+  /** Waits until every run was told to have ended. @returns what is not as it has to be then */
+  async faults(): Promise<string[]> {
+    const jobs = 2 * this.#submitted;
+    const deadlineMs = performance.now() + endedWithinMs;
+    while (this.told('key').size < jobs || (await openRowsOfRuns(this.#admin, '%')) > 0) {
+      if (performance.now() > deadlineMs) break;
+      await delay(50);
+    }
+    const open = await openRowsOfRuns(this.#admin, '%');
+    const [runs, ends] = [this.told('key').size, this.told('ce_id').size];
+    return [
+      ...(await faultsOfRuns(this.#admin, '%')),
+      ...(open === 0 ? [] : [`${open} timers and messages are left`]),
+      ...(runs === jobs ? [] : [`of ${jobs} runs ${runs} have ended`]),
+      ...(ends === runs ? [] : [`${runs} runs have ${ends} ends`]),
+    ];
+  }
+
+  private told(what: 'key' | 'ce_id'): Set<string | undefined> {
+    const { messages } = this.world.results;
+    return new Set(
+      messages.map(({ headers, key }) => (what === 'key' ? String(key) : headers[what])),
+    );
+  }
+
+  async stop(): Promise<void> {
+    await this.lane.stop();
+    await this.#admin.end();
+    await this.world.stop();
+  }
+}
+
+const places = failuresOfRun(names);
+const worlds: FailingWorld[] = [];
+let faults: ReadonlyMap<string, unknown>;
 
 beforeAll(async () => {
-  world = await OrchestratorWorld.start();
-  admin = new pg.Pool({ connectionString: world.database.adminUrl });
-  await world.fakeWorker((id) => (id.startsWith('late') ? waits : looks));
-  await world.fakeTools();
+  worlds.push(
+    ...(await Promise.all(Array.from({ length: lanesMax }, () => FailingWorld.create()))),
+  );
+  const lanes = worlds.map(({ lane }) => lane);
+  faults = await failEverywhere({ service: 'agent-orchestrator', places, lanes });
 });
-
 afterAll(async () => {
-  await admin?.end();
-  await world?.stop();
+  await Promise.all(worlds.map((world) => world.stop()));
 });
-
-/** A run that is large, and one that its time ends. */
-async function work(): Promise<void> {
-  submitted += 1;
-  await Promise.all([
-    world.submit(`fail-${submitted}`, { params: { tools: ['look'], messages: large } }),
-    world.submit(`late-${submitted}`, {
-      params: { tools: ['held'] },
-      budget: { seconds: 1, on_reached: 'fail' },
-    }),
-  ]);
-}
-
-function start(place: ArmedFailpoint): ChildProgram {
-  const file = join(import.meta.dirname, 'orchestrator-process.fixture.ts');
-  const armed = nameOf(place);
-  return ChildProgram.start(file, [world.isolated.prefix, `${armed.replaceAll(':', '-')}.`], {
-    ...world.environment(),
-    HTTP_PORT: '0',
-    LOG_LEVEL: 'error',
-    MILLRACE_FAILPOINT: armed,
-  });
-}
-
-/** Gives work until a place was passed. */
-async function workUntil(hit: Promise<unknown>): Promise<void> {
-  let isReached = false;
-  const waiting = hit.then(() => (isReached = true));
-  while (!isReached) {
-    await work();
-    await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, workEveryMs))]);
-  }
-}
-
-/** Starts a process, and gives it work until it has failed where it was told to. */
-async function failAt(place: ArmedFailpoint): Promise<void> {
-  const child = start(place);
-  try {
-    await workUntil(child.hears(failpointReached(place)));
-    await child.gone();
-  } finally {
-    await child.kill();
-  }
-}
-
-const nameOf = ({ action, name, visit }: ArmedFailpoint) => `${name}:${action}:${visit}`;
-
-const places = names.flatMap((name) =>
-  visits.map((visit): ArmedFailpoint => ({ name, action: 'throw', visit })),
-);
-
-async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50));
-}
 
 describe('agent-orchestrator that fails at every await of its loop', () => {
-  it.each(places)('goes on after an error at $name, visit $visit', async (place) => {
-    app ??= await world.startOrchestrator();
-    await workUntil(armFailpoint(place));
-    reached.add(nameOf(place));
+  it.each(places.map(placeOf))('fails at %s, and goes on or is followed by another', (place) => {
+    expect(faults.get(place)).toBeUndefined();
   });
 
-  it.each(crashes)('is followed by another process after a crash at $name', async (place) => {
-    await failAt(place);
-  });
-
-  it('has failed at every place that there is, twice', () => {
+  it('has cases for every place that there is, and each way to fail there', () => {
     expect([...names].sort()).toEqual(failpointsIn(['apps/agent-orchestrator/src', ...libs]));
-    expect(places.filter((place) => !reached.has(nameOf(place)))).toEqual([]);
+    const all = allFailures(names).map(placeOf);
+    expect(new Set(all).size).toBe(names.length * 6);
+    expect(all).toEqual(expect.arrayContaining(places.map(placeOf)));
   });
 
   it('ends every run once, when one process is left in peace', async () => {
-    void armFailpoint(undefined);
-    app ??= await world.startOrchestrator();
-    const told = () => new Set(world.results.messages.map(({ key }) => String(key)));
-    await until(() => told().size === 2 * submitted);
-    await until(async () => (await openRowsOfRuns(admin, '%')) === 0);
-    expect(await faultsOfRuns(admin, '%')).toEqual([]);
-    const ids = new Set(world.results.messages.map(({ headers }) => headers['ce_id']));
-    expect(ids.size).toBe(2 * submitted);
+    const found = await Promise.all(worlds.map((world) => world.faults()));
+    expect(found.flat()).toEqual([]);
   });
 });

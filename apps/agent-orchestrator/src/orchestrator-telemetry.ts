@@ -2,7 +2,7 @@ import { isTerminal } from '@millrace/contracts';
 import {
   extractTrace,
   names,
-  tracer,
+  startSpan,
   type Counter,
   type Histogram,
   type Logger,
@@ -118,9 +118,9 @@ export class OrchestratorTelemetry {
     parent: Context,
     { head, kind, status }: Pick<HeldWorkflow, 'head' | 'kind' | 'status'>,
   ): void {
-    const span = tracer().startSpan(
+    const span = startSpan(
       names.span.invokeAgent(kind),
-      {
+      () => ({
         startTime: Date.parse(head.reply.created_at),
         attributes: {
           [names.attribute.genAiOperation]: names.value.invokeAgent,
@@ -130,7 +130,7 @@ export class OrchestratorTelemetry {
           [names.attribute.jobType]: head.type,
           [names.attribute.jobStatus]: status,
         },
-      },
+      }),
       parent,
     );
     if (status === 'failed') span.setStatus({ code: SpanStatusCode.ERROR });

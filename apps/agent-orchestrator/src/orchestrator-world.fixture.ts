@@ -37,6 +37,8 @@ const log = new SilentLogger();
 /** Copies of one request that are answered: who reads all anew asks for all anew. */
 const copiesAnsweredMax = 3;
 const codec = new IdentityPayloadCodec();
+/** Of one of its two attempts. */
+export const briefSeconds = 2;
 export const internalKey = Buffer.alloc(32, 5).toString('base64url');
 export const createdAt = '2026-11-24T10:00:00.000Z';
 
@@ -57,7 +59,7 @@ export class OrchestratorWorld {
   readonly #apps: NestFastifyApplication[] = [];
   readonly results: KafkaReader;
   readonly deadLetters: KafkaReader;
-  /** Calls of the tool `held`, which nobody answers by himself. */
+  /** Calls of `held` and `brief`, which nobody answers by himself. */
   readonly held: ToolRequested[] = [];
   /** Cancels of model calls, by call. */
   readonly cancelledCalls = new Set<string>();
@@ -249,7 +251,10 @@ export class OrchestratorWorld {
     });
   }
 
-  /** A fake of tool-runner; `change` is a write, and `ask` a tool that a worker serves. */
+  /**
+   * A fake of tool-runner. `change` is a write, `ask` a tool that a worker serves, `held` and
+   * `brief` are those of a worker that does not; `brief` waits for {@link briefSeconds} twice.
+   */
   async fakeTools(): Promise<void> {
     await this.#follow(topics.toolsRun, async ({ headers, value }) => {
       const body: unknown = JSON.parse(value?.toString() ?? '');
@@ -263,7 +268,7 @@ export class OrchestratorWorld {
     });
     await this.#follow(topics.toolsRequested, async ({ value }) => {
       const call = toolRequestedSchema.parse(JSON.parse(value?.toString() ?? ''));
-      if (call.tool === 'held') this.held.push(call);
+      if (['held', 'brief'].includes(call.tool)) this.held.push(call);
       else await this.complete(call);
     });
   }
@@ -299,8 +304,8 @@ export class OrchestratorWorld {
       input_schema: { type: 'object' },
       effect: name === 'change' ? 'write' : 'read',
       approval: name === 'change' ? 'always' : 'auto',
-      via: ['ask', 'held'].includes(name) ? 'worker' : 'runner',
-      timeout_seconds: 60,
+      via: ['ask', 'held', 'brief'].includes(name) ? 'worker' : 'runner',
+      timeout_seconds: name === 'brief' ? briefSeconds : 60,
       retries: 1,
       result_bytes_max: 10_000,
     }));

@@ -26,13 +26,13 @@ export class StoredBodies {
       case 'requested': {
         const { data } = event;
         if (data.params_ref === undefined) return event;
-        const params = await this.read(tenant, data.params_ref, room);
+        const params = await this.body(tenant, data.params_ref, room);
         return params === null ? event : { ...event, data: { ...data, params } };
       }
       case 'call_completed': {
         const { data } = event;
         if (data.message_ref === undefined) return event;
-        const message = await this.read(tenant, data.message_ref, room);
+        const message = await this.body(tenant, data.message_ref, room);
         return message === null ? event : { ...event, data: { ...data, message } };
       }
       default:
@@ -52,11 +52,12 @@ export class StoredBodies {
 
   private async wholeCommand(tenant: string, command: StoredCommand, room: ByteRoom) {
     if (command.kind !== 'call_claude' || command.paramsRef === undefined) return command;
-    const params = await this.read(tenant, command.paramsRef, room);
+    const params = await this.body(tenant, command.paramsRef, room);
     return params === null ? command : { ...command, params };
   }
 
-  private async read(tenant: string, id: string, room?: ByteRoom): Promise<Body | null> {
+  /** Null: it is kept no longer. */
+  async body(tenant: string, id: string, room?: ByteRoom): Promise<Body | null> {
     const bytes = await this.blobs.get(tenant, id);
     if (bytes === null) return null;
     if (room !== undefined) room.bytesLeft -= bytes.length;

@@ -1,4 +1,5 @@
 import {
+  workflowStepsBytesMax,
   workflowStepsMax,
   type ApprovalView,
   type WorkflowAnswer,
@@ -11,6 +12,7 @@ import { runnable, type Reducers } from './core/reducers.ts';
 import { tellSteps, withinLimits, type ToldSteps } from './core/workflow-steps.ts';
 import type { WorkflowView } from './core/workflow.ts';
 import type { JournalPage, WorkflowName, Workflows } from './ports.ts';
+import type { ByteRoom, StoredBodies } from './stored-bodies.ts';
 
 /** Workflows of one answer, sub-agents included: what is beyond is truncated. */
 const workflowsShownMax = 50;
@@ -40,6 +42,7 @@ export class WorkflowHistory {
   constructor(
     private readonly workflows: Workflows,
     private readonly reducers: Reducers,
+    private readonly bodies: StoredBodies,
   ) {}
 
   /** Null: there is no such workflow. */
@@ -54,8 +57,8 @@ export class WorkflowHistory {
       truncated: false,
     };
     await this.gather(name, workflow, gathered);
-    const { steps, truncated } = withinLimits(gathered.steps);
-    const { approvals: _own, spent, signals, tainted } = this.viewOf(workflow);
+    const { steps, truncated } = withinLimits(await this.whole(name.tenant, gathered.steps));
+    const view = this.viewOf(workflow);
     const { kind, parkedCode, status, version } = workflow;
     return {
       kind,
@@ -63,10 +66,9 @@ export class WorkflowHistory {
       version: Math.max(1, version),
       ...(parkedCode === null ? {} : { parked_code: parkedCode }),
       view: {
+        ...view,
         approvals: gathered.approvals.map(({ approval }) => approval),
-        spent,
-        signals: [...signals],
-        tainted,
+        signals: [...view.signals],
       },
       approval_workflows: Object.fromEntries(
         gathered.approvals.map(({ approval, workflowId }) => [approval.id, workflowId]),
@@ -111,6 +113,44 @@ export class WorkflowHistory {
     }
     if (from !== null) into.truncated = true;
     return told;
+  }
+
+  /** What was too large for the journal, or is the part of a document, as far as it is shown. */
+  private async whole(tenant: string, steps: readonly WorkflowStep[]): Promise<WorkflowStep[]> {
+    const room = { bytesLeft: workflowStepsBytesMax };
+    const whole: WorkflowStep[] = [];
+    for (const step of steps.slice(0, workflowStepsMax + 1)) {
+      if (step.kind !== 'model_call') {
+        whole.push(step);
+        continue;
+      }
+      const { input: asked, output: said, ...rest } = step;
+      const input = await this.told(tenant, { body: asked, field: 'messages' }, room);
+      const output = await this.told(tenant, { body: said, field: 'content' }, room);
+      const isCut = [
+        asked !== undefined && input === undefined,
+        said !== undefined && output === undefined,
+      ].includes(true);
+      whole.push({
+        ...rest,
+        ...(input === undefined ? {} : { input }),
+        ...(output === undefined ? {} : { output }),
+        ...(isCut ? { cut: true } : {}),
+      });
+    }
+    return whole;
+  }
+
+  /** Undefined: there is no room for it, or it is kept no longer. */
+  private async told(
+    tenant: string,
+    { body, field }: { readonly body: unknown; readonly field: string },
+    room: ByteRoom,
+  ): Promise<unknown> {
+    // Messages and contents are lists: a string is where they lie.
+    if (typeof body !== 'string') return body;
+    if (room.bytesLeft <= 0) return undefined;
+    return (await this.bodies.body(tenant, body, room))?.[field];
   }
 
   private viewOf(workflow: HeldWorkflow): WorkflowView {

@@ -13,14 +13,17 @@ import {
   NotFoundException,
   Param,
   Query,
+  UseFilters,
   UseGuards,
 } from '@nestjs/common';
 
+import { ProblemFilter } from './problem-filter.ts';
 import { WorkflowHistory } from './workflow-history.ts';
 
 /** What ingest shows of a job's workflow. A management route: no job waits for it. */
 @Controller(workflowsPath.slice(1))
 @UseGuards(InternalKeyGuard)
+@UseFilters(ProblemFilter)
 export class WorkflowsController {
   constructor(private readonly history: WorkflowHistory) {}
 

@@ -90,9 +90,12 @@ type Prepared =
 
 export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   readonly #options: CallPolicyOptions;
-  /** The owner that this process is, and the rows that it knows it holds as that. */
+  /**
+   * The owner that this process is, and the rows that it knows it holds as that: since when, on the
+   * monotonic clock.
+   */
   #owner = '';
-  readonly #held = new Set<string>();
+  readonly #held = new Map<string, number>();
   /** The look for cancel flags that runs: calls that expire together share it. */
   #flags: Promise<readonly string[]> | null = null;
 
@@ -107,7 +110,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
       this.#held.clear();
       this.#owner = owner;
     }
-    for (const { id } of calls) this.#held.add(id);
+    for (const { id } of calls) this.#held.set(id, performance.now());
   }
 
   async claim(options: { owner: string; limit: number }): Promise<Claimed<Call>> {
@@ -149,7 +152,6 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
       return this.#withoutRun(call, unsent, call.dispatchedAtMs);
     }
     const { gate, limits, running, telemetry } = this.#options;
-    const beganAtMs = performance.now();
     const traced = telemetry.begin(call);
     const run = running.add(call, signal);
     try {
@@ -160,8 +162,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
           : prepared;
       const durationMs = run.sentAtMs === null ? null : performance.now() - run.sentAtMs;
       const state = gate.observe(call.id, observationOf(verdictOn(answer)));
-      // The database's time of the dispatch, and what has gone by since.
-      const endedAtMs = call.dispatchedAtMs + (performance.now() - beganAtMs);
+      const endedAtMs = run.databaseMs(performance.now());
       const settlement = settleCall({
         call,
         answer,
@@ -200,7 +201,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
         attempt: { outcome: 'unknown', code, source: noSource },
         deadLetter: false,
       },
-      endedAtMs: Date.now(),
+      endedAtMs: this.#databaseMs(call),
       context: this.#options.telemetry.parentOf(call),
       turn: null,
       entry: null,
@@ -248,12 +249,22 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
 
   async reap(deadOwners: string[]): Promise<number> {
     const { ledger, limits } = this.#options;
-    const calls = await ledger.heldBy(deadOwners, reapRowsMax);
+    const held = await ledger.heldBy(deadOwners, reapRowsMax);
     await Promise.all(
-      calls.map((call) => this.#end(call, settleInterrupted(call, limits), Date.now())),
+      held.map(({ call, seenAtMs }) =>
+        this.#end(call, settleInterrupted(call, limits), seenAtMs)),
     );
-    const rest = calls.length === reapRowsMax ? await this.reap(deadOwners) : 0;
-    return calls.length + rest;
+    const rest = held.length === reapRowsMax ? await this.reap(deadOwners) : 0;
+    return held.length + rest;
+  }
+
+  /**
+   * The database's time, as far as a call that this process holds tells it: that of its dispatch,
+   * and what has gone by since. Its own date may be set wrong, and is told to nobody.
+   */
+  #databaseMs(call: Call): number {
+    const nowMs = performance.now();
+    return call.dispatchedAtMs + (nowMs - (this.#held.get(call.id) ?? nowMs));
   }
 
   #withoutRun(call: Call, settlement: Settlement, endedAtMs: number): CallOutcome {

@@ -6,7 +6,7 @@ import {
   type Metrics,
   names,
   slowBucketsSeconds,
-  tracer,
+  startSpan,
 } from '@millrace/runtime';
 import { type Context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 
@@ -87,7 +87,7 @@ export class CallTelemetry {
 
   begin(call: Call): TracedAttempt {
     const parent = this.parentOf(call);
-    const span = tracer().startSpan(value.chat, { kind: SpanKind.CLIENT }, parent);
+    const span = startSpan(value.chat, () => ({ kind: SpanKind.CLIENT }), parent);
     const context = trace.setSpan(parent, span);
     return { call, span, context, model: 'unknown', firstTokenMs: null };
   }

@@ -44,8 +44,10 @@ export interface CallWorkerOptions {
   readonly inFlightMax: number;
   readonly leaseMs: number;
   readonly deltaLingerMs: number;
-  /** How long a stop may take. */
+  /** How long a stop may take, from its signal on. */
   readonly stopMs: number;
+  /** What of that is over: the membership of the consumer group goes first. */
+  readonly stoppingMs: () => number;
 }
 
 /** The queue of calls and all that works on it, started and stopped in order. */
@@ -98,7 +100,7 @@ export class CallWorker {
     });
     this.#running = new RunningCalls({
       deadlines,
-      onRunning: (call) => this.#deltas.tellRunning(call, new Date()),
+      onRunning: (call, at) => this.#deltas.tellRunning(call, at),
     });
     this.policy = new CallPolicy({
       api,
@@ -140,10 +142,11 @@ export class CallWorker {
   async stop(): Promise<void> {
     clearInterval(this.#lookTimer);
     await this.#backlog.stop();
-    const { stopMs } = this.#options;
+    const { stoppingMs, stopMs } = this.#options;
     const reserveMs = Math.min(stopReserveMsMax, stopMs * stopReserveShare);
     const settleMs = reserveMs * settleShare;
-    await this.queue.stop({ deadlineMs: stopMs - reserveMs, settleMs });
+    const deadlineMs = Math.max(0, stopMs - reserveMs - stoppingMs());
+    await this.queue.stop({ deadlineMs, settleMs });
     this.#running.stop();
     await this.#deltas.stop();
     await this.#days.stop();

@@ -80,6 +80,7 @@ export class ClaudeWorkerModule implements OnModuleInit, OnModuleDestroy {
               blobs: new Blobs(pool),
               publish: (messages) => publisher.publish(messages),
               publishProgress: (messages) => progress.publish(messages),
+              stoppingMs: () => health.stoppingMs,
             });
             tellHealth(health, { config, pool, worker });
             return worker;

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals';
 import {
   type ClaudeRequested,
   claudeRequestedSchema,
   jobFinishedSchema,
+  jobProgressedSchema,
   topics,
 } from '@millrace/contracts';
 import { ChildProgram, type KafkaReader } from '@millrace/testing';
@@ -17,24 +18,34 @@ const hourMs = 3_600_000;
 const steppedEveryMs = 100;
 /** How much later than its `complete_by` a call may end: a heartbeat or two of a busy machine. */
 const lateMsMax = 10_000;
+/** A database's and this process's time are read one after the other. */
+const toleranceMs = 1_000;
 
 let around: RunningWorkers;
 let finished: KafkaReader;
+let progressed: KafkaReader;
 const workers: ChildProgram[] = [];
 
 beforeAll(async () => {
   around = await RunningWorkers.prepare();
   finished = await around.reader(topics.jobsFinished.name);
+  progressed = await around.reader(topics.jobsProgressed.name);
+});
+afterEach(async () => {
+  await Promise.all(workers.splice(0).map((worker) => worker.kill()));
 });
 afterAll(async () => {
-  await Promise.all(workers.map((worker) => worker.kill()));
   await finished?.stop();
+  await progressed?.stop();
   await around?.close();
 });
 
-function startWorker(offsetsMs: readonly number[]): ChildProgram {
+function startWorker(
+  offsetsMs: readonly number[],
+  settings: { readonly LEASE_MS: string } = { LEASE_MS: '8000' },
+): ChildProgram {
   const file = join(import.meta.dirname, 'worker-process.fixture.ts');
-  const env = { ...around.environment(), HTTP_PORT: '0', LEASE_MS: '8000', LOG_LEVEL: 'error' };
+  const env = { ...around.environment(), HTTP_PORT: '0', LOG_LEVEL: 'error', ...settings };
   const worker = ChildProgram.start(file, [around.kafka.prefix, offsetsMs.join(',')], env);
   workers.push(worker);
   return worker;
@@ -57,6 +68,14 @@ const isEnded = (id: string) => finished.messages.some(({ key }) => String(key) 
 const endOf = (id: string) => {
   const message = finished.messages.find(({ key }) => String(key) === id);
   return jobFinishedSchema.parse(JSON.parse(String(message?.value)));
+};
+
+/** When a call was told to be running. */
+const runningAtMs = (id: string) => {
+  const told = progressed.messages.map(({ value }) =>
+    jobProgressedSchema.parse(JSON.parse(String(value))));
+  const running = told.find((event) => event.kind === 'running' && event.job_id === id);
+  return running?.kind === 'running' ? Date.parse(running.at) : undefined;
 };
 
 it('clocks that are set while calls wait and run change nothing of their ends', async () => {
@@ -114,4 +133,30 @@ it('clocks that are set while calls wait and run change nothing of their ends', 
   expect(lateEndMs - (sent?.atMs ?? NaN)).toBeLessThan(3_000 + lateMsMax);
   // No lease was taken for lost: nobody came back as another owner.
   expect(await around.rows('SELECT FROM worker.processes')).toHaveLength(workers.length);
+});
+
+it('by wrong clocks what runs, was left by a dead process or is refused has its time', async () => {
+  const { claude, publisher } = around;
+  const [left, refused] = ['left', 'refused'];
+  claude.answerWith(({ prompt }) => {
+    // Postgres takes no such code: the run's own end cannot be written.
+    if (prompt === refused) return { kind: 'error', status: 400, errorCode: 'a\u0000' };
+    return sendsOf(left).length === 1 ? { kind: 'silence', headers: false } : { kind: 'message' };
+  });
+  const beganAtMs = Date.now();
+  const doomed = startWorker([-3 * hourMs], { LEASE_MS: '4000' });
+  await publisher.publish([requested(call(left, 24 * hourMs))]);
+  await doomed.until(progressed.waitFor(() => runningAtMs(left) !== undefined));
+  await doomed.kill();
+  const heir = startWorker([3 * hourMs]);
+  await publisher.publish([requested(call(refused, 24 * hourMs))]);
+  await heir.until(finished.waitFor(() => [left, refused].every(isEnded)));
+  expect(endOf(left).attempts).toMatchObject([{ code: 'interrupted' }, { outcome: 'succeeded' }]);
+  expect(endOf(refused)).toMatchObject({ status: 'failed', error: { code: 'bad_row' } });
+  const attempts = [left, refused].flatMap((id) => endOf(id).attempts);
+  const times = attempts.flatMap((each) => [each.started_at, each.ended_at]).map(Date.parse);
+  for (const atMs of [...times, runningAtMs(left), Date.parse(endOf(refused).finished_at)]) {
+    expect(atMs).toBeGreaterThanOrEqual(beganAtMs - toleranceMs);
+    expect(atMs).toBeLessThan(Date.now() + toleranceMs);
+  }
 });

@@ -35,9 +35,10 @@ interface Waiting {
 }
 
 /**
- * Tells the text of streamed answers: the first piece at once, what follows together. While one
- * publish is under way text gathers, so pressure makes fewer and larger events. What cannot be
- * published is dropped: the result does not depend on it.
+ * Tells the text of streamed answers: the first piece at once, what follows together, until the
+ * linger is over or 2 KiB wait, whichever comes first. While one publish is under way text gathers,
+ * so pressure makes fewer and larger events. What cannot be published is dropped: the result does
+ * not depend on it.
  */
 export class DeltaTeller {
   readonly #options: DeltaTellerOptions;
@@ -57,7 +58,7 @@ export class DeltaTeller {
         const isFirst = waiting.buffer.isFirst && waiting.buffer.isEmpty;
         waiting.buffer.append(text);
         this.#waiting.add(waiting);
-        if (isFirst) this.#flush();
+        if (isFirst || waiting.buffer.isFull) this.#flush();
         else this.#flushSoon();
       },
       end: () => this.#flush(),

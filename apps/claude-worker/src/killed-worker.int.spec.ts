@@ -193,3 +193,20 @@ it('long calls go on while members join and leave: each is sent once', async () 
     expect([id, sendsOf(id)]).toEqual([id, 1]);
   }
 });
+
+it('a stop whose commits Kafka holds up has its time for what it must put back', async () => {
+  claude.answerWith(() => ({ kind: 'silence', headers: false }));
+  // To leave the group would take all of it, and has a quarter; a queue alone would take the rest
+  // and more.
+  const worker = startWorker({ SHUTDOWN_MS: '8000' });
+  broker.proxy.holdCommits();
+  await submit([call('left')]);
+  await worker.until(until(() => sendsOf('left') === 1));
+  worker.signal('SIGTERM');
+  await worker.gone();
+  broker.proxy.passCommits();
+  const left = await around.rows(
+    `SELECT state, redispatches FROM worker.calls WHERE call_id = 'left'`,
+  );
+  expect(left).toEqual([{ state: 'QUEUED', redispatches: 0 }]);
+});

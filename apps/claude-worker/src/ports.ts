@@ -106,6 +106,13 @@ export type History =
   /** One of the turns cannot be read. */
   | { readonly kind: 'unreadable' };
 
+/** A call that some process holds, as another one finds it. */
+export interface HeldCall {
+  readonly call: Call;
+  /** The database's time. */
+  readonly seenAtMs: number;
+}
+
 /** The ledger of calls: every change is one statement, guarded by owner and attempt. */
 export abstract class CallLedger {
   /** One result for each; a rejected one is a BadRowError or says that Postgres is away. */
@@ -123,7 +130,7 @@ export abstract class CallLedger {
   /** Notes the usage of an attempt that is no longer its owner's. Changes no call. */
   abstract noteLate(entry: LedgerEntry): Promise<void>;
   /** Calls that these processes hold. */
-  abstract heldBy(owners: readonly string[], limit: number): Promise<Call[]>;
+  abstract heldBy(owners: readonly string[], limit: number): Promise<HeldCall[]>;
   abstract cancelRequested(owner: string): Promise<string[]>;
   /**
    * Asks for calls to be cancelled, known or not yet known. What runs hears of it by its heartbeat.

@@ -17,13 +17,14 @@ export class RunningCall {
   lastEventAtMs: number | null = null;
   told = false;
   /** Monotonic; later than the database's by the time that the dispatch took to get here. */
+  readonly #beganAtMs = performance.now();
   readonly #expiresAtMs: number;
 
   constructor(
     readonly call: Call,
     private readonly outer: AbortSignal,
   ) {
-    this.#expiresAtMs = performance.now() + leftAtDispatchMs(call);
+    this.#expiresAtMs = this.#beganAtMs + leftAtDispatchMs(call);
     this.#onAbort = () => this.#controller.abort(outer.reason);
     if (outer.aborted) this.#onAbort();
     else outer.addEventListener('abort', this.#onAbort, { once: true });
@@ -31,6 +32,11 @@ export class RunningCall {
 
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  /** The database's time at a monotonic one: that of the dispatch, and what has gone by since. */
+  databaseMs(nowMs: number): number {
+    return this.call.dispatchedAtMs + (nowMs - this.#beganAtMs);
   }
 
   begin(streamed: boolean, sentAtMs: number): void {
@@ -64,7 +70,7 @@ export class RunningCalls {
   constructor(
     private readonly options: {
       readonly deadlines: Deadlines;
-      readonly onRunning: (call: Call) => void;
+      readonly onRunning: (call: Call, at: Date) => void;
     },
   ) {}
 
@@ -106,7 +112,7 @@ export class RunningCalls {
       if (reason !== null) running.abort(new DeadlinePassed(reason));
       if (!running.told && nowMs - sentAtMs >= runningToldAfterMs) {
         running.told = true;
-        this.options.onRunning(running.call);
+        this.options.onRunning(running.call, new Date(running.databaseMs(nowMs)));
       }
     }
   }

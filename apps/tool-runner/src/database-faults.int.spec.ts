@@ -11,12 +11,18 @@ const insert = 'executions_insert';
 const claim = 'executions_claim';
 const settle = 'executions_settle';
 
+/** Until a call is put back that its process does not know of: no answer is under way so long. */
+const unheldAgeMs = 5_000;
+
 let runner: RunningToolRunner;
 let server: ToolServer;
 let admin: pg.Pool;
 
 beforeAll(async () => {
-  [runner, server] = await Promise.all([RunningToolRunner.start(), ToolServer.listen()]);
+  [runner, server] = await Promise.all([
+    RunningToolRunner.start({}, { unheldAgeMs }),
+    ToolServer.listen(),
+  ]);
   admin = new pg.Pool({ connectionString: runner.database.adminUrl });
   await runner.register('echo', server.url('/echo'));
   // The secrets of the tenant are there when a first call has come back.
@@ -48,6 +54,7 @@ describe('a commit whose answer is lost', () => {
     });
     await runner.register('later', server.url('/later'));
     const cuts = proxy.cuts;
+    const cutAtMs = performance.now();
     proxy.cutAfter(insert);
     const inserted = runner.call('lost-insert/t1', { tool: 'echo' });
     await until(() => proxy.cuts > cuts);
@@ -57,6 +64,8 @@ describe('a commit whose answer is lost', () => {
     proxy.cutAfter(claim);
     await until(() => proxy.cuts > cuts + 1);
     expect(await inserted).toMatchObject({ output: { echoed: {} }, attempts: 1 });
+    // Its process holds it in the table and does not know: until it is put back nobody may send it.
+    expect(performance.now() - cutAtMs).toBeGreaterThan(unheldAgeMs);
     expect(await claimed).toMatchObject({ output: 'done', attempts: 2 });
     expect(sendsOf('lost-insert/t1')).toHaveLength(1);
     expect(sendsOf('lost-claim/t1')).toHaveLength(2);

@@ -3,8 +3,9 @@ import { createServer, type Server } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { documentManifestRef, documentPieceRef } from '@millrace/contracts';
 import { Blobs, createPool, type Pool } from '@millrace/postgres';
+import { pdf, zipBomb } from '@millrace/testing';
 
-import { pdf, zipBomb } from './adapters/pdf.fixture.ts';
+import { unreached } from './document-splits.ts';
 import { RunningToolRunner } from './running-tool-runner.fixture.ts';
 
 jest.setTimeout(90_000);
@@ -114,6 +115,24 @@ describe('a document that is split', () => {
     const split = await runner.split(`${name.replaceAll(' ', '-')}/t0`, await params());
     expect(split).toMatchObject({ error: { code } });
     expect(split.parts).toBeUndefined();
+  });
+
+  it('and cannot be fetched says whose fault it is', async () => {
+    const detailOf = async (name: string, params: object) =>
+      (await runner.split(`${name}/t0`, params)).error?.detail;
+    const moved = 'the server of the document answered with 302';
+    expect(await detailOf('whose-moved', from('/moved'))).toBe(moved);
+    const unsafe = { ...asked, document: { url: 'http://10.0.0.1/' } };
+    const refused = 'the address of the document is not allowed (private)';
+    expect(await detailOf('whose-private', unsafe)).toBe(refused);
+    expect(unreached('refused').failure).toEqual({
+      code: 'tool_failed',
+      detail: 'the server of the document could not be reached (refused)',
+    });
+    expect(unreached('timeout').failure).toEqual({
+      code: 'tool_timeout',
+      detail: 'the server of the document did not answer within 60 s',
+    });
   });
 
   it('and is a zip bomb says so, and the next one is read', async () => {

@@ -13,6 +13,7 @@ import {
   type ErrorCode,
   type PayloadCodec,
 } from '@millrace/contracts';
+import type { FailureClass } from '@millrace/egress';
 
 import type { DocumentTexts } from './adapters/document-texts.ts';
 import { addresseeOf } from './core/completion.ts';
@@ -148,12 +149,16 @@ export class DocumentSplits {
       signal,
       timeoutMs: fetchMsMax,
       bodyBytesMax: documentBytesMax,
+      idempotent: true,
     });
     switch (result.kind) {
       case 'blocked':
-        return refusal('blocked_address', result.reason);
+        return refusal(
+          'blocked_address',
+          `the address of the document is not allowed (${result.reason})`,
+        );
       case 'failed':
-        return { ...refusal('tool_failed', `its server: ${result.class}`), transient: true };
+        return { ...unreached(result.class), transient: true };
       case 'response':
         return receivedOf(result);
     }
@@ -172,8 +177,17 @@ function receivedOf(result: {
       ? refusal('document_too_large', `a document has at most ${documentBytesMax} bytes`)
       : { bytes: body, contentType: headers['content-type'] };
   }
-  const failure = refusal('tool_failed', `its server answered with ${status}`);
+  const failure = refusal('tool_failed', `the server of the document answered with ${status}`);
   return { ...failure, transient: status >= 500 || status === 429 || status === 408, status };
+}
+
+/** Why there is no answer of the server that a document lies at. */
+export function unreached(failure: FailureClass): Failure {
+  if (failure === 'timeout') {
+    const detail = `the server of the document did not answer within ${fetchMsMax / 1_000} s`;
+    return refusal('tool_timeout', detail);
+  }
+  return refusal('tool_failed', `the server of the document could not be reached (${failure})`);
 }
 
 function notTaken({ contentType }: Fetched): string {

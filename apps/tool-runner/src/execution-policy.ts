@@ -1,7 +1,7 @@
 import { topics, type OutgoingMessage, type PayloadCodec } from '@millrace/contracts';
 import { eventMessage } from '@millrace/kafka';
 import { BadRowError, type Outbox } from '@millrace/postgres';
-import { extractTrace } from '@millrace/runtime';
+import { extractTrace, failpoint } from '@millrace/runtime';
 import {
   WorkCancelled,
   type Claimed,
@@ -137,7 +137,9 @@ export class ExecutionPolicy implements WorkPolicy<Execution, Outcome> {
     const span = telemetry.start(execution);
     try {
       const { traceHeaders } = span;
+      await failpoint('execution.sending');
       const ran = await run(execution, { signal: at.signal, traceHeaders });
+      await failpoint('execution.sent');
       const outcome = this.outcomeOf(execution, ran, at);
       span.end(outcome, ran.result);
       return { outcome, result: ran.result };

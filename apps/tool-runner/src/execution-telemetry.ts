@@ -1,4 +1,4 @@
-import { extractTrace, injectTrace, names, tracer } from '@millrace/runtime';
+import { extractTrace, injectTrace, names, startSpan } from '@millrace/runtime';
 import type { Counter, Histogram, Logger, Metrics } from '@millrace/runtime';
 import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Attributes, Context, Span } from '@opentelemetry/api';
@@ -51,9 +51,11 @@ export class ExecutionTelemetry {
     const label = labelOf(execution);
     const startedAtMs = performance.now();
     const parent = extractTrace(execution.traceHeaders);
-    const attributes = attributesOf(execution, label);
-    const options = { kind: SpanKind.INTERNAL, attributes };
-    const span = tracer().startSpan(spanName(execution), options, parent);
+    const span = startSpan(
+      spanName(execution),
+      () => ({ kind: SpanKind.INTERNAL, attributes: attributesOf(execution, label) }),
+      parent,
+    );
     const context = trace.setSpan(parent, span);
     return {
       traceHeaders: injectTrace(context),

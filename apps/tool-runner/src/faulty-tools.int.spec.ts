@@ -75,6 +75,30 @@ describe('a tool that', () => {
     expect(completed).toMatchObject({ error: { code: 'result_too_large' } });
   });
 
+  it.each([
+    [1, { output: 'ok', attempts: 1 }],
+    [0, { error: { code: 'tool_failed' }, attempts: 1 }],
+  ])('closes a kept connection under a call, with %d retries', async (retries, expected) => {
+    const name = `closing-${retries}`;
+    const kept = new WeakSet();
+    let closings = 0;
+    server.answers(`/${name}`, (response) => {
+      const { socket } = response.req;
+      if (!kept.has(socket)) return void response.end('ok', () => kept.add(socket));
+      closings += 1;
+      socket.destroy();
+    });
+    await runner.register(name, server.url(`/${name}`), { retries });
+    let completed;
+    for (let turn = 1; closings === 0; turn += 1) {
+      completed = await runner.call(`${name}/t${turn}`, { tool: name });
+    }
+    expect(completed).toMatchObject(expected);
+    // The same once more, for the tool to know it again; and never for one that wants no retry.
+    const keys = server.at(`/${name}`).map(({ headers }) => headers['idempotency-key']);
+    expect(keys.length - new Set(keys).size).toBe(retries);
+  });
+
   it('redirects is not followed', async () => {
     server.answers('/moved', (response) => {
       response.writeHead(307, { location: server.url('/elsewhere') });

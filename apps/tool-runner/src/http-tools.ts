@@ -21,7 +21,7 @@ export class HttpTools extends ToolCaller {
   }
 
   async call({ execution, request, signal, timeoutMs, tool, traceHeaders }: ToolCall) {
-    const { target, result_bytes_max: bytesMax } = tool.content;
+    const { target, result_bytes_max: bytesMax, retries } = tool.content;
     if (target.kind !== 'http') throw new TypeError('not an HTTP tool');
     const keys = await this.signingKeysOf(execution);
     if (keys === 'unavailable') return { kind: 'postponed', reason: 'own_fault' } as const;
@@ -41,6 +41,8 @@ export class HttpTools extends ToolCaller {
       signal,
       timeoutMs,
       bodyBytesMax: bytesMax,
+      // By its `Idempotency-Key`; who wants no retries may not look at that.
+      idempotent: retries > 0,
     });
     return httpResult(result, { bytesMax, timeoutMs, nowMs: Date.now() }) satisfies ToolResult;
   }

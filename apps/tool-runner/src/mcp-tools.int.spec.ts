@@ -201,7 +201,7 @@ describe('an MCP server that', () => {
     const described = await runner.described('away/t1', ['away', 'sample__say']);
     expect(described.tools.map(({ name }) => name)).toEqual(['sample__say']);
     expect(described.missing).toEqual([
-      { name: 'away', detail: 'the tool could not be reached (refused)' },
+      { name: 'away', detail: 'the tool could not be reached (refused)', code: 'tool_failed' },
     ]);
   });
 
@@ -212,7 +212,7 @@ describe('an MCP server that', () => {
     });
     const described = await runner.described('locked/t1', ['locked']);
     expect(described.missing).toEqual([
-      { name: 'locked', detail: 'the tool answered 401' },
+      { name: 'locked', detail: 'the tool answered 401', code: 'tool_failed' },
     ]);
   });
 });

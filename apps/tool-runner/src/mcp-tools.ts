@@ -1,10 +1,12 @@
 import { ErrorCode, McpError } from '@modelcontextprotocol/sdk/types.js';
 import { LRUCache } from 'lru-cache';
 
+import type { Failure } from './core/completion.ts';
 import { mcpDefinitions, type McpTool } from './core/mcp-definitions.ts';
 import { mcpResult, mcpResultSchema } from './core/mcp-result.ts';
 import type { Described, NamedTool } from './core/describe.ts';
 import type { ToolResult } from './core/outcome.ts';
+import { secondsOf } from './core/seconds.ts';
 import type { Tool } from './core/tool.ts';
 import { schemaError } from './json-schemas.ts';
 import { McpConnection, McpUnanswered, type McpUse } from './mcp-connection.ts';
@@ -63,12 +65,7 @@ export class McpTools extends ToolCaller {
       const tools = await this.list(tool, use);
       return mcpDefinitions({ server: tool, tools, asked: { name, inner } }, schemaError);
     } catch (error) {
-      const known = error instanceof McpUnanswered && error.result.kind === 'failure';
-      const detail = known && error.result.kind === 'failure' ? error.result.failure.detail : '';
-      return {
-        tools: [],
-        missing: [{ name, detail: detail || 'the server did not answer as it should' }],
-      };
+      return { tools: [], missing: [{ name, ...whyUnanswered(error) }] };
     }
   }
 
@@ -143,6 +140,11 @@ export class McpTools extends ToolCaller {
   }
 }
 
+function whyUnanswered(error: unknown): Failure {
+  const result = error instanceof McpUnanswered ? error.result : againstProtocol;
+  return result.kind === 'failure' ? result.failure : againstProtocol.failure;
+}
+
 /** The time of a call was over before there was a session. */
 class OutOfTime extends Error {
   override readonly name = 'OutOfTime';
@@ -163,7 +165,7 @@ async function withinUse<T>(work: Promise<T>, { endsAtMs, signal }: McpUse): Pro
 }
 
 function timedOut(timeoutMs: number): ToolResult {
-  const detail = `the server did not answer within ${timeoutMs / 1_000} s`;
+  const detail = `the server did not answer within ${secondsOf(timeoutMs)} s`;
   return {
     kind: 'failure',
     failure: { code: 'tool_timeout', detail },

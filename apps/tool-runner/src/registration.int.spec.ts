@@ -97,6 +97,7 @@ function nested(levels: number): object {
 describe('what is refused', () => {
   it.each([
     ['a name with __', 'a__b', sample, 'name'],
+    ['a name that runs have for a tool of their own', 'final_answer', sample, 'name'],
     ['a name that ends in _', 'a_', sample, 'name'],
     ['an unknown field', 'a', { ...sample, more: 1 }, ''],
     ['no schema', 'a', { ...sample, input_schema: undefined }, 'input_schema'],

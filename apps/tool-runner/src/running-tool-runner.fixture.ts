@@ -54,7 +54,7 @@ export interface CallFacts {
   readonly completeBy?: Date;
 }
 
-export interface RunningOptions extends Pick<ToolRunnerOptions, 'resolve'> {
+export interface RunningOptions extends Pick<ToolRunnerOptions, 'resolve' | 'unheldAgeMs'> {
   /** False: it only serves its routes. */
   readonly consumes?: boolean;
 }

@@ -1,5 +1,5 @@
 import type { EgressClient } from '@millrace/egress';
-import type { DayKeeper, Outbox, Pool } from '@millrace/postgres';
+import type { DayKeeper, Outbox, Pool, SecretResealing } from '@millrace/postgres';
 import { names, type Health, type Metrics } from '@millrace/runtime';
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 
@@ -13,6 +13,7 @@ export interface ToolRunnerParts {
   readonly queue: ExecutionQueue;
   readonly outbox: Outbox;
   readonly days: DayKeeper;
+  readonly resealing: SecretResealing;
   readonly executions: PostgresExecutions;
   readonly courier: EgressClient;
   readonly mcp: McpTools;
@@ -36,22 +37,27 @@ export class ToolRunnerLife implements OnModuleInit, OnModuleDestroy {
   constructor(private readonly parts: ToolRunnerParts) {}
 
   async onModuleInit(): Promise<void> {
-    const { days, health, outbox, pool, queue } = this.parts;
+    const { days, health, outbox, pool, queue, resealing } = this.parts;
     health.addCheck('postgres', async () => void (await pool.query('SELECT')));
     health.addInfo('executions', () => ({ in_flight: queue.inFlight }));
     await queue.start();
     outbox.start();
     days.start();
+    resealing.start();
     this.measuring = setInterval(() => void this.measure(), measureEveryMs);
     this.measuring.unref();
   }
 
   async onModuleDestroy(): Promise<void> {
-    const { apiPool, courier, days, executions, mcp, outbox, pool, queue, shutdownMs } = this.parts;
+    const { apiPool, courier, days, executions, health, mcp, outbox, pool } = this.parts;
+    const { queue, resealing, shutdownMs } = this.parts;
     clearInterval(this.measuring);
-    await queue.stop({ deadlineMs: shutdownMs * drainShare });
+    // The membership of the consumer group went first, and may have taken its time.
+    const deadlineMs = Math.max(0, shutdownMs * drainShare - health.stoppingMs);
+    await queue.stop({ deadlineMs });
     await outbox.stop();
     await days.stop();
+    await resealing.stop();
     await executions.close();
     mcp.close();
     await courier.close();

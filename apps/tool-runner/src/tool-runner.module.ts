@@ -3,10 +3,13 @@ import { EgressClient, egressOptionsFrom, type Resolve } from '@millrace/egress'
 import { isRefusal, KafkaModule, Publisher } from '@millrace/kafka';
 import {
   Blobs,
+  columnReseal,
   createPool,
   DayKeeper,
   Outbox,
+  SecretResealing,
   TenantDatabase,
+  tenantSecretsColumn,
   type Pool,
 } from '@millrace/postgres';
 import {
@@ -49,15 +52,19 @@ const apiPoolToken = Symbol('API pool');
 export interface ToolRunnerOptions {
   /** Before every topic and group on the broker: for specs that share one. */
   readonly kafkaPrefix?: string;
+  /** Before every group beside that: for specs in which a process takes nothing over. */
+  readonly groupPrefix?: string;
   /** In place of the system's resolver: for specs in which a name leads where it should not. */
   readonly resolve?: Resolve;
+  /** When calls are put back that their process does not know of: for specs that cannot wait. */
+  readonly unheldAgeMs?: number;
 }
 
 @Module({})
 export class ToolRunnerModule {
   static forConfig(config: Config, options: ToolRunnerOptions = {}): DynamicModule {
-    const { kafkaPrefix } = options;
-    const kafka = kafkaPrefix === undefined ? { config } : { config, prefix: kafkaPrefix };
+    const { groupPrefix = '', kafkaPrefix = '' } = options;
+    const kafka = { config, prefix: kafkaPrefix, groupPrefix };
     return {
       module: ToolRunnerModule,
       imports: [KafkaModule.forService(kafka)],
@@ -118,6 +125,14 @@ function stateProviders(config: Config): Provider[] {
           onError: (error) => log.warn({ error }, 'days are kept again in an hour'),
         }),
     },
+    {
+      provide: SecretResealing,
+      inject: [poolToken, SecretBox, Logger],
+      useFactory: (pool: Pool, box: SecretBox, log: Logger) => {
+        const passes = [columnReseal({ pool, box, column: tenantSecretsColumn('tools') })];
+        return new SecretResealing({ box, passes, log });
+      },
+    },
   ];
 }
 
@@ -148,7 +163,8 @@ function registryProviders(config: Config): Provider[] {
   ];
 }
 
-function runningProviders(config: Config, { resolve }: ToolRunnerOptions): Provider[] {
+function runningProviders(config: Config, options: ToolRunnerOptions): Provider[] {
+  const { resolve } = options;
   const policy = { allowedCidrs: config.MILLRACE_EGRESS_ALLOWED_CIDRS };
   const egress = {
     ...egressOptionsFrom(config),
@@ -201,7 +217,7 @@ function runningProviders(config: Config, { resolve }: ToolRunnerOptions): Provi
         ExecutionTelemetry,
         Logger,
       ],
-      useFactory: (...parts: QueueParts) => createQueue(config, parts),
+      useFactory: (...parts: QueueParts) => createQueue(config, options, parts),
     },
   ];
 }
@@ -217,7 +233,11 @@ type QueueParts = [
   log: Logger,
 ];
 
-function createQueue(config: Config, parts: QueueParts): ExecutionQueue {
+function createQueue(
+  config: Config,
+  { unheldAgeMs }: ToolRunnerOptions,
+  parts: QueueParts,
+): ExecutionQueue {
   const [pool, executions, outbox, slots, codec, runs, telemetry, log] = parts;
   const queue: ExecutionQueue = new WorkQueue({
     name: 'executions',
@@ -236,6 +256,7 @@ function createQueue(config: Config, parts: QueueParts): ExecutionQueue {
     slotsMax: config.MAX_IN_FLIGHT,
     leaseMs: config.LEASE_MS,
     log,
+    ...(unheldAgeMs === undefined ? {} : { unheldAgeMs }),
   });
   return queue;
 }
@@ -249,6 +270,7 @@ function lifeProvider(config: Config): Provider {
       WorkQueue,
       Outbox,
       DayKeeper,
+      SecretResealing,
       PostgresExecutions,
       EgressClient,
       McpTools,
@@ -261,6 +283,7 @@ function lifeProvider(config: Config): Provider {
       queue: ExecutionQueue,
       outbox: Outbox,
       days: DayKeeper,
+      resealing: SecretResealing,
       executions: PostgresExecutions,
       courier: EgressClient,
       mcp: McpTools,
@@ -273,6 +296,7 @@ function lifeProvider(config: Config): Provider {
         queue,
         outbox,
         days,
+        resealing,
         executions,
         courier,
         mcp,

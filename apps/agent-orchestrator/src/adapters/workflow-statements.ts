@@ -1,3 +1,5 @@
+import { sameDay } from '@millrace/postgres';
+
 /**
  * The rows of a batch's workflows, the entries of those of its events that are known, and the
  * database's time: one statement, so one snapshot.
@@ -32,7 +34,7 @@ WITH changed AS (
 ), held AS MATERIALIZED (
   SELECT w.tenant, w.id, w.day
   FROM changed AS c JOIN orchestrator.workflows AS w
-    ON w.tenant = c.tenant AND w.id = c.id AND w.day = c.day
+    ON w.tenant = c.tenant AND w.id = c.id AND ${sameDay('w', 'c.day')}
   WHERE w.version = c.was AND w.parked_code IS NOT DISTINCT FROM c.was_parked
     AND w.day BETWEEN $12::date AND $13::date
   ORDER BY w.tenant, w.id
@@ -43,7 +45,7 @@ WITH changed AS (
     parked_code = c.parked_code, state = coalesce(c.state, w.state),
     ended_at = CASE WHEN c.ended THEN coalesce(w.ended_at, now()) END
   FROM held AS h JOIN changed AS c ON c.tenant = h.tenant AND c.id = h.id
-  WHERE w.tenant = h.tenant AND w.id = h.id AND w.day = h.day
+  WHERE w.tenant = h.tenant AND w.id = h.id AND ${sameDay('w', 'h.day')}
     AND w.day BETWEEN $12::date AND $13::date
   RETURNING w.tenant, w.id
 ), begun AS (

@@ -92,6 +92,19 @@ describe('a budget', () => {
 });
 
 describe('a budget that parks', () => {
+  it('shows what may be spent, its defaults too, and which limit is reached', () => {
+    const run = searching({ usd: 0.5, iterations: 1, on_reached: 'park' });
+    const view = () => run.reducer.view(run.workflow.state);
+    expect(view()).not.toHaveProperty('limit_reached');
+    run.answer(1, asks(['search', {}]));
+    run.toolResult(1, { output: 'x' });
+    const limits = { usd: 0.5, iterations: 1, tool_calls: 500, seconds: 86_400 };
+    expect(view()).toMatchObject({ limits, limit_reached: 'iterations', spent: { iterations: 1 } });
+    raised(run, { iterations: 2 });
+    expect(view()).toMatchObject({ limits: { iterations: 2 } });
+    expect(view()).not.toHaveProperty('limit_reached');
+  });
+
   it('waits for someone to raise it, and goes on where it was', () => {
     const run = searching({ iterations: 1, on_reached: 'park' });
     run.answer(1, asks(['search', {}]));

@@ -5,9 +5,16 @@ import {
   agentTokensDefault,
   agentToolCallsDefault,
 } from '@millrace/contracts';
-import type { Budget, BudgetRaise, Spending, Usage } from '@millrace/contracts';
+import type {
+  Budget,
+  BudgetLimits,
+  BudgetRaise,
+  LimitName,
+  Spending,
+  Usage,
+} from '@millrace/contracts';
 
-import type { EpochMs } from './workflow.ts';
+import type { EpochMs, WorkflowView } from './workflow.ts';
 
 /**
  * The money, tokens and calls of a run. What may be spent is reserved before it is asked for and
@@ -37,9 +44,6 @@ export interface Limits extends Omit<Amount, 'micros'> {
   readonly micros: number | null;
   readonly seconds: number;
 }
-
-/** A limit by the name that users know it by. */
-export type LimitName = 'usd' | 'tokens' | 'iterations' | 'tool_calls' | 'seconds';
 
 export const nothing: Amount = { micros: 0, tokens: 0, iterations: 0, toolCalls: 0 };
 export const oneToolCall: Amount = { ...nothing, toolCalls: 1 };
@@ -172,6 +176,29 @@ export function spending({ settled }: Ledger): Spending {
     tokens: settled.tokens,
     iterations: settled.iterations,
     tool_calls: settled.toolCalls,
+  };
+}
+
+/** What a run has spent and may, and which limit it waits for someone to raise. */
+export function budgetView(
+  ledger: Ledger,
+  reached: LimitName | null,
+): Pick<WorkflowView, 'spent' | 'limits' | 'limit_reached'> {
+  return {
+    spent: spending(ledger),
+    limits: limitsOf(ledger),
+    ...(reached === null ? {} : { limit_reached: reached }),
+  };
+}
+
+/** What may be spent, in the units of a budget. */
+export function limitsOf({ limits }: Ledger): BudgetLimits {
+  return {
+    ...(limits.micros === null ? {} : { usd: limits.micros / 1_000_000 }),
+    tokens: limits.tokens,
+    iterations: limits.iterations,
+    tool_calls: limits.toolCalls,
+    seconds: limits.seconds,
   };
 }
 

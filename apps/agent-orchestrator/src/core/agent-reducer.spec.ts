@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { untrustedData } from '@millrace/contracts';
+import { untrustedData, type ToolDescribed } from '@millrace/contracts';
 
 import { AgentDriver, asks, of, sent, text, toolNamed } from './agent-run.fixture.ts';
 
@@ -75,6 +75,22 @@ describe('an agent with tools', () => {
       code: 'unknown_tool',
       detail: 'there is no tool serch (no such tool)',
     });
+  });
+
+  it('fails otherwise when the server of one cannot be asked: the tool may be there', () => {
+    const away = { name: 'files', detail: 'not reached', code: 'tool_failed' } as const;
+    const failsWith = (missing: ToolDescribed['missing']) => {
+      const run = new AgentDriver();
+      run.request({ params: { tools: ['search', 'files', 'serch'] } });
+      run.describe([search], missing);
+      return run.end()?.error;
+    };
+    expect(failsWith([away])).toEqual({
+      code: 'tool_failed',
+      detail: 'an MCP server cannot be asked: files (not reached)',
+    });
+    const absent = { name: 'serch', detail: 'no such tool' };
+    expect(failsWith([away, absent])?.code).toBe('unknown_tool');
   });
 
   it('runs what one answer asks for at once and joins the results in the order asked', () => {

@@ -2,7 +2,7 @@ import { assertNever } from '@millrace/contracts';
 import type { WorkflowBudgetRaised } from '@millrace/contracts';
 
 import { takeAnswer } from './agent-answer.ts';
-import { raise, spending } from './agent-budget.ts';
+import { budgetView, raise } from './agent-budget.ts';
 import { askModel } from './agent-calls.ts';
 import { historyStepsMax } from './agent-limits.ts';
 import { reachLimit } from './agent-room.ts';
@@ -180,15 +180,16 @@ function takeRaise(step: AgentStep, { budget }: WorkflowBudgetRaised): Refusal {
 }
 
 function view(state: AgentState): WorkflowView {
-  const spent = spending(state.ledger);
-  const { tainted } = state;
+  const { ledger, tainted } = state;
   if (state.stage === 'ended') {
-    return { approvals: decidedViews(state.decided), spent, signals: [], tainted };
+    const approvals = decidedViews(state.decided);
+    return { approvals, ...budgetView(ledger, null), signals: [], tainted };
   }
   const signals = state.uses.flatMap(({ progress }) =>
     progress.at === 'signal' ? [progress.name] : [],
   );
-  return { approvals: approvalsOf(state), spent, signals, tainted };
+  const approvals = approvalsOf(state);
+  return { approvals, ...budgetView(ledger, state.reached), signals, tainted };
 }
 
 /** The model and sub-agents have no timer: their answer is the only thing that is waited for. */

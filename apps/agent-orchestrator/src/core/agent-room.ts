@@ -1,5 +1,7 @@
+import type { LimitName } from '@millrace/contracts';
+
 import { limitReached, waitsUntil } from './agent-budget.ts';
-import type { Amount, LimitName } from './agent-budget.ts';
+import type { Amount } from './agent-budget.ts';
 import { fail, isMoving, order, tell, update } from './agent-step.ts';
 import type { AgentStep } from './agent-step.ts';
 

@@ -1,5 +1,10 @@
 import { toolDefinitionSchema, workflowRequestedSchema } from '@millrace/contracts';
-import type { ClaudeCompleted, ToolDefinition, WorkflowRequested } from '@millrace/contracts';
+import type {
+  ClaudeCompleted,
+  ToolDefinition,
+  ToolDescribed,
+  WorkflowRequested,
+} from '@millrace/contracts';
 
 import { agentReducer } from './agent-reducer.ts';
 import type { AgentState } from './agent-state.ts';
@@ -104,7 +109,7 @@ export class AgentDriver {
   }
 
   /** Tells what the run's tools are. */
-  describe(tools: readonly ToolDefinition[], missing: { name: string; detail: string }[] = []) {
+  describe(tools: readonly ToolDefinition[], missing: ToolDescribed['missing'] = []) {
     const names = { workflow_id: this.id, call_id: `${this.id}/t0`, token: 't' };
     const data = JSON.parse(JSON.stringify({ ...names, tools, missing }));
     return this.happen({ type: 'tools_described', data });

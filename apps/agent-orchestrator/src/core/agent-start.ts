@@ -100,7 +100,10 @@ export function takeTools(step: AgentStep, data: ToolDescribed): Refusal {
   update(step, { stage: 'working', agent, tainted: run.tainted || describedByOthers(agent) });
   const missing = data.missing.map(({ name, detail }) => `${name} (${detail.slice(0, 200)})`);
   if (missing.length > 0) {
-    fail(step, 'unknown_tool', { detail: `there is no tool ${missing.slice(0, 10).join(', ')}` });
+    const names = missing.slice(0, 10).join(', ');
+    const unasked = data.missing.every(({ code }) => code !== undefined) && data.missing[0]?.code;
+    if (unasked) fail(step, unasked, { detail: `an MCP server cannot be asked: ${names}` });
+    else fail(step, 'unknown_tool', { detail: `there is no tool ${names}` });
   } else if (data.tools.length > agentToolsMax) {
     const detail = `${data.tools.length} tools; an agent may have ${agentToolsMax}`;
     fail(step, 'limit_reached', { detail });

@@ -3,13 +3,14 @@ import type {
   CallId,
   JobId,
   Lane,
+  LimitName,
   SubAgent,
   TenantId,
   ToolDefinition,
   WorkflowId,
 } from '@millrace/contracts';
 
-import type { Amount, Ledger, LimitName } from './agent-budget.ts';
+import type { Amount, Ledger } from './agent-budget.ts';
 import type { Price } from './prices.ts';
 import type { EpochMs, ToolOutcome } from './workflow.ts';
 

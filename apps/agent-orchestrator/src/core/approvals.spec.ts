@@ -8,9 +8,21 @@ import { needsApproval } from './approvals.ts';
 const pay = toolNamed('pay', { effect: 'write', version: 3 });
 const look = toolNamed('look');
 
+type Asking = Pick<NonNullable<Parameters<AgentDriver['request']>[0]>, 'budget' | 'request'>;
+
+/** With time enough for a person. */
+const twoWeeks = { seconds: 14 * 86_400 };
+
 function paying(...more: readonly (readonly [string, unknown])[]) {
+  return payingWith({ budget: twoWeeks }, ...more);
+}
+
+function payingWith(
+  asked: Asking,
+  ...more: readonly (readonly [string, unknown])[]
+) {
   const run = new AgentDriver();
-  run.request({ params: { tools: ['pay', 'look'], untrusted: true } });
+  run.request({ params: { tools: ['pay', 'look'], untrusted: true }, ...asked });
   run.describe([pay, look]);
   const commands = run.answer(1, asks(['pay', { q: 'all' }], ...more));
   return { run, commands };
@@ -53,6 +65,35 @@ describe('an approval', () => {
     expect(of('set_timer', commands)).toEqual([
       { kind: 'set_timer', name: `approval:${approval?.id}`, at: run.now + 7 * 86_400_000 },
     ]);
+  });
+
+  it.each<[string, Asking, string]>([
+    ['its seven days', { budget: { seconds: 14 * 86_400 } }, '2026-12-01T12:00:00.000Z'],
+    ['a day, as a budget has by default', {}, '2026-11-25T12:00:00.000Z'],
+    [
+      'its time, and waits on after it',
+      { budget: { on_reached: 'park' } },
+      '2026-12-01T12:00:00.000Z',
+    ],
+    [
+      'what it has to be complete by',
+      { request: { complete_by: '2026-11-24T13:00:00.000Z' } },
+      '2026-11-24T13:00:00.000Z',
+    ],
+  ])('says that it can be decided as long as the run has time: %s', (_, asked, expiresAt) => {
+    const { run, commands } = payingWith(asked);
+    expect(approvals(run)[0]?.expires_at).toBe(expiresAt);
+    const told = of('tell_step', commands).map(({ step }) => step);
+    expect(told).toContainEqual(
+      expect.objectContaining({ kind: 'approval_requested', expires_at: expiresAt }),
+    );
+  });
+
+  it('says a later time when the run is given more', () => {
+    const { run } = payingWith({});
+    const data = { raise_id: 'r', budget: { seconds: 2 * 86_400 } };
+    run.happen({ type: 'budget_raised', data: JSON.parse(JSON.stringify(data)) });
+    expect(approvals(run)[0]?.expires_at).toBe('2026-11-26T12:00:00.000Z');
   });
 
   it('lets the other calls of the answer go on', () => {

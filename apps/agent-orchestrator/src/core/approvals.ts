@@ -37,7 +37,8 @@ export function askApproval(
   moveUse(step, use, { at: 'approving', arguments: o.arguments, approval });
   const timer = approvalTimer(approval);
   order(step, { kind: 'set_timer', name: timer, at: Date.parse(approval.expires_at) });
-  const { id, hash, expires_at } = approval;
+  const { id, hash } = approval;
+  const expires_at = decidableUntil(step.run, approval);
   note(step, { kind: 'approval', id, name, input: o.arguments });
   const told = { approval_id: id, call_id: use.callId, tool: name, arguments: o.arguments };
   tell(step, { kind: 'approval_requested', ...told, hash, expires_at });
@@ -84,9 +85,22 @@ export function expireApproval(step: AgentStep, approvalId: string): Refusal {
 /** Those that wait, with their arguments, after those that were decided. */
 export function approvalsOf(run: AgentRun): readonly ApprovalView[] {
   const pending = usesApproving(run).map(({ progress }) => {
-    return { ...progress.approval, arguments: progress.arguments };
+    const { approval } = progress;
+    const expires_at = decidableUntil(run, approval);
+    return { ...approval, expires_at, arguments: progress.arguments };
   });
   return [...decidedViews(run.decided), ...pending];
+}
+
+/** A run that ends by its own time takes what it asks with it; one that parks then still waits. */
+function decidableUntil({ ledger, origin }: AgentRun, { expires_at }: AskedApproval): string {
+  const outOfTime = origin.startedAt + ledger.limits.seconds * 1_000;
+  const ends = [
+    Date.parse(expires_at),
+    ledger.onReached === 'fail' ? outOfTime : Infinity,
+    origin.completeBy === undefined ? Infinity : Date.parse(origin.completeBy),
+  ];
+  return new Date(Math.min(...ends)).toISOString();
 }
 
 export function decidedViews(decided: readonly AskedApproval[]): readonly ApprovalView[] {

@@ -16,7 +16,7 @@ import { reserve, settle, spend } from './agent-budget.ts';
 import type { Amount } from './agent-budget.ts';
 import { hasRoom } from './agent-room.ts';
 import type { AgentRun, Arguments, ToolUse } from './agent-state.ts';
-import { count, moveUse, order, tell, update } from './agent-step.ts';
+import { count, moveUse, note, order, tell, update } from './agent-step.ts';
 import type { AgentStep, Refusal } from './agent-step.ts';
 import { errorResult } from './tool-results.ts';
 import type { UseResult } from './tool-results.ts';
@@ -49,6 +49,7 @@ export function startChild(step: AgentStep, use: ToolUse, call: ChildCall): void
   update(step, { ledger: reserve(step.run.ledger, held) });
   moveUse(step, use, { at: 'child', childId, held, askedIn: step.version });
   order(step, { kind: 'start_child', request: requestOf(step, use, { ...call, childId, budget }) });
+  note(step, { kind: 'child', id: childId, name: use.name, input: call.arguments });
   tell(step, { kind: 'child_started', child_id: childId, name: use.name });
 }
 

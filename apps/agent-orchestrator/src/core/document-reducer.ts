@@ -1,7 +1,7 @@
 import { assertNever, documentParamsSchema, jobIdSchema } from '@millrace/contracts';
 import type { DocumentSplit, ErrorCode, WorkflowBudgetRaised } from '@millrace/contracts';
 
-import { openLedger, raise, spending } from './agent-budget.ts';
+import { budgetView, openLedger, raise, spending } from './agent-budget.ts';
 import { runnerGraceMs } from './agent-limits.ts';
 import { dropJoined, takePartAnswer } from './document-answers.ts';
 import { askAboutParts } from './document-calls.ts';
@@ -277,8 +277,9 @@ function goOn(step: DocumentStep): void {
   if (step.run.stage === 'splitting') askForParts(step);
 }
 
-function view({ ledger }: DocumentState): WorkflowView {
-  return { approvals: [], spent: spending(ledger), signals: [], tainted: true };
+function view(state: DocumentState): WorkflowView {
+  const money = budgetView(state.ledger, 'reached' in state ? state.reached : null);
+  return { approvals: [], ...money, signals: [], tainted: true };
 }
 
 /** Calls about parts have no timer; being split has one. */

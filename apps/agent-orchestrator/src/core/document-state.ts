@@ -1,6 +1,6 @@
-import type { DocumentParams, JobId } from '@millrace/contracts';
+import type { DocumentParams, JobId, LimitName } from '@millrace/contracts';
 
-import type { Amount, Ledger, LimitName } from './agent-budget.ts';
+import type { Amount, Ledger } from './agent-budget.ts';
 import type { TreeItem } from './document-tree.ts';
 import type { Price } from './prices.ts';
 import type { EpochMs } from './workflow.ts';

@@ -1,7 +1,6 @@
-import type { ErrorCode, JobStep } from '@millrace/contracts';
+import type { ErrorCode, JobStep, LimitName } from '@millrace/contracts';
 
 import { account, settle, waitsUntil } from './agent-budget.ts';
-import type { LimitName } from './agent-budget.ts';
 import type { DocumentRun, DocumentState } from './document-state.ts';
 import type { Command, Decision, EpochMs, Workflow, WorkflowEnd } from './workflow.ts';
 

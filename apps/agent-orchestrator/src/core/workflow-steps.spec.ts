@@ -19,6 +19,13 @@ const createdAt = '2026-11-24T10:00:00.000Z';
 const workflowId = workflowIdSchema.parse('job-1');
 const owner = { tenant: 'default', workflow_id: workflowId, created_at: createdAt };
 
+const attempt = (number: number, outcome: string) => ({
+  number,
+  outcome,
+  started_at: createdAt,
+  ended_at: createdAt,
+});
+
 const journal: JournalEntry[] = [
   {
     version: 1,
@@ -52,7 +59,7 @@ const journal: JournalEntry[] = [
         message: { content: ['answer'] },
         kept: true,
         usage: { input_tokens: 1, output_tokens: 2 },
-        attempts: [],
+        attempts: [attempt(1, 'unknown'), attempt(2, 'succeeded')],
         finished_at: createdAt,
       }),
     },
@@ -108,6 +115,18 @@ describe('the steps of a workflow', () => {
     });
     expect(steps[2]).not.toHaveProperty('ended_at');
     expect(steps[3]).toMatchObject({ is_error: true, error: { code: 'tool_failed' } });
+  });
+
+  it('tell which attempts came to no answer: what is unknown may have been paid', () => {
+    expect(steps[1]).toMatchObject({ attempts: 2, unanswered: [attempt(1, 'unknown')] });
+  });
+
+  it('tell of a document which one it is', () => {
+    const params = { document: { url: 'https://a.example/' }, prompt: 'p' };
+    const split = { kind: 'split_document' as const, callId: 'job-1/t0', params };
+    const entry = { ...journal[0]!, commands: [split] };
+    const told = [...tellSteps(workflowId, [entry]).steps.values()];
+    expect(told[1]).toMatchObject({ kind: 'split', input: params.document });
   });
 
   it('are the same page by page', () => {
@@ -207,6 +226,15 @@ describe('a step of which no event says the end', () => {
       ended_at: expect.any(String),
       error: { code: 'cancelled' },
     });
+  });
+
+  it('is a sub-agent, with its name and what it was asked', () => {
+    const begun = run({ agents: [{ name: 'helper', description: 'Helps.' }] });
+    begun.answer(1, asks(['helper', { prompt: 'Find it.' }]));
+    const asked = { kind: 'child', name: 'helper', input: { prompt: 'Find it.' } };
+    expect(shown(begun, 'job-1/c1')).toMatchObject(asked);
+    begun.happen({ type: 'cancel_requested' });
+    expect(shown(begun, 'job-1/c1')).toMatchObject({ ...asked, error: { code: 'cancelled' } });
   });
 
   it('is a call that was refused at once', () => {

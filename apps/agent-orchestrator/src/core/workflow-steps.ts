@@ -2,6 +2,7 @@ import {
   assertNever,
   workflowStepsBytesMax,
   workflowStepsMax,
+  type Attempt,
   type ErrorCode,
   type Usage,
   type WorkflowId,
@@ -31,6 +32,7 @@ interface StepEnd {
   readonly usage?: Usage;
   readonly costMicros?: number;
   readonly attempts?: number;
+  readonly unanswered?: readonly Attempt[];
 }
 
 /** What a run did so far, and the sub-agents that it started, so that their steps can follow. */
@@ -133,6 +135,7 @@ function endFields(how: StepEnd): Partial<WorkflowStep> {
     ...(how.usage === undefined ? {} : { usage: how.usage }),
     ...(how.costMicros === undefined ? {} : { cost_usd: how.costMicros / 1_000_000 }),
     ...(how.attempts === undefined ? {} : { attempts: how.attempts }),
+    ...(how.unanswered === undefined ? {} : { unanswered: [...how.unanswered] }),
   };
 }
 
@@ -151,7 +154,7 @@ function begunBy(command: StoredCommand, { atMs, version }: JournalEntry): OpenS
     case 'describe_tools':
       return { kind: 'describe_tools', id: command.callId, input: command.tools, ...at };
     case 'split_document':
-      return { kind: 'split', id: command.callId, ...at };
+      return { kind: 'split', id: command.callId, input: command.params['document'], ...at };
     case 'start_child':
       return { kind: 'child', id: command.request.job_id, ...at };
     case 'tell_step':
@@ -228,6 +231,7 @@ type Ended = Pick<OpenStep, 'kind' | 'id' | 'name' | 'input'> & { readonly end: 
 
 function answered(event: Extract<WorkflowEvent, { type: 'call_completed' }>): StepEnd {
   const { attempts, error, message, message_ref, model, outcome, usage } = event.data;
+  const unanswered = attempts.filter((attempt) => attempt.outcome !== 'succeeded');
   return defined({
     output: message?.['content'] ?? message_ref,
     error,
@@ -236,6 +240,7 @@ function answered(event: Extract<WorkflowEvent, { type: 'call_completed' }>): St
     usage,
     costMicros: event.costMicros,
     attempts: attempts.length,
+    unanswered: unanswered.length === 0 ? undefined : unanswered,
   });
 }
 

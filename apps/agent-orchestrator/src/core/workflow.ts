@@ -1,11 +1,13 @@
 import type {
   ApprovalView,
+  BudgetLimits,
   ClaudeCompleted,
   DocumentSplit,
   ErrorCode,
   JobError,
   JobStep,
   JobStatusChanged,
+  LimitName,
   Spending,
   TerminalStatus,
   ToolCompleted,
@@ -178,6 +180,9 @@ export interface NotedStep {
 export interface WorkflowView {
   readonly approvals: readonly ApprovalView[];
   readonly spent: Spending;
+  readonly limits?: BudgetLimits;
+  /** Which limit has to be raised before it goes on. */
+  readonly limit_reached?: LimitName;
   /** Names of signals that are waited for. */
   readonly signals: readonly string[];
   readonly tainted: boolean;

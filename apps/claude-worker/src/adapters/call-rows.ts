@@ -78,14 +78,14 @@ export function callOfRow(codec: PayloadCodec, row: unknown): Call {
   const read = callRowSchema.parse(row);
   const { tenant, call_id: callId, session_id: sessionId, session_seq: seq } = read;
   const unreadable: StoredBody[] = [];
-  const body = <T>(name: StoredBody, schema: z.ZodType<T>, instead: T): T => {
+  const body = <T>(name: StoredBody, schema: z.ZodType<T>, instead: () => T): T => {
     const bytes = read[name];
-    if (bytes === null) return instead;
+    if (bytes === null) return instead();
     try {
       return schema.parse(decodeBody(codec, tenant, bytes));
     } catch {
       unreadable.push(name);
-      return instead;
+      return instead();
     }
   };
   return {
@@ -96,11 +96,11 @@ export function callOfRow(codec: PayloadCodec, row: unknown): Call {
     lane: laneOfRank(read.lane),
     session: sessionId === null || seq === null ? null : { sessionId, seq },
     stream: read.stream,
-    params: body('params', paramsSchema.nullable(), null),
+    params: body('params', paramsSchema.nullable(), () => null),
     paramsRef: read.params_ref,
     expiresAtMs: read.expires_at?.getTime() ?? null,
-    reply: body('reply', replySchema, replyOf(read.call_id, read.day)),
-    origin: body('origin', originSchema, lostOrigin),
+    reply: body('reply', replySchema, () => replyOf(read.call_id, read.day)),
+    origin: body('origin', originSchema, () => lostOrigin),
     traceparent: read.traceparent,
     tracestate: read.tracestate,
     owner: read.owner,

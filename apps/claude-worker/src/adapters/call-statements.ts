@@ -1,3 +1,5 @@
+import { sameDay } from '@millrace/postgres';
+
 import { callAgeMsMax } from '../core/settle-call.ts';
 
 /**
@@ -25,15 +27,23 @@ function isInTurn(call: string): string {
       WHERE s.tenant = ${call}.tenant AND s.session_id = ${call}.session_id), 0))`;
 }
 
-const mayGo = `(i.session_id IS NULL OR (${isInTurn('i')} AND NOT EXISTS (
-      SELECT FROM worker.calls o
-      WHERE o.tenant = i.tenant AND o.session_id = i.session_id
-        AND o.state IN ('QUEUED', 'DISPATCHED'))))`;
+/**
+ * Whether a call `o` that has not ended is none of a session's. Not by EXISTS: a planner may answer
+ * that by hashing all calls of the day that have not ended, which no index finds.
+ */
+function noneOpen(call: string, which = ''): string {
+  return `(SELECT true FROM worker.calls o
+      WHERE o.tenant = ${call}.tenant AND o.session_id = ${call}.session_id
+        AND o.state IN ('QUEUED', 'DISPATCHED')${which} LIMIT 1) IS NULL`;
+}
+
+const mayGo = `(i.session_id IS NULL OR (${isInTurn('i')} AND
+      ${noneOpen('i', ' AND o.day BETWEEN $18::date AND $19::date')}))`;
 
 /**
  * Inserts calls: to this process where it has a slot for them, else to the queue.
- * @param hasTurns some of the batch are turns of sessions; planning for them costs as much as all
- *   the rest.
+ * @param hasTurns some of the batch are turns of sessions: two more parameters say on which days
+ *   calls of these sessions may lie. To look for them costs as much as all the rest.
  */
 export function insertCalls(hasTurns: boolean): string {
   return `
@@ -82,11 +92,7 @@ const callColumns = `
 
 /** S4, for a call `c` that waits. */
 const isFirst = `(c.session_id IS NULL OR (
-      NOT EXISTS (
-        SELECT FROM worker.calls o
-        WHERE o.tenant = c.tenant AND o.session_id = c.session_id
-          AND o.state IN ('QUEUED', 'DISPATCHED')
-          AND (o.session_seq < c.session_seq OR o.state = 'DISPATCHED'))
+      ${noneOpen('c', ` AND (o.session_seq < c.session_seq OR o.state = 'DISPATCHED')`)}
       AND (${isInTurn('c')} OR c.created_at < now() - ${turnWaitMax})))`;
 
 /** Gives waiting calls `c` to a process: a new attempt of each begins. S1, S4 */
@@ -120,7 +126,7 @@ FROM worker.calls WHERE state = 'QUEUED' AND not_before > now()`;
 
 /** Calls of processes that are gone. */
 export const callsHeldBy = `
-SELECT ${callColumns} FROM worker.calls c
+SELECT ${callColumns}, clock_timestamp() AS seen_at FROM worker.calls c
 WHERE c.state = 'DISPATCHED' AND c.owner = ANY($1::text[])
 LIMIT $2::int`;
 
@@ -150,7 +156,7 @@ WITH asked AS (
   SELECT c.tenant, c.call_id, c.day, c.state = 'QUEUED' AND c.session_id IS NULL AS taken
   FROM worker.calls c
     JOIN unnest($1::text[], $2::text[], $3::date[]) AS i (tenant, call_id, day)
-    USING (tenant, call_id, day)
+    ON c.tenant = i.tenant AND c.call_id = i.call_id AND ${sameDay('c', 'i.day')}
   WHERE c.state IN ('QUEUED', 'DISPATCHED') AND c.day BETWEEN $4::date AND $5::date
   ORDER BY c.tenant, c.call_id
   FOR NO KEY UPDATE OF c
@@ -163,7 +169,7 @@ WITH asked AS (
     attempt = c.attempt + asked.taken::int,
     dispatched_at = CASE WHEN asked.taken THEN now() ELSE c.dispatched_at END
   FROM asked
-  WHERE c.tenant = asked.tenant AND c.call_id = asked.call_id AND c.day = asked.day
+  WHERE c.tenant = asked.tenant AND c.call_id = asked.call_id AND ${sameDay('c', 'asked.day')}
     AND c.day BETWEEN $4::date AND $5::date
   RETURNING asked.taken, ${callColumns}
 )
@@ -229,7 +235,7 @@ const settled = `settled AS (
     AS i (tenant, call_id, owner, attempt, state, next_attempt, failures, redispatches, delay_ms,
       ended_ms, outcome, code, http_status, request_id, completion_type, message_id,
       headers, completion, message, session_id, session_seq, turn, day, workflow_key)
-  WHERE c.tenant = i.tenant AND c.call_id = i.call_id AND c.day = i.day
+  WHERE c.tenant = i.tenant AND c.call_id = i.call_id AND ${sameDay('c', 'i.day')}
     AND c.day BETWEEN $24::date AND $25::date
     AND CASE c.state WHEN 'DISPATCHED' THEN (c.owner, c.attempt) = (i.owner, i.attempt) END
   RETURNING c.tenant, c.call_id, c.day, c.dispatched_at, i.attempt AS number, i.ended_ms, i.outcome,

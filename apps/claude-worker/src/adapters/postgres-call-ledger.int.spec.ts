@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { conversationIdSchema, IdentityPayloadCodec, jobIdSchema } from '@millrace/contracts';
 import { createPool, type Pool } from '@millrace/postgres';
-import { createTestDatabase, type TestDatabase } from '@millrace/testing';
+import { changedMeanwhile, createTestDatabase, type TestDatabase } from '@millrace/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 
 import { CallCompletions } from '../call-completions.ts';
@@ -43,12 +43,17 @@ afterAll(async () => {
   await database.drop();
 });
 
-async function dispatched(): Promise<Call> {
-  const [result] = await ledger.insert([{ request, claim: true }], owner);
+async function dispatched(of = request): Promise<Call> {
+  const [result] = await ledger.insert([{ request: of, claim: true }], owner);
   if (result?.status !== 'fulfilled' || result.value.kind !== 'dispatched') {
     throw new TypeError('the call was not dispatched');
   }
-  return firstAttempt(request, owner, result.value.dispatchedAtMs);
+  return firstAttempt(of, owner, result.value.dispatchedAtMs);
+}
+
+function named(name: string): typeof request {
+  const callId = jobIdSchema.parse(name);
+  return { ...request, callId, id: callKey('default', callId) };
 }
 
 function answered(call: Call, requestId: string): Promise<LedgerEntry> {
@@ -80,6 +85,29 @@ describe('the ledger', () => {
     ]);
   });
 
+  it('settles what is cancelled while it waits for it, and what comes after it', async () => {
+    const calls = await Promise.all([dispatched(named('job-1')), dispatched(named('job-2'))]);
+    const entries = await Promise.all(calls.map((call) => answered(call, 'req_1')));
+    const settled = await changedMeanwhile({
+      url: database.adminUrl,
+      change: `UPDATE worker.calls SET cancel_requested = true WHERE call_id = 'job-1'`,
+      work: () => Promise.all(entries.map((entry) => ledger.settle(entry))),
+    });
+    expect(settled).toEqual(['settled', 'settled']);
+  });
+
+  it('cancels what is put back while it waits for it, and what comes after it', async () => {
+    await Promise.all([dispatched(named('job-1')), dispatched(named('job-2'))]);
+    const taken = await changedMeanwhile({
+      url: database.adminUrl,
+      change: `UPDATE worker.calls SET state = 'QUEUED', owner = NULL WHERE call_id = 'job-1'`,
+      work: () => ledger.requestCancel([named('job-1'), named('job-2')], owner),
+    });
+    expect(taken).toMatchObject([{ callId: 'job-1' }]);
+    const asked = await ledger.cancelRequested(owner);
+    expect(asked.sort()).toEqual(['default/job-1', 'default/job-2']);
+  });
+
   it('tells of an end that is broken, and of those beside it whole', async () => {
     const call = await dispatched();
     await ledger.settle(await answered(call, 'req_1'));
@@ -101,8 +129,7 @@ describe('the ledger', () => {
   });
 
   it('tells of broken bodies, and reads the rows beside them whole', async () => {
-    const ids = ['job-1', 'job-2', 'job-3', 'job-4'].map((id) => jobIdSchema.parse(id));
-    const calls = ids.map((callId) => ({ ...request, callId, id: callKey('default', callId) }));
+    const calls = ['job-1', 'job-2', 'job-3', 'job-4'].map(named);
     await ledger.insert(calls.map((call) => ({ request: call, claim: false })), owner);
     await pool.query(`UPDATE worker.calls SET params = '{"torn' WHERE call_id = 'job-2'`);
     await pool.query(`UPDATE worker.calls SET reply = '[]', origin = '' WHERE call_id = 'job-3'`);
@@ -113,9 +140,31 @@ describe('the ledger', () => {
     expect(read(claimed.rows)).toEqual(told);
     const bare = claimed.rows.find(({ callId }) => callId === 'job-3');
     expect(bare?.reply).toEqual({ kind: 'job', created_at: `${request.day}T00:00:00.000Z` });
-    expect(read(await ledger.heldBy([owner], 4))).toEqual(told);
+    expect(read((await ledger.heldBy([owner], 4)).map(({ call }) => call))).toEqual(told);
     await pool.query(`UPDATE worker.calls SET state = 'QUEUED', owner = NULL, expires_at = now()`);
     expect(read(await ledger.takeExpired(owner, 4))).toEqual(told);
+  });
+});
+
+describe('a turn of a session', () => {
+  const readThrough = async () => {
+    await pool.query('SELECT pg_stat_force_next_flush()');
+    const { rows } = await pool.query(
+      `SELECT sum(seq_tup_read)::int AS count FROM pg_stat_user_tables WHERE schemaname = 'worker'
+        AND relname LIKE 'calls%'`,
+    );
+    return rows[0].count;
+  };
+
+  it('is inserted without reading what others wait for', async () => {
+    const others = Array.from({ length: 200 }, (_, n) => named(`other-${n}`));
+    await ledger.insert(others.map((call) => ({ request: call, claim: false })), owner);
+    const before = await readThrough();
+    const session = { sessionId: conversationIdSchema.parse('job-1/s'), seq: 1 };
+    const turn = { request: { ...request, session }, claim: true };
+    const [result] = await ledger.insert([turn], owner);
+    expect(result).toMatchObject({ status: 'fulfilled', value: { kind: 'dispatched' } });
+    expect(await readThrough()).toBe(before);
   });
 });
 

@@ -28,6 +28,7 @@ import { sessionBytesMax } from '../core/session-history.ts';
 import {
   CallLedger,
   type ExistingCall,
+  type HeldCall,
   type History,
   type Inserted,
   type LedgerEntry,
@@ -96,13 +97,19 @@ export class PostgresCallLedger extends CallLedger {
   }
 
   async findExisting(calls: readonly CallName[]): Promise<ExistingCall[]> {
-    // Without a name: a plan that was kept from when the table was small scans all of it.
-    const { rows } = await this.#pool.query<ExistingRow>(sql.findExistingCalls, [
-      calls.map(({ tenant }) => tenant),
-      calls.map(({ callId }) => callId),
-      calls.map(({ day }) => day),
-      ...daysAround(calls.map(({ day }) => day)),
-    ]);
+    const days = calls.map(({ day }) => day);
+    const { rows } = await this.#pool.query<ExistingRow>(
+      arrayQuery({
+        name: 'worker_existing_calls',
+        text: sql.findExistingCalls,
+        values: [
+          calls.map(({ tenant }) => tenant),
+          calls.map(({ callId }) => callId),
+          days,
+          ...daysAround(days),
+        ],
+      }),
+    );
     return rows.map((row) => this.#existing(row));
   }
 
@@ -130,9 +137,12 @@ export class PostgresCallLedger extends CallLedger {
     await this.#pool.query(arrayQuery({ text: sql.noteUnsettled, values }));
   }
 
-  async heldBy(owners: readonly string[], limit: number): Promise<Call[]> {
-    const { rows } = await this.#pool.query(sql.callsHeldBy, [owners, limit]);
-    return rows.map((row) => callOfRow(this.#codec, row));
+  async heldBy(owners: readonly string[], limit: number): Promise<HeldCall[]> {
+    const { rows } = await this.#pool.query<{ seen_at: Date }>(sql.callsHeldBy, [owners, limit]);
+    return rows.map((row) => ({
+      call: callOfRow(this.#codec, row),
+      seenAtMs: row.seen_at.getTime(),
+    }));
   }
 
   async cancelRequested(owner: string): Promise<string[]> {
@@ -242,7 +252,8 @@ export class PostgresCallLedger extends CallLedger {
 
   async #insert(client: PoolClient, calls: readonly OwnedCall[]): Promise<Inserted[]> {
     const requests = calls.map(({ request }) => request);
-    const hasTurns = requests.some(({ session }) => session !== null);
+    const turns = requests.filter(({ session }) => session !== null);
+    const hasTurns = turns.length > 0;
     const query = arrayQuery({
       name: hasTurns ? 'worker_insert_turns' : 'worker_insert_calls',
       text: sql.insertCalls(hasTurns),
@@ -251,6 +262,7 @@ export class PostgresCallLedger extends CallLedger {
         calls.map(({ claim }) => claim),
         // Those who claim hold reservations, and so share one owner.
         calls.find(({ claim }) => claim)?.owner ?? null,
+        ...(hasTurns ? daysOfTurns(turns) : []),
       ],
     });
     const { rows } = await client.query<InsertedRow>(query);
@@ -505,4 +517,13 @@ function deadLetterColumns(entries: readonly LedgerEntry[]): unknown[] {
     dead.map(({ message }) => JSON.stringify(message.headers)),
     dead.map(({ message }) => message.value),
   ];
+}
+
+/**
+ * Days on which calls of these turns' conversations may lie. A workflow's have the day of its job;
+ * a session may go on for years, and its turns may have waited since any day.
+ */
+function daysOfTurns(turns: readonly CallRequest[]): readonly [first: string, last: string] {
+  if (turns.some(({ reply }) => reply.kind !== 'workflow')) return ['-infinity', 'infinity'];
+  return daysAround(turns.map(({ day }) => day));
 }

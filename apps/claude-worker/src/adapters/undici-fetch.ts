@@ -9,7 +9,7 @@ export function undiciFetch(dispatcher: Dispatcher) {
     const { statusCode, headers, body } = await request(urlOf(input), {
       dispatcher,
       method: init.method === 'POST' ? 'POST' : 'GET',
-      headers: [...new Headers(init.headers)].flat(),
+      headers: flatHeaders(init.headers),
       body: typeof init.body === 'string' ? init.body : null,
       signal: init.signal ?? null,
     });
@@ -25,6 +25,14 @@ export function undiciFetch(dispatcher: Dispatcher) {
     if (!isResponse(response)) throw new TypeError('a response without a status');
     return response;
   };
+}
+
+/** Names and values in turn. The SDK hands over `Headers`: a copy of them is what costs here. */
+function flatHeaders(given: RequestInit['headers']): string[] {
+  const flat: string[] = [];
+  const headers = given instanceof Headers ? given : new Headers(given);
+  headers.forEach((value, name) => flat.push(name, value));
+  return flat;
 }
 
 function urlOf(input: string | URL | Request): string {

@@ -26,4 +26,16 @@ describe('the text that waits to be told', () => {
       { numRuns: 50 },
     );
   });
+
+  it('is full with 2 KiB of UTF-8, and empty again when it was taken', () => {
+    const buffer = new DeltaBuffer();
+    buffer.append('é'.repeat(1023));
+    expect(buffer.isFull).toBe(false);
+    buffer.append('é');
+    expect(buffer.isFull).toBe(true);
+    buffer.take();
+    expect(buffer.isFull).toBe(false);
+    buffer.append('x'.repeat(2047));
+    expect(buffer.isFull).toBe(false);
+  });
 });

@@ -1,5 +1,7 @@
 /** UTF-16 code units of one delta event: a record stays far below what the broker takes. */
 const deltaLengthMax = 64 * 1024;
+/** Bytes of UTF-8 that wait for no more: sooner than the linger when a model writes fast. */
+const waitingBytesMax = 2 * 1024;
 
 export interface Delta {
   readonly start: number;
@@ -13,9 +15,11 @@ export interface Delta {
 export class DeltaBuffer {
   #start = 0;
   #text = '';
+  #bytes = 0;
 
   append(text: string): void {
     this.#text += text;
+    this.#bytes += Buffer.byteLength(text);
   }
 
   get isEmpty(): boolean {
@@ -25,6 +29,11 @@ export class DeltaBuffer {
   /** Nothing has been taken yet: the first piece is to leave at once. */
   get isFirst(): boolean {
     return this.#start === 0;
+  }
+
+  /** So much waits that it is to leave without waiting for more. */
+  get isFull(): boolean {
+    return this.#bytes >= waitingBytesMax;
   }
 
   /** Takes all that waits, in pieces that fit a record. */
@@ -37,6 +46,7 @@ export class DeltaBuffer {
     }
     this.#start = start;
     this.#text = '';
+    this.#bytes = 0;
     return deltas;
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
+import { pdf, zipBomb } from '@millrace/testing';
 
 import { DocumentTexts, ReadingStopped } from './document-texts.ts';
-import { pdf, zipBomb } from './pdf.fixture.ts';
 
 const texts = new DocumentTexts();
 const { signal } = new AbortController();
@@ -37,8 +37,14 @@ describe('the text of a document', () => {
     ['an encrypted PDF', pdf({ pages: ['x'], encrypted: true }), 'pdf', 'encrypted_document'],
     ['something that is no PDF', Buffer.from('%PDF-1.7 no'), 'pdf', 'unreadable_document'],
     ['a text that is not UTF-8', Buffer.from([0x66, 0xff, 0xfe]), 'text', 'unreadable_document'],
+    ['a page that is not UTF-8', Buffer.from([0x70, 0x3e, 0xe9]), 'html', 'unreadable_document'],
   ] as const)('of %s there is none, and it says why', async (_, bytes, form, code) => {
     expect(await read(bytes, form)).toMatchObject({ ok: false, code });
+  });
+
+  it('says which encoding it has to have', async () => {
+    const detail = 'it is not text in UTF-8';
+    expect(await read(Buffer.from([0xe9]), 'text')).toMatchObject({ detail });
   });
 
   it('of a zip bomb there is none, and this process lives on', async () => {

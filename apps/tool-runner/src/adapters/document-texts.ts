@@ -129,6 +129,12 @@ function watched(worker: Worker, onTold: (told: Told) => void): { end: () => voi
   return { end };
 }
 
+const unreadable: Readonly<Record<DocumentForm, string>> = {
+  text: 'it is not text in UTF-8',
+  html: 'it is not HTML in UTF-8 that can be read',
+  pdf: 'it is not a PDF that can be read',
+};
+
 function judged(told: Told, form: DocumentForm): ExtractedText {
   switch (told.kind) {
     case 'text':
@@ -136,7 +142,7 @@ function judged(told: Told, form: DocumentForm): ExtractedText {
     case 'encrypted':
       return refused('encrypted_document', 'it needs a password');
     case 'unreadable':
-      return refused('unreadable_document', `it is not a ${form} that can be read`);
+      return refused('unreadable_document', unreadable[form]);
     case 'too_much':
       return refused('document_too_large', 'reading it takes too much time or memory');
     default:

@@ -1,3 +1,5 @@
+import { sameDay } from '@millrace/postgres';
+
 import { claimedColumns, leftColumn } from './execution-rows.ts';
 
 /** An execution that is there already stays as it is: its request came to us twice. */
@@ -131,7 +133,7 @@ export const settleSql = `
       ended_at = CASE o.state WHEN 'ended' THEN now() END,
       completion_type = o.completion_type,
       completion = o.completion
-    FROM o WHERE e.tenant = o.tenant AND e.call_id = o.call_id AND e.day = o.day
+    FROM o WHERE e.tenant = o.tenant AND e.call_id = o.call_id AND ${sameDay('e', 'o.day')}
       AND e.day BETWEEN $15::date AND $16::date
       AND CASE e.state WHEN 'running' THEN (e.owner, e.attempts + e.lost) = (o.owner, o.made) END
     RETURNING e.tenant, e.call_id

@@ -1,5 +1,6 @@
 import { assertNever, daysAround, traceHeaders, type PayloadCodec } from '@millrace/contracts';
 import { arrayQuery, GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
+import { failpoint } from '@millrace/runtime';
 import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import {
@@ -108,6 +109,7 @@ export class PostgresExecutions extends Executions {
 
   async claim(options: ClaimOptions): Promise<Claimed<Execution>> {
     const { owner, limit, busy, roomElsewhere } = options;
+    await failpoint('executions.claiming');
     const claim = { owner, askedAtMs: performance.now() };
     const { rows } = await this.pool.query<ExecutionRow>({
       name: 'executions_claim',
@@ -121,6 +123,7 @@ export class PostgresExecutions extends Executions {
         roomElsewhere,
       ],
     });
+    if (rows.length > 0) await failpoint('executions.claimed');
     const executions = rows.map((row) => executionOfRow(row, claim, this.codec));
     // A full claim is followed by another as soon as there is room: no need to look ahead.
     return { rows: executions, nextDueInMs: rows.length === limit ? null : await this.nextDue() };
@@ -215,7 +218,9 @@ export class PostgresExecutions extends Executions {
       items.map(({ completeByMs }) => (completeByMs === null ? null : new Date(completeByMs))),
     ];
     const query = arrayQuery({ name: 'executions_insert', text: sql.insertSql, values });
+    await failpoint('executions.inserting');
     const { rows } = await client.query<InsertedRow>(query);
+    await failpoint('executions.inserted');
     const inserted = new Map(rows.map((row) => [executionId(row.tenant, row.call_id), row]));
     return items.map(({ id }) => {
       const row = inserted.get(id);
@@ -249,7 +254,9 @@ export class PostgresExecutions extends Executions {
       ...daysAround(executions.map(({ day }) => day)),
     ];
     const query = arrayQuery({ name: 'executions_settle', text: sql.settleSql, values });
+    await failpoint('executions.settling');
     const { rows } = await client.query<NameRow>(query);
+    await failpoint('executions.settled');
     return areAmong(executions, rows);
   }
 }

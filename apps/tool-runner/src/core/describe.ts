@@ -1,4 +1,4 @@
-import type { ToolDefinition, ToolDescribeRequested } from '@millrace/contracts';
+import type { ErrorCode, ToolDefinition, ToolDescribeRequested } from '@millrace/contracts';
 
 import { addresseeOf, completionBytesMax, type Completion } from './completion.ts';
 import { definitionOf, type Tool } from './tool.ts';
@@ -7,6 +7,8 @@ import { parseToolName } from './tool-name.ts';
 export interface Missing {
   readonly name: string;
   readonly detail: string;
+  /** Why its server could not be asked; absent of a tool that is not there. */
+  readonly code?: ErrorCode;
 }
 
 /** What the names of a request stand for. */

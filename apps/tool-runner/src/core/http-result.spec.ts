@@ -84,6 +84,14 @@ describe('no answer', () => {
     expect(result).toMatchObject({ failure: { code }, transient: true });
   });
 
+  it('says how long it was waited for as people do', () => {
+    const result = httpResult(
+      { kind: 'failed', class: 'timeout', timings },
+      { ...context, timeoutMs: 2_995.070_02 },
+    );
+    expect(result).toMatchObject({ failure: { detail: 'the tool did not answer within 3 s' } });
+  });
+
   it.each(['local', 'aborted'] as const)('for %s is no attempt', (failure) => {
     const result = httpResult({ kind: 'failed', class: failure, timings }, context);
     expect(result.kind).toBe('postponed');

@@ -7,6 +7,7 @@ import { parseRetryAfter } from '@millrace/egress/core';
 import type { Failure } from './completion.ts';
 import { isDeeperThan } from './json-depth.ts';
 import type { ToolResult } from './outcome.ts';
+import { secondsOf } from './seconds.ts';
 
 /** Characters of an error's body that the model is told: a message, not a page. */
 const excerptLengthMax = 500;
@@ -78,7 +79,7 @@ function resultOfFailure(failure: FailureClass, { timeoutMs }: ResultContext): T
     case 'timeout':
       return mayPass({
         code: 'tool_timeout',
-        detail: `the tool did not answer within ${timeoutMs / 1_000} s`,
+        detail: `the tool did not answer within ${secondsOf(timeoutMs)} s`,
       }, failure);
     case 'dns':
     case 'refused':
@@ -86,6 +87,7 @@ function resultOfFailure(failure: FailureClass, { timeoutMs }: ResultContext): T
     case 'reset':
     case 'tls':
     case 'protocol':
+    case 'proxy':
     case 'other':
       return mayPass({
         code: 'tool_failed',

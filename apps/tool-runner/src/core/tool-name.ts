@@ -1,9 +1,14 @@
-import { toolNameSchema, toolServerSeparator as separator } from '@millrace/contracts';
+import {
+  ownToolNames,
+  toolNameSchema,
+  toolServerSeparator as separator,
+} from '@millrace/contracts';
 
 /** What is wrong with a name that a tool is to be registered under; null: nothing. */
 export function toolNameError(name: string): string | null {
   const parsed = toolNameSchema.safeParse(name);
   if (!parsed.success) return parsed.error.issues[0]?.message ?? 'is no name of a tool';
+  if (ownToolNames.has(name)) return 'is a name of the run itself';
   // It separates a server from its tool, and must do so in one way only.
   if (name.includes(separator)) return `must not have ${separator} in it`;
   return name.endsWith('_') ? 'must not end in _' : null;
