@@ -1,4 +1,4 @@
-import { extractTrace, injectTrace, names, tracer } from '@millrace/runtime';
+import { extractTrace, injectTrace, names, startSpan } from '@millrace/runtime';
 import type { Counter, Histogram, Logger, Metrics } from '@millrace/runtime';
 import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Attributes, Context, Span } from '@opentelemetry/api';
@@ -39,8 +39,11 @@ export class AttemptTelemetry {
 
   start(delivery: WholeDelivery): AttemptSpan {
     const parent = extractTrace(delivery.traceHeaders);
-    const options = { kind: SpanKind.CLIENT, attributes: attributesOf(delivery) };
-    const span = tracer().startSpan(names.span.httpClient('POST'), options, parent);
+    const span = startSpan(
+      names.span.httpClient('POST'),
+      () => ({ kind: SpanKind.CLIENT, attributes: attributesOf(delivery) }),
+      parent,
+    );
     const context = trace.setSpan(parent, span);
     return {
       traceHeaders: injectTrace(context),

@@ -1,4 +1,4 @@
-import { certificateFileSchema, cidrsSchema } from '@millrace/egress';
+import { certificateFileSchema, cidrsSchema, egressProxySchema } from '@millrace/egress';
 import {
   csvSchema,
   internalKeySchema,
@@ -31,10 +31,12 @@ export const configSchema = z.object({
   MILLRACE_EGRESS_ALLOWED_CIDRS: csvSchema.pipe(cidrsSchema).default([]),
   /** Of authorities that are trusted beside the default store. */
   MILLRACE_EGRESS_CA_FILE: certificateFileSchema.optional(),
+  /** Every connection to an address that a user gave goes through it. */
+  MILLRACE_EGRESS_PROXY: egressProxySchema.optional(),
   /** Where ingest answers to the world; thin bodies point there. */
   MILLRACE_PUBLIC_URL: z.url().default('http://127.0.0.1:8080'),
   /** POSTs at once in this process. */
-  MAX_IN_FLIGHT: z.coerce.number().int().min(1).max(10_000).default(500),
+  MAX_IN_FLIGHT: z.coerce.number().int().min(1).max(10_000).default(1_000),
   LEASE_MS: z.coerce.number().int().min(300).max(600_000).default(10_000),
   /** Milliseconds before each attempt, the first included. */
   RETRY_SCHEDULE_MS: scheduleSchema.default([...retryScheduleMsDefault]),

@@ -31,7 +31,7 @@ export interface DeliveryPolicyOptions {
   readonly retry: RetryPolicy;
   readonly telemetry: AttemptTelemetry;
   readonly codec: PayloadCodec;
-  /** Called when a lane or a tenant that was full has room again: rows of it may be waiting. */
+  /** Called when rows are waiting for which there was no room, and now is. */
   readonly onRoom: () => void;
 }
 
@@ -41,14 +41,11 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
 
   async claim({ owner, limit }: { owner: string; limit: number }): Promise<Claimed<Delivery>> {
     const { deliveries, slots } = this.options;
-    const nowMs = performance.now();
-    const { rows, nextDueInMs } = await deliveries.claim({
-      owner,
-      limit,
-      busy: slots.busy(nowMs),
-      crowded: slots.crowded(),
-      tenantMax: slots.tenantMax,
-    });
+    const rooms = { busy: slots.busy(performance.now()), crowded: slots.crowded() };
+    const { tenantMax } = slots;
+    const { rows, nextDueInMs } = await deliveries.claim({ owner, limit, ...rooms, tenantMax });
+    const given = rows.map(({ tenant, origin, sight }) => ({ tenant, origin, terms: sight }));
+    slots.brought(rooms, given, performance.now());
     // A lane that its rate holds back was passed over, and does not say when to look again.
     const tokenInMs = slots.nextTokenInMs(performance.now());
     if (tokenInMs === null) return { rows, nextDueInMs };
@@ -146,6 +143,8 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
       headers: requestHeaders(delivery, { keys, nowMs: beganAtMs, traceHeaders, extra }),
       body: delivery.body,
       signal,
+      // By its `webhook-id`.
+      idempotent: true,
       ...(timeoutMs === null ? {} : { timeoutMs }),
     });
     const ending = this.endingOf(delivery, result, { beganAtMs, receiver });

@@ -151,6 +151,29 @@ describe('a delivery', () => {
     expect(attempts[0]?.body_excerpt.toString()).toBe('why');
   });
 
+  it('that meets a closing connection is sent again as the same attempt', async () => {
+    const kept = new WeakSet();
+    let closings = 0;
+    receiver.answer = (_, __, response) => {
+      const { socket } = response.req;
+      if (!kept.has(socket)) return void response.end('ok', () => kept.add(socket));
+      closings += 1;
+      socket.destroy();
+    };
+    const { consumer } = await start();
+    let job = '';
+    for (let turn = 1; closings === 0; turn += 1) {
+      job = `job-${turn}`;
+      await consumer.handle([record(job, receiver.url('/hook'))]);
+      expect(await ended(job)).toMatchObject({ state: 'delivered', attempts: 1 });
+    }
+    const [cut, again] = receiver.received.slice(-2);
+    const { connection: kind, ...sent } = cut?.headers ?? {};
+    expect(kind).toBe('keep-alive');
+    expect(sent['webhook-id']).toBe(webhookIdOf(`default:${job}:finished`));
+    expect(again).toMatchObject({ headers: sent, body: cut?.body });
+  });
+
   it('follows no redirect, and its record goes to the dead letters in the end', async () => {
     receiver.answer = (_, __, response) =>
       void response.writeHead(302, { location: receiver.url('/elsewhere') }).end();

@@ -1,5 +1,5 @@
 import type { EgressClient } from '@millrace/egress';
-import type { DayKeeper, Outbox, Pool } from '@millrace/postgres';
+import type { DayKeeper, Outbox, Pool, SecretResealing } from '@millrace/postgres';
 import { names, type Health, type Logger, type Metrics } from '@millrace/runtime';
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 
@@ -12,6 +12,7 @@ export interface DispatcherParts {
   readonly queue: DeliveryQueue;
   readonly outbox: Outbox;
   readonly days: DayKeeper;
+  readonly resealing: SecretResealing;
   readonly deliveries: PostgresDeliveries;
   readonly upkeep: LaneUpkeep;
   readonly courier: EgressClient;
@@ -44,26 +45,31 @@ export class DispatcherLife implements OnModuleInit, OnModuleDestroy {
   constructor(private readonly parts: DispatcherParts) {}
 
   async onModuleInit(): Promise<void> {
-    const { days, health, outbox, pool, queue } = this.parts;
+    const { days, health, outbox, pool, queue, resealing } = this.parts;
     health.addCheck('postgres', async () => void (await pool.query('SELECT')));
     health.addInfo('deliveries', () => ({ in_flight: queue.inFlight }));
     await queue.start();
     outbox.start();
     days.start();
+    resealing.start();
     this.measuring = setInterval(() => void this.measure(), measureEveryMs);
     this.measuring.unref();
     this.keepLanesSoon(0);
   }
 
   async onModuleDestroy(): Promise<void> {
-    const { courier, days, deliveries, outbox, pool, queue, shutdownMs } = this.parts;
+    const { courier, days, deliveries, health, outbox, pool } = this.parts;
+    const { queue, resealing, shutdownMs } = this.parts;
     this.stopping = true;
     clearInterval(this.measuring);
     clearTimeout(this.keeping);
     await this.kept;
-    await queue.stop({ deadlineMs: shutdownMs * drainShare });
+    // The membership of the consumer group went first, and may have taken its time.
+    const deadlineMs = Math.max(0, shutdownMs * drainShare - health.stoppingMs);
+    await queue.stop({ deadlineMs });
     await outbox.stop();
     await days.stop();
+    await resealing.stop();
     await deliveries.close();
     await courier.close();
     await pool.end();

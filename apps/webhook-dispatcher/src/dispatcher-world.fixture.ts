@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 
 import { IdentityPayloadCodec, tenantChangedSchema } from '@millrace/contracts';
-import { EgressClient } from '@millrace/egress';
+import { EgressClient, type EgressProxy } from '@millrace/egress';
 import type { RawRecord } from '@millrace/kafka';
 import type { Pool } from '@millrace/postgres';
 import { Metrics, SecretBox, SilentLogger } from '@millrace/runtime';
@@ -86,6 +86,7 @@ export interface DispatcherOptions {
   readonly slotsMax?: number;
   readonly leaseMs?: number;
   readonly allowedCidrs?: readonly string[];
+  readonly proxy?: EgressProxy;
   readonly unheldAgeMs?: number;
 }
 
@@ -108,7 +109,10 @@ export class Dispatcher {
     this.tenants = new PostgresTenants(pool, new SecretBox());
     this.courier = new EgressClient(
       { allowedCidrs: options.allowedCidrs ?? ['127.0.0.0/8'] },
-      { totalTimeoutMs: options.totalTimeoutMs ?? 2_000 },
+      {
+        totalTimeoutMs: options.totalTimeoutMs ?? 2_000,
+        ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
+      },
     );
     const policy = new DeliveryPolicy({
       deliveries: this.deliveries,

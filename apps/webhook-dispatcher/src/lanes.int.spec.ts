@@ -410,7 +410,7 @@ describe('an endpoint that says 410', () => {
 });
 
 describe('an endpoint that fails for days', () => {
-  async function failOnce(lane: string) {
+  async function failOnce(lane: string, options: DispatcherOptions = {}) {
     const receiver = await listen((_, __, response) => void response.writeHead(500).end());
     const id = await addEndpoint(pool, { url: receiver.url('/hook'), scheduleMs: [0, 60_000] });
     await pool.query(
@@ -418,7 +418,7 @@ describe('an endpoint that fails for days', () => {
        VALUES ('default', $1, ${lane})`,
       [id],
     );
-    const { consumer } = await start();
+    const { consumer } = await start(options);
     await consumer.handle(ends('job', 1));
     await until(() => rowsOf(id), ([row]) => row?.attempts === 1 && row.state !== 'sending');
     return id;
@@ -434,6 +434,21 @@ describe('an endpoint that fails for days', () => {
     const id = await failOnce(`5000, now() - interval '11 hours', now() - interval '11 hours'`);
     expect(await statusOf(id)).toEqual({ status: 'enabled', disabled_reason: null });
     expect(await laneOf(id)).toMatchObject({ failures: 5001, closed_why: null });
+  });
+
+  it('is not by what the egress proxy did not get there', async () => {
+    // Nothing listens on port 1.
+    const proxy = { host: '127.0.0.1', port: 1, tls: false, authorization: null };
+    const id = await failOnce(`9, now() - interval '13 hours', now() - interval '121 hours'`, {
+      proxy,
+    });
+    const { rows } = await pool.query(
+      `SELECT outcome, class, status FROM dispatcher.delivery_attempts WHERE tenant = 'default'`,
+    );
+    expect(rows).toEqual([{ outcome: 'retry', class: 'proxy', status: null }]);
+    expect(await statusOf(id)).toEqual({ status: 'enabled', disabled_reason: null });
+    expect(await laneOf(id)).toMatchObject({ failures: 9, closed_why: null });
+    expect(await noticesOf()).toEqual([]);
   });
 
   it('is told once to redirect', async () => {

@@ -1,7 +1,14 @@
 import { PayloadCodec } from '@millrace/contracts';
 import { EgressClient, egressOptionsFrom } from '@millrace/egress';
 import { KafkaModule, Publisher, isRefusal } from '@millrace/kafka';
-import { createPool, DayKeeper, Outbox, type Pool } from '@millrace/postgres';
+import {
+  columnReseal,
+  createPool,
+  DayKeeper,
+  Outbox,
+  SecretResealing,
+  type Pool,
+} from '@millrace/postgres';
 import { Health, Logger, Metrics, SecretBox } from '@millrace/runtime';
 import { WorkQueue } from '@millrace/work';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
@@ -10,6 +17,7 @@ import { PostgresDeliveries } from './adapters/postgres-deliveries.ts';
 import { PostgresEndpoints } from './adapters/postgres-endpoints.ts';
 import { PostgresLaneUpkeep } from './adapters/postgres-lane-upkeep.ts';
 import { PostgresTenants } from './adapters/postgres-tenants.ts';
+import { sealedColumns } from './adapters/sealed-columns.ts';
 import { AttemptTelemetry } from './attempt-telemetry.ts';
 import { ChangedTenantsConsumer } from './changed-tenants.consumer.ts';
 import type { Config } from './config.ts';
@@ -116,6 +124,14 @@ function stateProviders(config: Config): Provider[] {
           onError: (error) => log.warn({ error }, 'days are kept again in an hour'),
         }),
     },
+    {
+      provide: SecretResealing,
+      inject: [poolToken, SecretBox, Logger],
+      useFactory: (pool: Pool, box: SecretBox, log: Logger) => {
+        const passes = sealedColumns.map((column) => columnReseal({ pool, box, column }));
+        return new SecretResealing({ box, passes, log });
+      },
+    },
   ];
 }
 
@@ -214,6 +230,7 @@ function lifeProvider(config: Config): Provider {
       WorkQueue,
       Outbox,
       DayKeeper,
+      SecretResealing,
       PostgresDeliveries,
       LaneUpkeep,
       EgressClient,
@@ -226,6 +243,7 @@ function lifeProvider(config: Config): Provider {
       queue: DeliveryQueue,
       outbox: Outbox,
       days: DayKeeper,
+      resealing: SecretResealing,
       deliveries: PostgresDeliveries,
       upkeep: LaneUpkeep,
       courier: EgressClient,
@@ -238,6 +256,7 @@ function lifeProvider(config: Config): Provider {
         queue,
         outbox,
         days,
+        resealing,
         deliveries,
         upkeep,
         courier,

@@ -20,6 +20,7 @@ import { redriveColumns, redriveSql } from './redrive-sql.ts';
 import {
   settleColumns,
   settledLaneOfRow,
+  settleNeeds,
   settleSql,
   type SettledLaneRow,
 } from './settle-sql.ts';
@@ -176,7 +177,12 @@ export class PostgresDeliveries extends Deliveries {
     items: readonly Settlement[],
   ): Promise<(SettledLane | null)[]> {
     const values = settleColumns(items, this.codec, new Date());
-    const query = arrayQuery({ name: 'deliveries_settle', text: settleSql, values });
+    const needs = settleNeeds(items);
+    const query = arrayQuery({
+      name: `deliveries_settle_${Object.values(needs).map(Number).join('')}`,
+      text: settleSql(needs),
+      values,
+    });
     const { rows } = await client.query<SettledLaneRow>(query);
     const lanes = new Map(rows.map((row) => [laneKeyOf(row), settledLaneOfRow(row)]));
     return items.map(({ delivery, lane }) =>

@@ -1,4 +1,5 @@
 import { daysAround } from '@millrace/contracts';
+import { sameDay } from '@millrace/postgres';
 
 import type { DeliveryRedrive } from '../ports.ts';
 import { wakeLanesSql } from './wake-sql.ts';
@@ -14,7 +15,8 @@ export const redriveSql = `
       redriven_by = input.cause, redriven_at = now(), attempts_before = d.attempts,
       record_value = input.value
     FROM unnest($1::text[], $2::date[], $3::text[], $4::bytea[]) AS input (id, day, cause, value)
-    WHERE d.id = input.id AND d.day = input.day AND d.day BETWEEN $5::date AND $6::date
+    WHERE d.id = input.id AND ${sameDay('d', 'input.day')}
+      AND d.day BETWEEN $5::date AND $6::date
       AND d.state = 'dead' AND d.redriven_by IS DISTINCT FROM input.cause
     RETURNING d.tenant, d.origin, d.not_before
   )

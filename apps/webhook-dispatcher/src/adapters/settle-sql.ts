@@ -1,5 +1,5 @@
 import { assertNever, daysAround, deadLetterTopicOf, type PayloadCodec } from '@millrace/contracts';
-import { outboxColumns } from '@millrace/postgres';
+import { outboxColumns, sameDay } from '@millrace/postgres';
 
 import { deadLetterHeadersOf } from '../core/dead-letter-headers.ts';
 import type { Delivery, RecordPlace } from '../core/delivery.ts';
@@ -7,6 +7,14 @@ import type { SettledLane } from '../core/disable-policy.ts';
 import type { LaneChange } from '../core/lane-health.ts';
 import type { Attempt, DeadCode, Outcome } from '../core/outcome.ts';
 import type { Settlement } from '../ports.ts';
+
+/** What a batch of settlements needs beyond the rows themselves: most need nothing more. */
+export interface SettleNeeds {
+  /** Something waits again, or an attempt says something of its lane. */
+  readonly lanes: boolean;
+  readonly letters: boolean;
+  readonly notices: boolean;
+}
 
 /**
  * Ends an attempt: the row, the attempt's log line, what it changes in its lane, and for a dead
@@ -20,16 +28,36 @@ import type { Settlement } from '../ports.ts';
  *
  * A lane is written when a delivery of it waits again, or when the attempt says something of it; a
  * healthy one that delivers costs nothing. Differences are added to what the row says by then.
+ *
+ * A batch is a statement without the parts that it has no rows for: each would read it again.
  */
-export const settleSql = `
-  WITH o AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::float8[],
-      $6::text[], $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::int[], $12::bytea[],
-      $13::real[], $14::real[], $15::real[], $16::real[], $17::real[], $18::date[], $21::int[],
-      $22::jsonb[])
-      AS o (id, owner, state, counted, after_ms, code, dead_topic, dead_headers, outcome, class,
-        status, body_excerpt, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, day, made, lane)
-  ), settled AS (
+export function settleSql(needs: SettleNeeds): string {
+  const parts = [
+    settled,
+    logged,
+    ...(needs.letters ? [letters] : []),
+    ...(needs.notices ? [notices] : []),
+    ...(needs.lanes ? [touched, lane] : []),
+  ];
+  const answer = needs.lanes ? lanesAfter : 'SELECT FROM settled LIMIT 0';
+  return `WITH ${parts.join(', ')} ${answer}`;
+}
+
+export function settleNeeds(items: readonly Settlement[]): SettleNeeds {
+  return {
+    lanes: items.some(({ lane, outcome }) => lane !== null || waitsAgain(outcome)),
+    letters: items.some(
+      ({ delivery, outcome }) => outcome.kind === 'dead' && delivery.source !== null,
+    ),
+    notices: items.some(({ notice }) => notice !== null),
+  };
+}
+
+function waitsAgain({ kind }: Outcome): boolean {
+  return kind === 'retry' || kind === 'postponed';
+}
+
+const settled = `settled AS (
     UPDATE dispatcher.deliveries AS d SET
       state = o.state,
       owner = NULL,
@@ -38,52 +66,68 @@ export const settleSql = `
       code = o.code,
       ended_at = CASE WHEN o.state = 'waiting' THEN NULL ELSE now() END,
       record_value = CASE WHEN o.state = 'waiting' THEN d.record_value END
-    FROM o WHERE d.id = o.id AND d.day = o.day AND d.day BETWEEN $19::date AND $20::date
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::float8[],
+      $6::text[], $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::int[], $12::bytea[],
+      $13::real[], $14::real[], $15::real[], $16::real[], $17::real[], $18::date[], $21::int[],
+      $22::jsonb[])
+      AS o (id, owner, state, counted, after_ms, code, dead_topic, dead_headers, outcome, class,
+        status, body_excerpt, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, day, made, lane)
+    WHERE d.id = o.id AND ${sameDay('d', 'o.day')} AND d.day BETWEEN $19::date AND $20::date
       AND CASE d.state WHEN 'sending'
         THEN (d.owner, d.attempts - d.attempts_before) = (o.owner, o.made) END
     RETURNING d.id, d.day, d.tenant, d.origin, d.state, d.not_before, d.attempts, d.record_key,
-      d.record_headers, old.record_value
-  ), logged AS (
+      d.record_headers, old.record_value, o.counted, o.dead_topic, o.dead_headers, o.outcome,
+      o.class, o.status, o.body_excerpt, o.dns_ms, o.connect_ms, o.tls_ms, o.first_byte_ms,
+      o.total_ms, o.lane
+  )`;
+
+const logged = `logged AS (
     INSERT INTO dispatcher.delivery_attempts (delivery_id, day, number, tenant, outcome, class,
       status, body_excerpt, dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms, started_at)
-    SELECT s.id, s.day, s.attempts, s.tenant, o.outcome, o.class, o.status, o.body_excerpt,
-      o.dns_ms, o.connect_ms, o.tls_ms, o.first_byte_ms, o.total_ms,
-      now() - o.total_ms * interval '1 ms'
-    FROM settled AS s JOIN o USING (id) WHERE o.counted
+    SELECT id, day, attempts, tenant, outcome, class, status, body_excerpt, dns_ms, connect_ms,
+      tls_ms, first_byte_ms, total_ms, now() - total_ms * interval '1 ms'
+    FROM settled WHERE counted
     ON CONFLICT DO NOTHING
-  ), letters AS (
+  )`;
+
+const letters = `letters AS (
     INSERT INTO dispatcher.outbox (id, topic, key, headers, value)
-    SELECT o.dead_topic || '/' || coalesce(s.record_headers ->> 'ce_id', s.record_key, ''),
-      o.dead_topic, s.record_key, s.record_headers || o.dead_headers, s.record_value
-    FROM settled AS s JOIN o USING (id)
-    WHERE o.dead_topic IS NOT NULL AND s.record_value IS NOT NULL
+    SELECT dead_topic || '/' || coalesce(record_headers ->> 'ce_id', record_key, ''),
+      dead_topic, record_key, record_headers || dead_headers, record_value
+    FROM settled WHERE dead_topic IS NOT NULL AND record_value IS NOT NULL
     ON CONFLICT (id) DO NOTHING
-  ), notices AS (
+  )`;
+
+const notices = `notices AS (
     INSERT INTO dispatcher.outbox (id, topic, key, headers, value)
     SELECT n.id, n.topic, n.key, n.headers, n.value
     FROM unnest($23::text[], $24::text[], $25::text[], $26::text[], $27::jsonb[], $28::bytea[])
       AS n (of, id, topic, key, headers, value) JOIN settled AS s ON s.id = n.of
     ON CONFLICT (id) DO NOTHING
-  ), touched AS MATERIALIZED (
+  )`;
+
+const touched = `touched AS MATERIALIZED (
     SELECT s.tenant, s.origin,
       min(s.not_before) FILTER (WHERE s.state = 'waiting') AS due_at,
-      count(*) FILTER (WHERE (o.lane ->> 'failed')::boolean)::int AS failed,
-      coalesce(bool_or((o.lane ->> 'succeeded')::boolean), false) AS succeeded,
-      count(*) FILTER (WHERE o.lane ->> 'timeoutsInARow' = 'more')::int AS timeouts,
-      coalesce(bool_or(o.lane ->> 'timeoutsInARow' = 'none'), false) AS no_timeout,
-      count(*) FILTER (WHERE o.lane ->> 'blockedInARow' = 'more')::int AS blocked,
-      coalesce(bool_or(o.lane ->> 'blockedInARow' = 'none'), false) AS not_blocked,
-      max((o.lane #>> '{close,forMs}')::float8) AS close_ms,
-      coalesce(bool_or(o.lane #>> '{close,why}' = 'breaker'), false) AS breaks,
-      max((o.lane ->> 'opened')::int) AS opened,
-      (array_agg(o.lane ->> 'cap') FILTER (WHERE o.lane ->> 'cap' IS NOT NULL))[1] AS cap,
-      coalesce(bool_or((o.lane ->> 'probeEnded')::boolean), false) AS probe_ended,
-      coalesce(bool_or((o.lane ->> 'reopens')::boolean), false) AS reopens,
-      count(o.lane) > 0 AS is_told
-    FROM settled AS s JOIN o USING (id)
-    WHERE s.state = 'waiting' OR o.lane IS NOT NULL
+      count(*) FILTER (WHERE (s.lane ->> 'failed')::boolean)::int AS failed,
+      coalesce(bool_or((s.lane ->> 'succeeded')::boolean), false) AS succeeded,
+      count(*) FILTER (WHERE s.lane ->> 'timeoutsInARow' = 'more')::int AS timeouts,
+      coalesce(bool_or(s.lane ->> 'timeoutsInARow' = 'none'), false) AS no_timeout,
+      count(*) FILTER (WHERE s.lane ->> 'blockedInARow' = 'more')::int AS blocked,
+      coalesce(bool_or(s.lane ->> 'blockedInARow' = 'none'), false) AS not_blocked,
+      max((s.lane #>> '{close,forMs}')::float8) AS close_ms,
+      coalesce(bool_or(s.lane #>> '{close,why}' = 'breaker'), false) AS breaks,
+      max((s.lane ->> 'opened')::int) AS opened,
+      (array_agg(s.lane ->> 'cap') FILTER (WHERE s.lane ->> 'cap' IS NOT NULL))[1] AS cap,
+      coalesce(bool_or((s.lane ->> 'probeEnded')::boolean), false) AS probe_ended,
+      coalesce(bool_or((s.lane ->> 'reopens')::boolean), false) AS reopens,
+      count(s.lane) > 0 AS is_told
+    FROM settled AS s
+    WHERE s.state = 'waiting' OR s.lane IS NOT NULL
     GROUP BY s.tenant, s.origin
-  ), lane AS (
+  )`;
+
+const lane = `lane AS (
     INSERT INTO dispatcher.lanes AS l (tenant, origin, due_at, woken, failures, failing_since,
       last_success_at, timeouts_in_a_row, blocked_in_a_row, closed_until, closed_why, opened,
       in_flight_max)
@@ -120,9 +164,10 @@ export const settleSql = `
         now()
       FROM touched AS t WHERE t.tenant = l.tenant AND t.origin = l.origin)
     RETURNING l.*
-  )
-  SELECT lane.tenant, lane.origin, lane.failures, lane.failing_since, lane.last_success_at,
-    lane.blocked_in_a_row, lane.opened, lane.failing_notified_at
+  )`;
+
+const lanesAfter = `SELECT lane.tenant, lane.origin, lane.failures, lane.failing_since,
+    lane.last_success_at, lane.blocked_in_a_row, lane.opened, lane.failing_notified_at
   FROM lane JOIN touched USING (tenant, origin) WHERE touched.is_told`;
 
 export interface SettledLaneRow {
@@ -184,8 +229,12 @@ export function settleColumns(
     ...daysAround(days),
     rows.map(({ delivery }) => delivery.attemptsMade),
     rows.map(({ lane }) => laneJson(lane)),
-    noticed.map(({ of }) => of),
-    ...outboxColumns(noticed.map(({ notice }) => notice)),
+    ...(noticed.length === 0
+      ? []
+      : [
+          noticed.map(({ of }) => of),
+          ...outboxColumns(noticed.map(({ notice }) => notice)),
+        ]),
   ];
 }
 

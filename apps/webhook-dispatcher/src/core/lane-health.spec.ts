@@ -16,6 +16,7 @@ import { healthyLane } from './lane.ts';
 const startMs = Date.UTC(2026, 10, 23, 12);
 const success: LaneSignal = { kind: 'success' };
 const refusal: LaneSignal = { kind: 'refusal' };
+const notReached: LaneSignal = { kind: 'not_reached' };
 
 function failure(changes: Partial<Extract<LaneSignal, { kind: 'failure' }>> = {}): LaneSignal {
   return {
@@ -90,6 +91,8 @@ describe('the breaker', () => {
     ['nine failures', times(9, failure()), false],
     ['seven failures of ten', [...times(3, success), ...times(7, failure())], true],
     ['six failures of ten', [...times(4, success), ...times(6, failure())], false],
+    ['ten that the proxy did not get there', times(10, notReached), true],
+    ['nine of them', times(9, notReached), false],
     ['five timeouts in a row', times(5, timeout), true],
     ['four timeouts and a success', [...times(4, timeout), success, timeout], false],
     ['five timeouts with an answer between them', [...times(4, timeout), refusal, timeout], false],
@@ -136,6 +139,15 @@ describe('the breaker', () => {
     expect(turn.memory).toBe(memory);
   });
 
+  it('is opened longer by a probe that the proxy does not get there', () => {
+    const { memory } = lived(times(5, timeout));
+    const nowMs = memory.openUntilMs + 1;
+    const turn = laneAfter(memory, notReached, attempt({ nowMs, isProbe: true }));
+    const close = { forMs: breakerOpenMsFirst * 2, why: 'breaker' };
+    expect(turn.change).toMatchObject({ probeEnded: true, opened: 2, close });
+    expect(turn.memory.openUntilMs).toBe(nowMs + close.forMs);
+  });
+
   it('is opened once by what was under way together', () => {
     const { changes, memory } = lived([...times(5, timeout), ...times(20, timeout)]);
     expect(changes.filter((change) => change?.close != null)).toHaveLength(1);
@@ -149,6 +161,24 @@ describe('the breaker', () => {
         expect(lived(given).changes.every((change) => change?.close == null)).toBe(true);
       }),
     );
+  });
+});
+
+describe('a proxy that does not get there', () => {
+  it('is never held against the receiver', () => {
+    const signals = fc.array(fc.constantFrom(notReached, success), { maxLength: 200 });
+    fc.assert(
+      fc.property(signals, (given) => {
+        const { changes, memory } = lived(given);
+        expect(changes.some((change) => change?.failed === true)).toBe(false);
+        expect(memory).toMatchObject({ isFailing: false, cap: fullCap });
+      }),
+    );
+  });
+
+  it('says nothing of timeouts in a row', () => {
+    const { memory } = lived([...times(4, timeout), notReached]);
+    expect(memory.timeoutsInARow).toBe(4);
   });
 });
 

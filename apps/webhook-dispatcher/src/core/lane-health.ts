@@ -121,6 +121,8 @@ export function laneAfter(
       return afterSuccess(memory, attempt);
     case 'refusal':
       return afterRefusal(memory, attempt);
+    case 'not_reached':
+      return afterNotReached(memory, attempt);
     case 'failure':
       return afterFailure(memory, signal, attempt);
     default:
@@ -203,15 +205,38 @@ function afterFailure(
     probeEnded: isProbe,
   };
   if (opening === null) return { memory: counted, change };
-  const openUntilMs = nowMs + opening.forMs;
-  return { memory: { ...counted, opened: opening.opened, openUntilMs }, change };
+  return { memory: openedBy(opening, counted, nowMs), change };
+}
+
+/**
+ * Nothing is held against the receiver. But the breaker counts it: what waits loses no attempts to
+ * a proxy that is down, nor a probe in a moment's time after every probe.
+ */
+function afterNotReached(memory: LaneMemory, attempt: LaneAttempt): Turn {
+  const { isProbe, nowMs } = attempt;
+  const counted = { ...memory, window: withAttempt(memory.window, { failed: true, nowMs }) };
+  const opening = openingOf(counted, attempt);
+  if (opening === null) return { memory: counted, change: null };
+  const change: LaneChange = {
+    ...unchanged,
+    close: closingOf(opening.forMs, null),
+    opened: opening.opened,
+    probeEnded: isProbe,
+  };
+  return { memory: openedBy(opening, counted, nowMs), change };
+}
+
+interface Opening {
+  readonly forMs: number;
+  readonly opened: number;
+}
+
+function openedBy({ forMs, opened }: Opening, memory: LaneMemory, nowMs: number): LaneMemory {
+  return { ...memory, opened, openUntilMs: nowMs + forMs };
 }
 
 /** How long the breaker opens by this failure; null when it does not (H3). */
-function openingOf(
-  memory: LaneMemory,
-  { isProbe, nowMs }: LaneAttempt,
-): { readonly forMs: number; readonly opened: number } | null {
+function openingOf(memory: LaneMemory, { isProbe, nowMs }: LaneAttempt): Opening | null {
   if (!isProbe && (nowMs < memory.openUntilMs || !isBroken(memory, nowMs))) return null;
   const forMs = Math.min(breakerOpenMsFirst * 2 ** memory.opened, breakerOpenMsMax);
   return { forMs, opened: memory.opened + 1 };

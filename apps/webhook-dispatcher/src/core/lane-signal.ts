@@ -7,6 +7,8 @@ export type LaneSignal =
   | { readonly kind: 'success' }
   /** It answered, and did not want this message: neither a failure nor a sign of health. */
   | { readonly kind: 'refusal' }
+  /** The egress proxy did not get us there: whether it is alive, nobody knows. */
+  | { readonly kind: 'not_reached' }
   | {
       readonly kind: 'failure';
       readonly timedOut: boolean;
@@ -40,6 +42,7 @@ export function laneSignalOf(result: PostResult, nowMs: number): LaneSignal | nu
       return { ...failure, blocked: true };
     case 'failed':
       if (result.class === 'local' || result.class === 'aborted') return null;
+      if (result.class === 'proxy') return { kind: 'not_reached' };
       if (result.class === 'timeout') return { ...failure, timedOut: true, overloaded: true };
       return failure;
     default:

@@ -14,7 +14,7 @@ function heldBy(slots: LaneSlots, lane: Lane, count: number, terms = ten): void 
   for (let i = 0; i < count; i += 1) slots.hold(lane, terms, nowMs);
 }
 
-/** How many more a plan gives to a lane. */
+/** How many more a plan gives to a lane, and then a claim that brings nothing. */
 function roomFor(
   slots: LaneSlots,
   lane: Lane,
@@ -24,7 +24,34 @@ function roomFor(
   const plan = slots.plan(at);
   let room = 0;
   while (room < 1_000 && plan.take(lane, terms)) room += 1;
+  const busy = slots.busy(at).map((each) => ({ ...each, room: 1 }));
+  slots.brought({ busy, crowded: [] }, [], at);
+  // Which forgets what is not used.
+  slots.busy(at);
   return room;
+}
+
+/** A claim with all rooms as they are, and the runs that it begins. */
+function brings(slots: LaneSlots, ...lanes: (Lane | number)[]): void {
+  const rooms = { busy: slots.busy(nowMs), crowded: slots.crowded() };
+  const given = lanes.flatMap((lane, i) => {
+    const count = lanes[i + 1];
+    return typeof lane === 'number' || typeof count !== 'number'
+      ? []
+      : Array.from({ length: count }, () => ({ ...lane, terms: ten }));
+  });
+  slots.brought(rooms, given, nowMs);
+  for (const lane of given) slots.hold(lane, ten, nowMs);
+}
+
+/** So many POSTs to the lane have just been answered. */
+function answers(slots: LaneSlots, lane: Lane, count: number): void {
+  for (let i = 0; i < count; i += 1) {
+    slots.hold(lane, ten, nowMs);
+    slots.begin(lane);
+    slots.end(lane, { answered: true, nowMs });
+    slots.letGo(lane, nowMs);
+  }
 }
 
 describe('LaneSlots', () => {
@@ -63,18 +90,10 @@ describe('LaneSlots', () => {
   });
 
   it('lets a lane that answers hold some more, by its pace, and one that stops no longer', () => {
-    const slots = new LaneSlots({ slotsMax: 500 });
-    for (let i = 0; i < 30; i += 1) {
-      slots.hold(one, ten, nowMs);
-      slots.begin(one);
-      slots.end(one, { answered: true, nowMs });
-      slots.letGo(one, nowMs);
-    }
+    const slots = new LaneSlots({ slotsMax: 4_000 });
+    answers(slots, one, 30);
     expect(roomFor(slots, one)).toBe(10 + 15);
-    for (let i = 0; i < 300; i += 1) {
-      slots.begin(one);
-      slots.end(one, { answered: true, nowMs });
-    }
+    answers(slots, one, 600);
     expect(roomFor(slots, one)).toBe(10 + aheadMax);
     expect(roomFor(slots, one, nowMs + 2_001)).toBe(10);
     expect(slots.busy(nowMs + 4_002)).toEqual([]);
@@ -85,16 +104,50 @@ describe('LaneSlots', () => {
     heldBy(slots, one, 10);
     slots.begin(one);
     slots.end(one, { answered: false, nowMs });
-    expect(slots.letGo(one, nowMs)).toBe(true);
-    expect(slots.letGo(one, nowMs)).toBe(false);
+    slots.letGo(one, nowMs);
+    slots.letGo(one, nowMs);
     expect(roomFor(slots, one)).toBe(2);
   });
 
-  it('tells when a tenant that was full has room again', () => {
-    const slots = new LaneSlots({ slotsMax: 40 });
-    heldBy(slots, one, 5);
-    heldBy(slots, other, 5);
+  it('wants a claim for a lane that was given all its room, and for one that was not never', () => {
+    const slots = new LaneSlots({ slotsMax: 500 });
+    brings(slots, one, 10);
+    brings(slots, other, 9);
+    expect(slots.letGo(other, nowMs)).toBe(false);
     expect(slots.letGo(one, nowMs)).toBe(true);
+    expect(slots.letGo(one, nowMs)).toBe(true);
+    brings(slots, one, 1);
+    expect(slots.letGo(one, nowMs)).toBe(false);
+  });
+
+  it('wants it when half of what it holds ahead is gone, not for each that ends', () => {
+    const slots = new LaneSlots({ slotsMax: 4_000 });
+    answers(slots, one, 100);
+    brings(slots, one, 10 + 50);
+    const wanted = Array.from({ length: 30 }, () => slots.letGo(one, nowMs));
+    expect(wanted.indexOf(true)).toBe(24);
+  });
+
+  it('lets nothing new overtake what is waiting', () => {
+    const slots = new LaneSlots({ slotsMax: 500 });
+    const plan = slots.plan(nowMs);
+    const taken = Array.from({ length: 12 }, () => plan.take(one, ten));
+    expect(taken.filter(Boolean)).toHaveLength(10);
+    heldBy(slots, one, 10);
+    expect(slots.letGo(one, nowMs)).toBe(true);
+    expect(slots.plan(nowMs).take(one, ten)).toBe(false);
+    expect(slots.plan(nowMs).take(other, ten)).toBe(true);
+    brings(slots, one, 0);
+    expect(slots.plan(nowMs).take(one, ten)).toBe(true);
+  });
+
+  it('wants a claim for a tenant that was given all its room', () => {
+    const slots = new LaneSlots({ slotsMax: 40 });
+    brings(slots, one, 5, other, 5);
+    expect(slots.crowded()).toEqual([{ tenant: 'acme', room: 0 }]);
+    expect(slots.letGo(one, nowMs)).toBe(true);
+    expect(slots.letGo(other, nowMs)).toBe(true);
+    brings(slots, one, 1);
     expect(slots.letGo(one, nowMs)).toBe(false);
   });
 

@@ -8,15 +8,23 @@ import { laneCapDefault, laneKeyOf, type Lane } from './lane.ts';
  *    deliveries that wait here for their turn, so that the next POST begins when one ends.
  * L3 All lanes of one tenant together hold a share of the slots.
  * L4 A lane with a rate gets no more deliveries than its bucket has tokens.
+ * L5 Of a lane that was given all that it had room for, more is waiting, until a claim brings less.
+ *    New deliveries do not overtake those, and the next claim is wanted as soon as it is worth it.
  */
 
 /** Share of a process's slots that one tenant may hold. */
 export const tenantShare = 0.25;
-/** Deliveries of a lane that may wait for their turn in memory: they hold slots that do nothing. */
-export const aheadMax = 40;
+/**
+ * Deliveries of a lane that may wait for their turn in memory: they hold slots that do nothing. Two
+ * claims a fifth of a second long keep a lane busy that takes a thousand a second.
+ */
+export const aheadMax = 200;
 /** Half of what it answered within the last second: so long does the last of them wait at most. */
 const aheadShare = 0.5;
 const answersMs = 1_000;
+
+/** A lane or tenant wants a claim when this share of what it may hold ahead is free. */
+const roomShareWorth = 0.5;
 
 /** The lane as far as its slots are concerned. */
 export interface LaneTerms {
@@ -34,10 +42,20 @@ export interface CrowdedTenant {
   readonly room: number;
 }
 
+/** What a claim was told, and is to be compared with what it brought. */
+export interface Rooms {
+  /** Every lane that is not as one that nobody has used. */
+  readonly busy: readonly BusyLane[];
+  /** Every tenant that holds slots. */
+  readonly crowded: readonly CrowdedTenant[];
+}
+
 interface LaneState extends Lane {
   terms: LaneTerms;
   /** Slots that it holds. */
   held: number;
+  /** More of it is waiting than it had room for (L5). */
+  wants: boolean;
   /** POSTs under way. */
   sending: number;
   /** Answers of this second and of the one before, for its pace. */
@@ -58,6 +76,8 @@ export class LaneSlots {
   readonly tenantMax: number;
   private readonly lanes = new Map<string, LaneState>();
   private readonly tenants = new Map<string, number>();
+  /** Tenants of which more is waiting than they had room for. */
+  private readonly wanting = new Set<string>();
 
   constructor(options: LaneSlotsOptions) {
     const share = options.tenantShare ?? tenantShare;
@@ -74,7 +94,9 @@ export class LaneSlots {
         const state = this.lanes.get(key) ?? newLane(lane, terms, nowMs);
         const taken = planned.get(key) ?? 0;
         const taking = tenants.get(lane.tenant) ?? 0;
-        if (taken >= roomOf(state, nowMs) || taking >= this.tenantRoom(lane.tenant)) return false;
+        if (taking >= this.tenantRoom(lane.tenant)) this.wanting.add(lane.tenant);
+        if (taken >= roomOf(state, nowMs)) this.stateOf(lane, terms, nowMs).wants = true;
+        if (this.isWanting(lane)) return false;
         planned.set(key, taken + 1);
         tenants.set(lane.tenant, taking + 1);
         return true;
@@ -92,16 +114,44 @@ export class LaneSlots {
     this.tenants.set(lane.tenant, (this.tenants.get(lane.tenant) ?? 0) + 1);
   }
 
-  /** @returns whether its lane or its tenant was full until now: others of it may move up. */
+  /** A claim that was told these rooms has brought these deliveries, none of which is held yet. */
+  brought(
+    { busy, crowded }: Rooms,
+    deliveries: readonly (Lane & { readonly terms: LaneTerms })[],
+    nowMs: number,
+  ): void {
+    const ofLane = Map.groupBy(deliveries, laneKeyOf);
+    const rooms = new Map(busy.map((lane) => [laneKeyOf(lane), lane.room]));
+    for (const [key, room] of rooms) {
+      const state = this.lanes.get(key);
+      if (state !== undefined) state.wants = (ofLane.get(key)?.length ?? 0) >= room;
+    }
+    for (const [key, [first, ...others]] of ofLane) {
+      if (first === undefined || rooms.has(key)) continue;
+      const state = this.stateOf(first, first.terms, nowMs);
+      state.wants = 1 + others.length >= roomOf(state, nowMs);
+    }
+    const ofTenant = Map.groupBy(deliveries, ({ tenant }) => tenant);
+    const tenantRooms = new Map(crowded.map(({ tenant, room }) => [tenant, room]));
+    for (const tenant of new Set([...this.wanting, ...ofTenant.keys()])) {
+      const room = tenantRooms.get(tenant) ?? this.tenantMax;
+      if ((ofTenant.get(tenant)?.length ?? 0) >= room) this.wanting.add(tenant);
+      else this.wanting.delete(tenant);
+    }
+  }
+
+  /** @returns whether more is waiting (L5) that a claim would now be worth. */
   letGo(lane: Lane, nowMs: number): boolean {
     const state = this.lanes.get(laneKeyOf(lane));
     if (state === undefined) return false;
-    const wasFull = roomOf(state, nowMs) <= 0 || this.tenantRoom(lane.tenant) <= 0;
     state.held -= 1;
     const left = (this.tenants.get(lane.tenant) ?? 1) - 1;
     if (left <= 0) this.tenants.delete(lane.tenant);
     else this.tenants.set(lane.tenant, left);
-    return wasFull;
+    const room = Math.min(roomOf(state, nowMs), this.tenantRoom(lane.tenant));
+    if (room <= 0 || !this.isWanting(lane)) return false;
+    const ahead = Math.min(aheadOf(state, nowMs), this.tenantMax - state.terms.cap);
+    return room >= ahead * roomShareWorth;
   }
 
   /** @returns whether a POST may begin now (L1). */
@@ -159,6 +209,10 @@ export class LaneSlots {
     return soonest;
   }
 
+  private isWanting(lane: Lane): boolean {
+    return this.wanting.has(lane.tenant) || this.lanes.get(laneKeyOf(lane))?.wants === true;
+  }
+
   private tenantRoom(tenant: string): number {
     return Math.max(0, this.tenantMax - (this.tenants.get(tenant) ?? 0));
   }
@@ -181,6 +235,7 @@ function newLane({ tenant, origin }: Lane, terms: LaneTerms, nowMs: number): Lan
     origin,
     terms,
     held: 0,
+    wants: false,
     sending: 0,
     answers: 0,
     answersBefore: 0,
@@ -196,10 +251,16 @@ function roomOf(state: LaneState, nowMs: number): number {
     refill(state, nowMs);
     return Math.min(cap - state.held, Math.floor(state.tokens));
   }
+  return cap + aheadOf(state, nowMs) - state.held;
+}
+
+/** What a lane may hold above its cap: none where a rate decides. */
+function aheadOf(state: LaneState, nowMs: number): number {
+  if (state.terms.ratePerSecond !== null) return 0;
   turnPage(state, nowMs);
   const passed = (nowMs - state.answersSinceMs) / answersMs;
   const pace = state.answers + state.answersBefore * Math.max(0, 1 - passed);
-  return cap + Math.min(aheadMax, Math.floor(pace * aheadShare)) - state.held;
+  return Math.min(aheadMax, Math.floor(pace * aheadShare));
 }
 
 /** A second's worth, and one at least. */
@@ -229,7 +290,7 @@ function turnPage(state: LaneState, nowMs: number): void {
 
 /** Nothing of it would be missed: it holds no slot, its pace is forgotten, its bucket is full. */
 function isIdle(state: LaneState, nowMs: number): boolean {
-  if (state.held > 0) return false;
+  if (state.held > 0 || state.wants) return false;
   refill(state, nowMs);
   turnPage(state, nowMs);
   const hasPace = state.answers > 0 || state.answersBefore > 0;

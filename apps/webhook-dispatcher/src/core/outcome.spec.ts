@@ -89,6 +89,7 @@ describe('outcomeOf', () => {
     [failed('reset'), 5_000],
     [failed('tls'), 5_000],
     [failed('protocol'), 5_000],
+    [failed('proxy'), 5_000],
     [failed('other'), 5_000],
     [failed('timeout'), 60_000],
     [answered(408), 60_000],

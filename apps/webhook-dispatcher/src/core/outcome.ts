@@ -165,6 +165,7 @@ function outcomeOfFailure(
     case 'reset':
     case 'tls':
     case 'protocol':
+    case 'proxy':
     case 'other':
       return retryOrDead(attemptOf(failure, timings), 0, context);
     default:
