@@ -1,12 +1,18 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { problemSchema, type Problem } from '@millrace/contracts';
-import type { z } from 'zod';
+import { z } from 'zod';
 
 import type { Config, KeyHolder } from './config.ts';
+import { EventBlocks, type ReadPiece, type StreamEvent } from './core/event-blocks.ts';
 
 /** How long one answer of the API may take. */
 const answerTimeoutMs = 30_000;
+/** How long to wait before a stream is opened again, until it says so itself. */
+const retryMsDefault = 2_000;
+/** Connections in a row without an event: half a minute, as with an answer. */
+const connectionsMax = 15;
 
 /** The API refused, and says why. */
 export class RefusedError extends Error {
@@ -69,7 +75,55 @@ export class Api {
     throw new UnreachableError(`${this.#config.url} answered in a form that is not known here`);
   }
 
-  async #send(request: ApiRequest<z.ZodType>): Promise<Response> {
+  /**
+   * Events of a job to its last one, over as many connections as it takes: a break is a pause, and
+   * what was missed comes after it.
+   *
+   * @throws RefusedError when the API says no, and not only for now.
+   * @throws UnreachableError when nobody answers for a while.
+   */
+  async *events(path: string): AsyncGenerator<StreamEvent> {
+    let lastId: string | undefined;
+    let retryMs = retryMsDefault;
+    for (let failures = 0; failures < connectionsMax; failures += 1) {
+      const response = await this.#open(path, lastId);
+      if (response?.status === 204) return;
+      for await (const { events, retryMs: told } of response === null ? [] : pieces(response)) {
+        retryMs = told ?? retryMs;
+        for (const event of events) {
+          failures = 0;
+          lastId = event.id ?? lastId;
+          yield event;
+        }
+      }
+      await delay(retryMs);
+    }
+    throw new UnreachableError(`${this.#config.url} tells no events any more`);
+  }
+
+  /** Null when it is worth another try. */
+  async #open(path: string, lastId: string | undefined): Promise<Response | null> {
+    const headers = lastId === undefined ? {} : { 'last-event-id': lastId };
+    let response: Response;
+    try {
+      response = await this.#fetch({ method: 'GET', path, headers, answer: noBody });
+    } catch (error) {
+      if (error instanceof UnreachableError) return null;
+      throw error;
+    }
+    if (response.ok) return response;
+    const isForNow = response.status === 429 || response.status >= 500;
+    if (isForNow) return null;
+    const problem = problemSchema.safeParse(await readJson(response));
+    if (problem.success) throw new RefusedError(problem.data);
+    throw new UnreachableError(`${this.#config.url} answered ${response.status}`);
+  }
+
+  #send(request: ApiRequest<z.ZodType>): Promise<Response> {
+    return this.#fetch(request, AbortSignal.timeout(answerTimeoutMs));
+  }
+
+  async #fetch(request: ApiRequest<z.ZodType>, signal?: AbortSignal): Promise<Response> {
     const url = new URL(`${this.#config.url}${request.path}`);
     for (const [name, value] of Object.entries(request.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
@@ -85,12 +139,30 @@ export class Api {
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
           ...request.headers,
         },
-        signal: AbortSignal.timeout(answerTimeoutMs),
+        ...(signal === undefined ? {} : { signal }),
         ...(body === undefined ? {} : { body }),
       });
     } catch (cause) {
       throw new UnreachableError(`nobody answers at ${this.#config.url}`, { cause });
     }
+  }
+}
+
+const noBody = z.undefined();
+
+/** Ends with the connection, whoever ended it: one that broke is opened again. */
+async function* pieces({ body }: Response): AsyncGenerator<ReadPiece> {
+  const decoder = new TextDecoder();
+  const blocks = new EventBlocks();
+  const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = body?.getReader();
+  try {
+    for (;;) {
+      const read = await reader?.read().catch(() => undefined);
+      if (read?.value === undefined) return;
+      yield blocks.read(decoder.decode(read.value, { stream: true }));
+    }
+  } finally {
+    await reader?.cancel().catch(() => undefined);
   }
 }
 

@@ -94,6 +94,23 @@ describe('a command that the API answers', () => {
 });
 
 describe('a command that the API refuses', () => {
+  it('says what is wrong with a field, and with the whole', async () => {
+    const problem = {
+      type: 'urn:millrace:error:invalid_request',
+      title: 'A field is missing, unknown or of the wrong type',
+      status: 400,
+      detail: 'a field is missing, unknown or of the wrong type',
+      code: 'invalid_request',
+      errors: [
+        { path: '', message: 'name a limit' },
+        { path: 'usd', message: 'is too small' },
+      ],
+    };
+    answer = { status: 400, body: problem };
+    const { error } = await typed('budget job-1');
+    expect(error).toContain('\n  name a limit\n  usd: is too small\n');
+  });
+
   it('says why, one next step and the trace id, and ends with 1', async () => {
     const problem = {
       type: 'urn:millrace:error:not_found',
@@ -108,9 +125,18 @@ describe('a command that the API refuses', () => {
     expect(status).toBe(1);
     expect(error).toBe(
       'refused: there is no job of this id (not_found)\n' +
-        'next: look up the id with the list command of the same name\ntrace: abc\n',
+        'next: look up the id: millrace jobs list, or the list command of what is named\n' +
+        'trace: abc\n',
     );
   });
+});
+
+it.each(['overloaded', 'queue_full'])('says of %s that it passes', async (code) => {
+  answer = {
+    status: 503,
+    body: { type: 'about:blank', title: 'No', status: 503, detail: 'there is too much', code },
+  };
+  expect((await typed('jobs list')).error).toContain('next: wait a few seconds');
 });
 
 describe('a command that nobody answers', () => {

@@ -13,6 +13,10 @@ export type ExitStatus = (typeof exitStatus)[keyof typeof exitStatus];
 export interface Terminal {
   readonly out: (text: string) => void;
   readonly error: (text: string) => void;
+  /** Where errors go, without a line's end. */
+  readonly write?: (text: string) => void;
+  /** Whether both go to a person's screen. */
+  readonly isOneScreen?: boolean;
 }
 
 export interface CommandLineOptions {
@@ -60,7 +64,9 @@ async function runCommand(
   try {
     const run = command.parse(typed);
     api = new Api(o.readConfig());
-    const answer = await run({ api, now: new Date(), note: terminal.error });
+    const write = terminal.write ?? (() => undefined);
+    const { error: note, isOneScreen = false } = terminal;
+    const answer = await run({ api, now: new Date(), note, write, isOneScreen });
     terminal.out(typed.length < rest.length ? JSON.stringify(answer.json, null, 2) : answer.text);
     return exitStatus.done;
   } catch (error) {
@@ -74,6 +80,11 @@ interface Failed {
   readonly traceId?: string | undefined;
 }
 
+/** Of the whole body there is no path to name. */
+function lineOf({ path, message }: { readonly path: string; readonly message: string }): string {
+  return path === '' ? `  ${message}` : `  ${path}: ${message}`;
+}
+
 /** What went wrong, one next step, and the trace id. What is no error of use is a bug: thrown. */
 function tell(error: unknown, { terminal, command, traceId }: Failed): ExitStatus {
   if (error instanceof UsageError) {
@@ -83,7 +94,7 @@ function tell(error: unknown, { terminal, command, traceId }: Failed): ExitStatu
   }
   if (error instanceof RefusedError) {
     const { problem } = error;
-    const details = problem.errors?.map(({ path, message }) => `  ${path}: ${message}`) ?? [];
+    const details = problem.errors?.map(lineOf) ?? [];
     terminal.error(
       printable(
         [

@@ -18,6 +18,10 @@ export interface CommandContext {
   readonly now: Date;
   /** Tells a person how far it is: on standard error, so that the answer stays clean. */
   readonly note: (line: string) => void;
+  /** The same without a line's end: a text as it is written. */
+  readonly write: (text: string) => void;
+  /** Whether what is told and the answer are read one below the other. */
+  readonly isOneScreen: boolean;
 }
 
 export interface CommandSpec<O extends z.ZodObject> {

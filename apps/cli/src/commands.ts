@@ -2,7 +2,10 @@ import type { Command } from './command.ts';
 import { getDeadLetter } from './commands/get-dead-letter.ts';
 import { listDeadLetters } from './commands/list-dead-letters.ts';
 import { cancelJob } from './commands/cancel-job.ts';
+import { followJob } from './commands/follow-job.ts';
 import { getJob } from './commands/get-job.ts';
+import { getTimeline } from './commands/get-timeline.ts';
+import { getSession } from './commands/get-session.ts';
 import { listJobs } from './commands/list-jobs.ts';
 import { getRedelivery } from './commands/get-redelivery.ts';
 import { listRedeliveries } from './commands/list-redeliveries.ts';
@@ -39,6 +42,7 @@ import { replayDelivery } from './commands/replay-delivery.ts';
 import { replayDeliveries } from './commands/replay-deliveries.ts';
 import { listInboundSources } from './commands/list-inbound-sources.ts';
 import { getInboundSource } from './commands/get-inbound-source.ts';
+import { changeInboundSource } from './commands/change-inbound-source.ts';
 import { createInboundSource } from './commands/create-inbound-source.ts';
 import { deleteInboundSource } from './commands/delete-inbound-source.ts';
 import { addInboundSecret } from './commands/add-inbound-secret.ts';
@@ -55,7 +59,10 @@ import { rotateWebhookSecret } from './commands/rotate-webhook-secret.ts';
 export const commands: readonly Command[] = [
   listJobs,
   getJob,
+  getTimeline,
+  followJob,
   cancelJob,
+  getSession,
   listApprovals,
   approve,
   reject,
@@ -86,6 +93,7 @@ export const commands: readonly Command[] = [
   listInboundSources,
   getInboundSource,
   createInboundSource,
+  changeInboundSource,
   deleteInboundSource,
   addInboundSecret,
   redeliver,

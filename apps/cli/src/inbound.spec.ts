@@ -80,6 +80,19 @@ describe('commands about sources of webhooks', () => {
       { secret: 'another-one', keep_previous: false },
       source,
     ],
+    [
+      `inbound change ${id} --name tickets --events a,b --template ${JSON.stringify(template)}`,
+      `PATCH ${path}`,
+      { name: 'tickets', events: ['a', 'b'], template },
+      source,
+    ],
+    [
+      `inbound change ${id} --events all --enabled false`,
+      `PATCH ${path}`,
+      { events: null, enabled: false },
+      source,
+    ],
+    [`inbound change ${id} --enabled true`, `PATCH ${path}`, { enabled: true }, source],
   ])('%s is %s', async (line, route, sent, told) => {
     const said = await typed(line, told);
     expect(said).toContain('tickets');
@@ -99,6 +112,8 @@ describe('commands about sources of webhooks', () => {
   it('ask nothing when something is missing', async () => {
     expect(await typed('inbound create tickets --provider generic')).toContain('takes --provider');
     expect(await typed(`inbound add-secret ${id}`)).toContain('takes --secret');
+    expect(await typed(`inbound change ${id}`)).toContain('takes what is to be changed');
+    expect(await typed(`inbound change ${id} --enabled maybe`)).toContain('--enabled');
     expect(asked).toEqual([]);
   });
 });

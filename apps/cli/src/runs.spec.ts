@@ -116,6 +116,14 @@ describe('commands for runs', () => {
     expect(asked).toEqual({ method: 'POST', url: `/v1/jobs/order-1/${path}`, body });
   });
 
+  it('show a session with its newest jobs', async () => {
+    answer = { status: 200, body: { id: 'chat-1', turns: 7, jobs: [job] } };
+    const { out } = await typed('sessions', 'get', 'chat-1');
+    expect(out).toMatch(/turns +7/);
+    expect(out).toContain('order-1');
+    expect(asked.url).toBe('/v1/sessions/chat-1');
+  });
+
   it('compare a fork with its source', async () => {
     answer = { status: 200, body: comparison };
     const { out } = await typed('fork', 'compare', 'b');

@@ -8,9 +8,9 @@ export function nextStep(code: ErrorCode): string {
     case 'forbidden':
       return 'use a key that may do this: an operator’s command reads MILLRACE_ADMIN_API_KEY';
     case 'not_found':
-      return 'look up the id with the list command of the same name';
+      return 'look up the id: millrace jobs list, or the list command of what is named';
     case 'changed_meanwhile':
-      return 'look at it with the get command; to do it once more, repeat with --again';
+      return 'list it to see what it is by now; to redrive once more, repeat with --again';
     case 'job_ended':
       return 'look at how it ended: millrace jobs get';
     case 'not_begun':
@@ -21,6 +21,8 @@ export function nextStep(code: ErrorCode): string {
       return 'choose another name, or go on with what is there';
     case 'limit_reached':
       return 'wait until what runs has ended, or revoke what is not needed; then repeat it';
+    case 'overloaded':
+    case 'queue_full':
     case 'too_many_requests':
       return 'wait a few seconds and repeat the command';
     case 'not_durable':

@@ -3,6 +3,8 @@ export type Columns<R> = Readonly<Record<string, (row: R) => string | number | u
 
 /** Characters of one cell: a longer text is cut, and says so by its last character. */
 const cellLengthMax = 60;
+/** Of an id, which is copied from here: the contract's longest are shorter. */
+const idLengthMax = 400;
 const gap = '  ';
 
 /** Rows as lines of text, each column as wide as what it holds. */
@@ -10,7 +12,7 @@ export function table<R>(rows: readonly R[], columns: Columns<R>): string {
   const headings = Object.keys(columns);
   const lines = [
     headings.map((heading) => heading.toUpperCase()),
-    ...rows.map((row) => headings.map((heading) => cell(columns[heading]?.(row)))),
+    ...rows.map((row) => headings.map((heading) => cell(heading, columns[heading]?.(row)))),
   ];
   const widths = headings.map((_, index) =>
     Math.max(...lines.map((line) => [...(line[index] ?? '')].length)),
@@ -34,12 +36,11 @@ export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, (character) => (character === '\n' ? '\n' : '\u{fffd}'));
 }
 
-function cell(value: string | number | undefined): string {
+function cell(heading: string, value: string | number | undefined): string {
   const text = printable(String(value ?? '')).replaceAll('\n', ' ');
   const characters = [...text];
-  return characters.length <= cellLengthMax
-    ? text
-    : `${characters.slice(0, cellLengthMax - 1).join('')}…`;
+  const lengthMax = heading === 'id' ? idLengthMax : cellLengthMax;
+  return characters.length <= lengthMax ? text : `${characters.slice(0, lengthMax - 1).join('')}…`;
 }
 
 function padded(text: string, width: number): string {

@@ -5,6 +5,7 @@ import { fields } from './table.ts';
 /** An endpoint as a person reads it. */
 export function endpointText(endpoint: WebhookEndpointView): string {
   const { disabled_reason: reason, health, secrets, status } = endpoint;
+  const { rate_per_second: rate, retry_schedule_seconds: schedule } = endpoint;
   const headers = Object.keys(endpoint.headers);
   return fields({
     id: endpoint.id,
@@ -13,6 +14,10 @@ export function endpointText(endpoint: WebhookEndpointView): string {
     events: endpoint.event_types.length === 0 ? 'all' : endpoint.event_types.join(' '),
     payload: endpoint.payload,
     headers: headers.length === 0 ? undefined : headers.join(' '),
+    rate: rate === null ? undefined : `${rate} a second`,
+    'at once': endpoint.in_flight_max,
+    timeout: `${endpoint.timeout_seconds} s`,
+    schedule: schedule === null ? undefined : `${schedule.join(', ')} s`,
     status: reason === null ? status : `${status} (${reason})`,
     since: endpoint.status_changed_at,
     closed: closedText(endpoint),
