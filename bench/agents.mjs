@@ -43,7 +43,7 @@ const agentMsMax = 120_000;
  */
 export async function benchAgents({ short, peers: wanted, cpuProf }) {
   const size = short ? shortSize : fullSize;
-  const bench = await openBench(cpuProf);
+  const bench = await openBench({ cpuProf });
   const tool = await bench.startHelper('tool-server.mjs', ['0']);
   const ends = await followEnds(bench, { waitMsMax: agentMsMax });
   try {

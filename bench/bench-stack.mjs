@@ -1,4 +1,6 @@
-/** A stack of its own for a bench, with a labelled model server and receiver beside it. */
+/**
+ * A stack of its own for a bench, a month old, with a labelled model server and receiver beside it.
+ */
 import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,14 +9,28 @@ import { join, resolve } from 'node:path';
 import kafkajs from 'kafkajs';
 
 import { freePorts, startStack } from '../tools/stack.mjs';
+import { serviceNames } from '../tools/stack/environment.mjs';
+import { makeOldDays } from '../tools/stack/old-days.mjs';
 
 /** @typedef {Awaited<ReturnType<typeof openBench>>} Bench */
 
+/** @typedef {import('../tools/stack.mjs').ServiceName} ServiceName */
+
 /** Both compilers of the JVM, as a broker that runs for days has them. */
 const kafkaOptions = '-XX:+UseG1GC -XX:MaxGCPauseMillis=20';
+/** @type {Partial<Record<ServiceName, Record<string, string>>>} */
+const settingsOf = { 'claude-worker': { MAX_IN_FLIGHT: '1000' } };
 
-/** @param {string | undefined} cpuProf the folder for a CPU profile of each service */
-export async function openBench(cpuProf) {
+/**
+ * @param {object} options
+ * @param {string} [options.cpuProf] the folder for a CPU profile of each service
+ * @param {import('../tools/stack.mjs').StackOptions['services']} [options.services]
+ * @param {import('../tools/stack.mjs').StackOptions['replicas']} [options.replicas]
+ * @param {Record<string, string>} [options.postgresSettings]
+ * @param {Partial<Record<ServiceName, string>>} [options.preload] a file of this folder that a
+ *   service loads first
+ */
+export async function openBench({ cpuProf, services, replicas, postgresSettings, preload }) {
   const home = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   const model = await startHelper('model-server.mjs', ['0', '0']);
   const receiver = await startHelper('receiver.mjs', ['0']);
@@ -25,14 +41,17 @@ export async function openBench(cpuProf) {
     env: { ...process.env, KAFKA_JVM_PERFORMANCE_OPTS: kafkaOptions },
     claude: { apiKey: 'bench', baseUrl: `http://127.0.0.1:${model.port}` },
     receiver: false,
-    serviceEnv: {
-      ingest: profiled(cpuProf),
-      'claude-worker': { ...profiled(cpuProf), MAX_IN_FLIGHT: '1000' },
-      'webhook-dispatcher': profiled(cpuProf),
-      'agent-orchestrator': profiled(cpuProf),
-      'tool-runner': profiled(cpuProf),
-    },
+    services,
+    replicas,
+    postgresSettings,
+    serviceEnv: Object.fromEntries(
+      serviceNames.map((name) => [
+        name,
+        { ...preloaded({ home, cpuProf, file: preload?.[name] }), ...settingsOf[name] },
+      ]),
+    ),
   });
+  await makeOldDays(stack);
   const kafka = new kafkajs.Kafka({
     clientId: 'bench-submitter',
     brokers: [stack.kafkaBroker],
@@ -59,11 +78,16 @@ export async function openBench(cpuProf) {
   };
 }
 
-/** Makes a service write a CPU profile into a folder when it ends. */
-function profiled(cpuProf) {
-  if (cpuProf === undefined) return {};
-  const preload = new URL('cpu-profile.mjs', import.meta.url).href;
-  return { NODE_OPTIONS: `--import=${preload}`, MILLRACE_BENCH_CPU_PROF: resolve(cpuProf) };
+/** What a service loads first: to write a CPU profile when it ends, and what a bench asks for. */
+function preloaded({ home, cpuProf, file }) {
+  const files = [...(cpuProf === undefined ? [] : ['cpu-profile.mjs']), ...(file ? [file] : [])];
+  if (files.length === 0) return {};
+  const imports = files.map((name) => `--import=${new URL(name, import.meta.url).href}`);
+  return {
+    NODE_OPTIONS: imports.join(' '),
+    MILLRACE_BENCH_HOME: home,
+    ...(cpuProf === undefined ? {} : { MILLRACE_BENCH_CPU_PROF: resolve(cpuProf) }),
+  };
 }
 
 async function startHelper(file, args) {

@@ -7,8 +7,15 @@ import { parseArgs } from 'node:util';
 import { benchAgents } from './agents.mjs';
 import { isComplete, printFigures, writeFigures } from './figures.mjs';
 import { benchPipeline } from './pipeline.mjs';
+import { benchStreams } from './streams.mjs';
+import { benchWebhooks } from './webhooks.mjs';
 
-const benches = { pipeline: benchPipeline, agents: benchAgents };
+const benches = {
+  pipeline: benchPipeline,
+  agents: benchAgents,
+  webhooks: benchWebhooks,
+  streams: benchStreams,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -7,9 +7,13 @@
  * model has spoken so many times as `[[turns:6]]` in the first prompt says (6 without it); the last
  * of them is text.
  *
+ * A streamed answer comes at once; to a prompt with `[[pieces:75,40]]` it comes in 75 pieces, one
+ * every 40 ms.
+ *
  * node bench/model-server.mjs PORT MODEL_MS
  */
 import { createServer } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const [port = '0', modelMs = '0'] = process.argv.slice(2);
 const state = { modelMs: Number(modelMs), calls: 0, inFlight: 0, inFlightMax: 0 };
@@ -44,23 +48,45 @@ function message(id, model, { block, stop_reason }) {
   };
 }
 
-function streamed(id, model, answer) {
+/** Words whose letters take one to four bytes, and signs that JSON escapes. */
+const words = ['mill', 'Mühle', '水車', '🌾', '"quoted"', 'back\\slash', 'line\n', 'tab\t'];
+const wordsOfPiece = 6;
+
+function pieceOfText() {
+  const word = () => words[Math.floor(Math.random() * words.length)];
+  return `${Array.from({ length: wordsOfPiece }, word).join(' ')} `;
+}
+
+/** What is asked for by `[[pieces:COUNT,EVERY_MS]]`; null without it. */
+function piecesOf({ messages }) {
+  const opening = JSON.stringify(messages[0]?.content ?? '');
+  const [, count, everyMs] = /\[\[pieces:(\d+),(\d+)\]\]/.exec(opening) ?? [];
+  if (count === undefined) return null;
+  return { texts: Array.from({ length: Number(count) }, pieceOfText), everyMs: Number(everyMs) };
+}
+
+/** @returns {string[]} what is written: the beginning, each delta, the end */
+function streamed(id, model, answer, texts) {
   const { block, stop_reason } = answer;
   const isText = block.type === 'text';
   const opened = isText ? { ...block, text: '' } : { ...block, input: {} };
-  const delta = isText
-    ? { type: 'text_delta', text: block.text }
-    : { type: 'input_json_delta', partial_json: JSON.stringify(block.input) };
+  const deltas = isText
+    ? texts.map((text) => ({ type: 'text_delta', text }))
+    : [{ type: 'input_json_delta', partial_json: JSON.stringify(block.input) }];
   const begun = { ...message(id, model, answer), content: [], stop_reason: null };
-  const events = [
+  const start = [
     { type: 'message_start', message: begun },
     { type: 'content_block_start', index: 0, content_block: opened },
-    { type: 'content_block_delta', index: 0, delta },
+  ];
+  const end = [
     { type: 'content_block_stop', index: 0 },
     { type: 'message_delta', delta: { stop_reason, stop_sequence: null }, usage },
     { type: 'message_stop' },
   ];
-  return events.map((e) => `event: ${e.type}\ndata: ${JSON.stringify(e)}\n\n`).join('');
+  const written = deltas.map((delta) => [{ type: 'content_block_delta', index: 0, delta }]);
+  return [start, ...written, end].map((events) =>
+    events.map((e) => `event: ${e.type}\ndata: ${JSON.stringify(e)}\n\n`).join(''),
+  );
 }
 
 function answer(body, response) {
@@ -70,12 +96,24 @@ function answer(body, response) {
   response.setHeader('x-millrace-stand-in', 'true');
   response.setHeader('request-id', `req_${state.calls}`);
   if (request.stream) {
+    const pieces = piecesOf(request);
+    const parts = streamed(id, request.model, said, pieces?.texts ?? [text]);
     response.setHeader('content-type', 'text/event-stream');
-    response.end(streamed(id, request.model, said));
+    if (pieces !== null) return void drip(response, parts, pieces.everyMs);
+    response.end(parts.join(''));
   } else {
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify(message(id, request.model, said)));
   }
+  state.inFlight -= 1;
+}
+
+async function drip(response, parts, everyMs) {
+  for (const part of parts) {
+    response.write(part);
+    await delay(everyMs);
+  }
+  response.end();
   state.inFlight -= 1;
 }
 

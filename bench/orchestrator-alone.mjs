@@ -6,9 +6,9 @@ import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { createdAt, eventRecord } from './event-record.mjs';
 import { round } from './figures.mjs';
 
-const createdAt = new Date().toISOString();
 const day = createdAt.slice(0, 10);
 const tenant = 'default';
 const toolCalls = 6;
@@ -95,19 +95,6 @@ async function transitions({ producer }, asked, { workflows, key, label }) {
   return (workflows * rounds.length) / seconds;
 }
 
-function event(topic, type, { id, key, data }) {
-  const headers = {
-    ce_id: id,
-    ce_type: type,
-    ce_source: '/bench',
-    ce_specversion: '1.0',
-    ce_time: createdAt,
-    ce_tenant: tenant,
-    'content-type': 'application/json',
-  };
-  return { topic, key, headers, value: JSON.stringify(data) };
-}
-
 function requested(id) {
   const params = {
     model: 'claude-sonnet-5-5',
@@ -116,7 +103,7 @@ function requested(id) {
     messages: [{ role: 'user', content: 'Look around.' }],
   };
   const reply = { kind: 'job', created_at: createdAt };
-  return event('workflows.requested.v1', 'millrace.workflow.requested.v1', {
+  return eventRecord('workflows.requested.v1', 'millrace.workflow.requested.v1', {
     id: `${tenant}:${id}:requested`,
     key: `${tenant}/${id}`,
     data: { tenant, job_id: id, type: 'agent', params, reply },
@@ -144,7 +131,7 @@ function described(id, key) {
     result_bytes_max: 65_536,
   };
   const token = tokenOf(id, callId, key);
-  return event('tools.completed.v1', 'millrace.tool.described.v1', {
+  return eventRecord('tools.completed.v1', 'millrace.tool.described.v1', {
     id: `${tenant}:${callId}:described`,
     key: id,
     data: { workflow_id: id, call_id: callId, token, tools: [tool], missing: [] },
@@ -165,7 +152,7 @@ function answered(id, n) {
     stop_reason: isLast ? 'end_turn' : 'tool_use',
     usage,
   };
-  return event('claude.completed.v1', 'millrace.claude.completed.v1', {
+  return eventRecord('claude.completed.v1', 'millrace.claude.completed.v1', {
     id: `${tenant}:${callId}:completed`,
     key: `${tenant}/${id}`,
     data: {
@@ -187,7 +174,7 @@ function answered(id, n) {
 function completed(id, n, key) {
   const callId = `${id}/t${n}`;
   const token = tokenOf(id, callId, key);
-  return event('tools.completed.v1', 'millrace.tool.completed.v1', {
+  return eventRecord('tools.completed.v1', 'millrace.tool.completed.v1', {
     id: `${tenant}:${callId}:completed`,
     key: id,
     data: { workflow_id: id, call_id: callId, token, output: { saw: { turn: n } }, attempts: 1 },

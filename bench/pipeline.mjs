@@ -5,12 +5,12 @@
  * What is counted: jobs/s from the first publish to the last webhook; at 20 jobs/s the time from a
  * job's publish to its webhook with a model that answers at once; CPU seconds of every process.
  */
+import { allArrived, now } from './arrivals.mjs';
 import { openBench } from './bench-stack.mjs';
 import { cpuNow, cpuOfRuns, cpuPerThousand, pidsOf, printCpu } from './cpu-time.mjs';
 import { eventLoopDelays, resetEventLoopDelays } from './event-loop.mjs';
 import { figure, percentile, round } from './figures.mjs';
 import { httpAcknowledgements } from './http-ack.mjs';
-import { addedToFirstToken, memoryOfOpenStreams } from './streams.mjs';
 
 const topic = 'jobs.submitted.v1';
 /** Records in one produce request of the submitter. */
@@ -25,8 +25,6 @@ const fullSize = {
   runs: 3,
   warmUp: 20_000,
   requests: 2000,
-  firstTokens: 60,
-  streams: 2000,
 };
 const shortSize = {
   jobs: 300,
@@ -34,11 +32,7 @@ const shortSize = {
   runs: 1,
   warmUp: 100,
   requests: 200,
-  firstTokens: 10,
-  streams: 100,
 };
-/** A run that has not ended by then is void. */
-const runMsMax = 180_000;
 
 /**
  * @param {{ short: boolean, cpuProf?: string }} options short: fewer jobs, one run; for CI.
@@ -47,7 +41,7 @@ const runMsMax = 180_000;
  */
 export async function benchPipeline({ short, cpuProf }) {
   const size = short ? shortSize : fullSize;
-  const bench = await openBench(cpuProf);
+  const bench = await openBench({ cpuProf });
   try {
     await bench.setModelMs(0);
     await throughput(bench, size.warmUp, 'warm-up');
@@ -57,8 +51,6 @@ export async function benchPipeline({ short, cpuProf }) {
     const delays = await eventLoopDelays(bench.stack);
     const latencies = await addedLatency(bench, size.paced);
     const acks = await httpAcknowledgements(bench, size.requests);
-    const firstTokens = await addedToFirstToken(bench, size.firstTokens);
-    const streams = await memoryOfOpenStreams(bench, size.streams);
     printCpu('jobs', [...slow, ...fast]);
     return [
       figure('pipeline/throughput-500ms', ...throughputOf(slow, 'stretch 1,550')),
@@ -68,8 +60,6 @@ export async function benchPipeline({ short, cpuProf }) {
       figure('pipeline/cpu-per-1000-jobs', ...cpuOfRuns(fast, 'at 0 ms')),
       figure('pipeline/cpu-per-1000-jobs-500ms', ...cpuOfRuns(slow, 'at 500 ms')),
       figure('pipeline/http-ack-p99', [percentile(acks, 99)], `200/s, n = ${acks.length}`),
-      figure('pipeline/first-token-p50', [percentile(firstTokens, 50)], 'over a direct call'),
-      figure('pipeline/stream-memory', ...memoryOf(streams)),
       ...delays.map(({ service, p99Ms }) =>
         figure(`pipeline/event-loop-p99-${service}`, [p99Ms], 'during the runs at 0 ms'),
       ),
@@ -83,12 +73,6 @@ export async function benchPipeline({ short, cpuProf }) {
 function throughputOf(runs, note) {
   const duplicates = sum(runs.map((run) => run.duplicates));
   return [runs.map((run) => run.jobsPerSecond), `${note}; webhooks that came twice: ${duplicates}`];
-}
-
-function memoryOf({ kibEach, open, ended, jobs }) {
-  if (ended < open) return [[], `${open - ended} of ${open} streams did not see the end`];
-  if (kibEach === null) return [[], 'there is no /proc here'];
-  return [[kibEach], `${open} open on one process, of ${jobs} jobs; all of them saw the end`];
 }
 
 async function repeated(bench, { jobs, runs, modelMs }) {
@@ -117,16 +101,6 @@ async function throughput(bench, jobs, label) {
   return { jobsPerSecond: jobs / seconds, duplicates, cpu };
 }
 
-async function allArrived(bench, jobs) {
-  const deadline = now() + runMsMax;
-  for (;;) {
-    const { count } = await bench.receiver.ask('count');
-    if (count >= jobs) return bench.receiver.ask('dump');
-    if (now() > deadline) throw new Error(`only ${count} of ${jobs} webhooks came`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 /** Publishes at 20 jobs/s and takes the time of each from its publish to its webhook. */
 async function addedLatency(bench, jobs) {
   await bench.setModelMs(0);
@@ -148,10 +122,6 @@ function record(bench, jobId) {
   const callback = `http://127.0.0.1:${bench.receiver.port}/`;
   const body = { job_id: jobId, prompt: 'Answer in one sentence.', callback_url: callback };
   return { key: jobId, value: JSON.stringify(body) };
-}
-
-function now() {
-  return performance.timeOrigin + performance.now();
 }
 
 function sum(values) {

@@ -10,9 +10,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { figure, round } from '../bench/figures.mjs';
 import { agentChecks, cutOff, thinness } from './agent-checks.ts';
 import { isAllTold, readHistory, type Night } from './agent-night-record.ts';
+import type { ChaosOptions } from './chaos-options.ts';
 import { openChaosStack, type ChaosStack } from './chaos-stack.ts';
-import type { AgentHistory, Kill } from './agent-history.ts';
-import { planKills, type PlannedKill } from './kill-plan.ts';
+import type { AgentHistory } from './agent-history.ts';
+import { findingsNote } from './findings-note.ts';
+import { killByPlan, planKills, type PlannedKill } from './kill-plan.ts';
 import { seededRandom } from './seeded-random.ts';
 
 /** Ten of each of the five services. */
@@ -25,14 +27,6 @@ const turns = 6;
 /** Far beyond the goal: what has not ended by then is counted as it stands. */
 const settleMsMax = 180_000;
 const acceptMsMax = 60_000;
-/** Of what a check has found; the rest is only counted. */
-const findingsShown = 3;
-
-export interface ChaosOptions {
-  readonly kills?: number;
-  readonly jobs?: number;
-  readonly seed?: number;
-}
 
 /** @returns the rows of the figures */
 export async function agentsChaos(options: ChaosOptions) {
@@ -81,21 +75,16 @@ async function runNight(chaos: ChaosStack, { jobs, plan, seed }: NightPlan): Pro
   const random = seededRandom(seed + 1);
   const lastsMs = plan.at(-1)?.atMs ?? 0;
   const beganAtMs = Date.now();
-  const kills: Kill[] = [];
-  const killing = async () => {
-    for (const { atMs, name, service } of plan) {
-      await delay(Math.max(0, beganAtMs + atMs - Date.now()));
-      // One that is still on its way up from the last time has nothing to lose yet.
-      await untilAlive(chaos, name);
-      kills.push({ service, name, atMs: Date.now() });
-      chaos.stack.kill(name);
-    }
-  };
   const handing = Array.from({ length: jobs }, async (_, i) => {
     await delay(random() * lastsMs);
     return submit(chaos, `night-${seed}-${i}`);
   });
-  const [accepted] = await Promise.all([Promise.all(handing), killing()]);
+  const killing = killByPlan(plan, {
+    beganAtMs,
+    untilAlive: (name) => untilAlive(chaos, name),
+    kill: (name) => chaos.stack.kill(name),
+  });
+  const [accepted, kills] = await Promise.all([Promise.all(handing), killing]);
   const endedAtMs = Math.max(Date.now(), ...kills.map(({ atMs }) => atMs));
   console.log(`  ${kills.length} kills in ${round((endedAtMs - beganAtMs) / 1_000)} s`);
   return { accepted, kills, faultsEndedAtMs: kills.at(-1)?.atMs ?? endedAtMs };
@@ -155,7 +144,8 @@ function figuresOf(history: AgentHistory, { night, planned, seed }: Outcome) {
   const populations = populationsOf(history);
   const checked = Object.entries(agentChecks).map(([name, check]) => {
     const found = check(history);
-    return row(name, found.length, noteOf(found, populations[name] ?? history.accepted.length));
+    const population = populations[name] ?? history.accepted.length;
+    return row(name, found.length, findingsNote(found, population));
   });
   const lastEndMs = Math.max(...history.workflows.map(({ endedAtMs }) => endedAtMs ?? Infinity));
   const afterS = Math.max(0, (lastEndMs - night.faultsEndedAtMs) / 1_000);
@@ -180,12 +170,6 @@ function populationsOf({ modelSends, toolSends }: AgentHistory): Record<string, 
     'repeated-paid-calls': modelCalls,
     'unlabelled-paid-calls': modelCalls,
   };
-}
-
-/** Rule of three: what none of n says at the most about the rest. */
-function noteOf(found: readonly string[], population: number): string {
-  if (found.length > 0) return found.slice(0, findingsShown).join('; ');
-  return `0 of ${population}: with 95 % certainty below ${round((100 * 3) / population)} %`;
 }
 
 function inFlightOf({ kills, modelSends, toolSends }: AgentHistory): string {

@@ -57,13 +57,13 @@ export async function openChaosStack(seed: number) {
   };
 }
 
-/** A process of this folder: it says its port, and all that it knows whenever it is asked. */
-async function startEdge(file: string, args: readonly number[]) {
+/** A process of this folder: it says its port, and all that it knows when it is asked to tell. */
+export async function startEdge(file: string, args: readonly number[]) {
   const child = fork(join(import.meta.dirname, file), args.map(String), { execArgv: [] });
   const { port } = await answerOf<{ port: number }>(child);
-  const ask = <Answer>(): Promise<Answer> => {
+  const ask = <Answer>(question = 'tell'): Promise<Answer> => {
     const answer = answerOf<Answer>(child);
-    child.send('tell');
+    child.send(question);
     return answer;
   };
   return { child, port, ask };

@@ -1,3 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { Kill } from './agent-history.ts';
 import { seededRandom, shuffled } from './seeded-random.ts';
 
 /** One process to be killed, so many milliseconds after the faults began. */
@@ -44,4 +47,26 @@ export function planKills({ gapMs, kills, seed, victims }: KillPlanOptions): Pla
     planned.push({ service, name, atMs });
   }
   return planned;
+}
+
+export interface KillingOptions {
+  readonly beganAtMs: number;
+  readonly untilAlive: (name: string) => Promise<unknown>;
+  readonly kill: (name: string) => unknown;
+}
+
+/** @returns who was killed when, as it came. */
+export async function killByPlan(
+  plan: readonly PlannedKill[],
+  { beganAtMs, kill, untilAlive }: KillingOptions,
+): Promise<Kill[]> {
+  const kills: Kill[] = [];
+  for (const { atMs, name, service } of plan) {
+    await delay(Math.max(0, beganAtMs + atMs - Date.now()));
+    // One that is still on its way up from the last time has nothing to lose yet.
+    await untilAlive(name);
+    kills.push({ service, name, atMs: Date.now() });
+    kill(name);
+  }
+  return kills;
 }

@@ -6,8 +6,9 @@ import { parseArgs } from 'node:util';
 
 import { printFigures, writeFigures } from '../bench/figures.mjs';
 import { agentsChaos } from './agents.ts';
+import { webhooksChaos } from './webhooks.ts';
 
-const stories = { agents: agentsChaos };
+const stories = { agents: agentsChaos, webhooks: webhooksChaos };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
