@@ -10,6 +10,7 @@ import { stack, uniqueId, until } from './running-stack.ts';
 
 jest.setTimeout(180_000);
 
+const example = join(import.meta.dirname, '../examples/tool-worker/main.mjs');
 /** A group of workers gives up one that is silent after half a minute. */
 const takenOverMs = 120_000;
 
@@ -123,5 +124,29 @@ describe('workers of two tenants with equal tools', () => {
       const own = server.calls.filter((call) => workerOf(call) === tenant);
       expect(own).toHaveLength(2 * agentsOfEach);
     }
+  });
+});
+
+describe('the example of a worker', () => {
+  it('serves its tool beside a stack that is told to it by the environment', async () => {
+    const worker = ChildProgram.start(example, [], {
+      ...process.env,
+      MILLRACE_URL: stack.url,
+      MILLRACE_API_KEY: stack.apiKey,
+      KAFKA_BROKERS: stack.kafka,
+    });
+    workers.push(worker);
+    await until('the example to serve', 60_000, () => {
+      if (worker.isGone) throw new Error(worker.said);
+      return worker.said.includes('serving word-count');
+    });
+    const { id } = await startAgent({
+      script: '[[tool:word-count {"text":"the mill on the race"}]]',
+      params: { tools: ['word-count'] },
+    });
+    expect((await endOfAgent(id)).status).toBe('succeeded');
+    expect(await stepsOf(id, 'tool_call')).toMatchObject([
+      { name: 'word-count', is_error: false, output: { words: 5 } },
+    ]);
   });
 });

@@ -1,8 +1,10 @@
 import { createServer, type Server } from 'node:http';
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { pdf } from '@millrace/testing';
 
-import { ended, request, stack, submit, uniqueId, until } from './running-stack.ts';
+import { callsOf, startDocument, upload } from './document-runs.ts';
+import { ended, request, submit, until } from './running-stack.ts';
 
 jest.setTimeout(120_000);
 
@@ -31,43 +33,37 @@ afterAll(() => {
   server.close();
 });
 
-async function upload(body: string | Uint8Array<ArrayBuffer>, type: string) {
-  const headers = { 'content-type': type };
-  const response = await request('/v1/documents', { method: 'POST', headers, body });
-  return { status: response.status, body: JSON.parse(await response.text()) };
-}
-
-/** The requests that the Claude stand-in got with this in their prompt. */
-async function requestsWith(mark: string): Promise<string[]> {
-  const response = await fetch(`${stack.claudeUrl}/stand-in/requests`);
-  const entries: { body: unknown }[] = JSON.parse(await response.text());
-  return entries.map(({ body }) => JSON.stringify(body)).filter((text) => text.includes(mark));
-}
-
 describe('a document', () => {
   it('is answered part by part, and the answers are joined', async () => {
     const document = await upload(report, 'text/markdown');
     expect(document.status).toBe(201);
-    const mark = uniqueId('ask');
-    const job = await submit({
-      type: 'document',
-      params: {
-        document: { id: document.body.id },
-        prompt: `Summarise it. ${mark}`,
-        chunk_tokens: 700,
-        overlap_tokens: 50,
-      },
-    });
-    const done = await ended(job.id);
+    const chunks = { chunk_tokens: 700, overlap_tokens: 50 };
+    const started = await startDocument(document.body.id, { prompt: 'Summarise it.', ...chunks });
+    const done = await ended(started.job.id);
     expect(done).toMatchObject({ status: 'succeeded', stand_in: true });
     expect(done.result).toContain('stand-in');
-    const calls = await requestsWith(mark);
-    const parts = calls.filter((call) => call.includes('<document>'));
+    const calls = await callsOf(started);
+    const parts = calls.filter(({ part }) => part !== null);
     expect(parts.length).toBeGreaterThan(3);
     // Each part once, and one call that joins them.
     expect(calls).toHaveLength(parts.length + 1);
     for (const paragraph of paragraphs) {
-      expect(parts.some((part) => part.includes(paragraph))).toBe(true);
+      expect(parts.some(({ text }) => text.includes(paragraph))).toBe(true);
+    }
+  });
+
+  it('may be a PDF that is uploaded: its pages are read, and answered', async () => {
+    const pages = ['spring', 'autumn'].map((season) => `The ${season} flood of the river Wey.`);
+    const document = await upload(new Uint8Array(pdf({ pages })), 'application/pdf');
+    expect(document.status).toBe(201);
+    const started = await startDocument(document.body.id, { prompt: 'Which floods are told of?' });
+    const done = await ended(started.job.id);
+    expect(done).toMatchObject({ status: 'succeeded', stand_in: true });
+    const [call, ...others] = await callsOf(started);
+    expect(others).toEqual([]);
+    for (const page of pages) {
+      expect(call?.text).toContain(page);
+      expect(done.result).toContain(page);
     }
   });
 

@@ -183,6 +183,8 @@ interface JournalEntry {
 const committedWithinMs = 1_000;
 /** From a request that a process sent to its arrival at the stand-in: the machine is busy. */
 const arrivesWithinMs = 500;
+/** A third of the lease, from Postgres' return to a heartbeat: who comes too late lost its rows. */
+const renewsWithinMs = 1_000;
 
 /**
  * Whether a fault may have cut a call off. The caller's death does, and Postgres' absence: who
@@ -192,8 +194,8 @@ export function mayCutOff(fault: Suffered, call: ClaudeCall): boolean {
   const { fromMs, signal, untilMs, victim } = fault;
   const isWorkers = victim.startsWith('claude-worker') && signal !== 'SIGTERM';
   if (!isWorkers && victim !== 'postgres') return false;
-  // What was claimed before Postgres went is sent without it.
-  const lastMs = victim === 'postgres' ? untilMs : fromMs + arrivesWithinMs;
+  // What was claimed before Postgres went is sent without it, and a lease may end after it is back.
+  const lastMs = victim === 'postgres' ? untilMs + renewsWithinMs : fromMs + arrivesWithinMs;
   return call.atMs <= lastMs && call.endedAtMs >= fromMs - committedWithinMs;
 }
 

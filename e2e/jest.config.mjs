@@ -5,8 +5,6 @@ export default {
   ...jestProject('e2e', import.meta.dirname),
   testMatch: ['**/*.spec.ts'],
   testTimeout: 180_000,
-  // Some client of a story keeps a timer: all are over by then, and reported.
-  forceExit: true,
   globalSetup: './start-stack.mjs',
   globalTeardown: './stop-stack.mjs',
 };

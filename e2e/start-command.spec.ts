@@ -146,17 +146,7 @@ describe('npm start', () => {
     expect(processesOf(home)).toEqual([]);
   });
 
-  it('leaves nothing running when it is killed with -9, and starts again after that', async () => {
-    const start = run('start', '--no-sample');
-    await start.ready();
-    const main: { pid: number } = JSON.parse(readFileSync(join(home, 'run', 'stack.json'), 'utf8'));
-    process.kill(main.pid, 'SIGKILL');
-    await until('nothing left', 10_000, () => processesOf(home).length === 0);
-    const again = run('start', '--no-sample');
-    await again.ready();
-  });
-
-  it('restarts a service that dies and shows its last log lines', async () => {
+  it('restarts a service that dies; killed it leaves nothing, and starts again', async () => {
     const start = run('start', '--no-sample');
     await start.ready();
     const pidFile = join(home, 'run', 'webhook-dispatcher.pid');
@@ -167,7 +157,14 @@ describe('npm start', () => {
       30_000,
       () => existsSync(pidFile) && readFileSync(pidFile, 'utf8') !== before,
     );
+    // With its last log lines.
     expect(start.output).toMatch(/webhook-dispatcher.*(restart|died|ended)/i);
+
+    const main: { pid: number } = JSON.parse(readFileSync(join(home, 'run', 'stack.json'), 'utf8'));
+    process.kill(main.pid, 'SIGKILL');
+    await until('nothing left', 10_000, () => processesOf(home).length === 0);
+    const again = run('start', '--no-sample');
+    await again.ready();
   });
 
   interface BadFile {

@@ -7,6 +7,7 @@ import { chromiumPath, hasChromium } from '../tools/check/chromium.mjs';
 import { hasPythonReceivers, pythonPath } from '../tools/check/python-receivers.mjs';
 import { freePorts, startStack } from '../tools/stack.mjs';
 import { serviceNames } from '../tools/stack/environment.mjs';
+import { makeOldDays } from '../tools/stack/old-days.mjs';
 import { freePort } from '../tools/stack/ports.mjs';
 
 export default async function start() {
@@ -27,6 +28,7 @@ export default async function start() {
     },
   });
   globalThis.millraceStories = { stack, home };
+  await makeOldDays(stack);
   Object.assign(process.env, {
     MILLRACE_E2E_URL: stack.urls.api,
     MILLRACE_E2E_URLS: urlsOf(stack, ['ingest']),

@@ -1,16 +1,18 @@
 /**
  * A stand-in for Claude's API (`POST /v1/messages`, streamed or not). It answers where no API key
  * is set, refuses conversations that the API refuses, and asks for tools where the prompt says so
- * (stand-in/script.mjs). Every answer carries `x-millrace-stand-in: true`, so that nobody takes it
- * for a model's.
+ * (stand-in/script.mjs). It counts what is marked for the cache as the API does
+ * (stand-in/prompt-cache.mjs). Every answer carries `x-millrace-stand-in: true`, so that nobody
+ * takes it for a model's.
  *
  *   HOST, PORT              where it listens: 127.0.0.1, 8090
  *   STAND_IN_FIRST_MS       until the first token, or the whole answer when not streamed (300)
  *   STAND_IN_EVENTS_PER_S   how fast a stream goes on (60); 0: as fast as it can
  *   POST /stand-in/faults   {kind, retry_after?, after?, ms?, times?}, see stand-in/faults.mjs;
  *                           GET shows what is queued, DELETE forgets it
- *   GET  /stand-in/requests the bodies of the last 1,000 requests, how they were answered, and from
- *                           when (`at`) until when (`ended_at`, null by now) they were in flight
+ *   GET  /stand-in/requests the bodies of the last 1,000 requests, how they were answered, for what
+ *                           `usage`, and from when (`at`) until when (`ended_at`, null by now) they
+ *                           were in flight
  */
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -21,6 +23,7 @@ import { httpHeaders } from '@millrace/contracts';
 import { questionOf, readRequest } from './stand-in/conversation.mjs';
 import { faultOf, Faults } from './stand-in/faults.mjs';
 import { eventsOf, messageFor } from './stand-in/message.mjs';
+import { PromptCache } from './stand-in/prompt-cache.mjs';
 import { Script } from './stand-in/script.mjs';
 
 /**
@@ -41,7 +44,11 @@ const eventsPerS = Number(process.env['STAND_IN_EVENTS_PER_S'] ?? 60);
 
 const faults = new Faults();
 const script = new Script();
-/** @type {{ at: string, ended_at: string | null, status: number, body: unknown }[]} */
+const cache = new PromptCache();
+/**
+ * @typedef {{ status: number, body: unknown, usage: unknown }} Answered
+ * @type {(Answered & { at: string, ended_at: string | null })[]}
+ */
 const requests = [];
 
 /** @param {Incoming} incoming @returns {Promise<unknown>} undefined when it is no JSON */
@@ -55,10 +62,10 @@ async function bodyOf(incoming) {
   }
 }
 
-/** @param {Response} response @param {unknown} body @param {number} status */
-function remember(response, body, status) {
+/** @param {Response} response @param {Answered} answered */
+function remember(response, answered) {
   /** @type {typeof requests[number]} */
-  const request = { at: new Date().toISOString(), ended_at: null, status, body };
+  const request = { at: new Date().toISOString(), ended_at: null, ...answered };
   requests.push(request);
   if (requests.length > requestsKeptMax) requests.shift();
   const end = () => void (request.ended_at ??= new Date().toISOString());
@@ -74,12 +81,18 @@ async function answer(incoming, response) {
   const { refusal, request } = readRequest(body);
   const fault = request === undefined ? undefined : faults.take(questionOf(request).prompt);
   const refused = refusal === undefined ? errorOf(fault) : invalid(refusal);
-  remember(response, body, refused?.status ?? 200);
-  if (refused !== undefined) return refuse(response, refused);
+  if (refused !== undefined) {
+    remember(response, { body, status: refused.status, usage: null });
+    return refuse(response, refused);
+  }
   if (request === undefined) return;
-  const message = messageFor(request, script.next(request));
-  if (request.stream === true) return stream(response, eventsOf(message), fault);
+  const cached = cache.look(request, performance.now());
+  const message = messageFor(request, script.next(request), cached);
+  remember(response, { body, status: 200, usage: message.usage });
+  const begins = () => cache.begun(cached, performance.now());
+  if (request.stream === true) return stream(response, eventsOf(message), { fault, begins });
   await delay(fault?.kind === 'slow' ? fault.ms : firstMs);
+  begins();
   send(response, 200, message);
 }
 
@@ -120,9 +133,9 @@ function send(response, status, body) {
 /**
  * @param {Response} response
  * @param {import('./stand-in/message.mjs').StreamEvent[]} events
- * @param {Fault | undefined} fault cuts the stream short
+ * @param {{ fault: Fault | undefined, begins: () => void }} how `fault` cuts the stream short
  */
-async function stream(response, events, fault) {
+async function stream(response, events, { fault, begins }) {
   const written = fault?.kind === 'cut' ? events.slice(0, fault.afterEvents) : events;
   response.setHeader('content-type', 'text/event-stream');
   response.setHeader('cache-control', 'no-cache');
@@ -131,6 +144,7 @@ async function stream(response, events, fault) {
     const pauseMs = n === 0 ? beginsMs : eventsPerS > 0 ? 1_000 / eventsPerS : 0;
     if (pauseMs > 0) await delay(pauseMs * (1 + (Math.random() * 2 - 1) * jitter));
     if (response.destroyed) return;
+    if (n === 0) begins();
     response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
   }
   if (written.length === events.length) response.end();

@@ -113,6 +113,27 @@ describe.each([false, true])('the stand-in, streamed: %p', (streamed) => {
   });
 });
 
+it.each([false, true])('pays for the start of a prompt once, streamed: %p', async (streamed) => {
+  const text = `${streamed} ${'A weir is a low dam. '.repeat(300)}`;
+  const params = {
+    model: 'claude-sonnet-5-5',
+    max_tokens: 100,
+    system: [{ type: 'text' as const, text, cache_control: { type: 'ephemeral' as const } }],
+    messages: [user('What is a weir?')],
+  };
+  const asked = async () =>
+    streamed
+      ? client.messages.stream(params).finalMessage()
+      : client.messages.create(params);
+  const first = (await asked()).usage;
+  const second = (await asked()).usage;
+  expect(first.cache_creation_input_tokens).toBeGreaterThan(1_024);
+  expect(first.cache_read_input_tokens).toBe(0);
+  expect(second.cache_creation_input_tokens).toBe(0);
+  expect(second.cache_read_input_tokens).toBe(first.cache_creation_input_tokens);
+  expect(second.input_tokens).toBe(first.input_tokens);
+});
+
 it('remembers what it was asked, and until when that was in flight', async () => {
   const mark = 'a mark that nobody else makes [[fault:slow ms=300]]';
   const asking = ask([user(mark)], false);
@@ -125,6 +146,7 @@ it('remembers what it was asked, and until when that was in flight', async () =>
     at: expect.any(String),
     ended_at: expect.any(String),
     status: 200,
+    usage: expect.objectContaining({ output_tokens: expect.any(Number) }),
     body: expect.objectContaining({ messages: [user(mark)] }),
   });
 });

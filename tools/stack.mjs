@@ -81,7 +81,8 @@ const homeProbeBytes = 8 * 1024 * 1024;
  * @property {string} home the folder for data, logs, secrets and pids
  * @property {Ports} ports
  * @property {readonly ServiceName[]} [services] all by default
- * @property {number} [replicas] processes of each service; one by default
+ * @property {import('./stack/replicas.mjs').ReplicaCount} [replicas] one process of each by default
+ * @property {Record<string, string>} [postgresSettings] more of them, as in postgresql.conf
  * @property {NodeJS.ProcessEnv} [env] what processes inherit; this process's own by default
  * @property {Partial<Record<ServiceName | 'claude-stand-in', Record<string, string>>>} [serviceEnv]
  *   more for single ones (all replicas of a service); wins over everything else
@@ -168,6 +169,7 @@ function makePlan({ ports, services = serviceNames, receiver = true, ...options 
     claude,
     urls,
     inherited: inheritedEnvironment(options.env ?? process.env),
+    postgresSettings: options.postgresSettings ?? {},
     /** @param {string} name @returns {Record<string, string>} */
     extraEnv: (name) =>
       new Map(Object.entries(options.serviceEnv ?? {})).get(name) ?? {},
@@ -267,8 +269,8 @@ async function startServices({ plan, supervisor, report }) {
 }
 
 /** @param {Plan} plan @param {Supervisor} supervisor */
-async function startDatabase({ home, ports, inherited }, supervisor) {
-  const options = { home, port: ports.postgres, env: inherited };
+async function startDatabase({ home, ports, inherited, postgresSettings }, supervisor) {
+  const options = { home, port: ports.postgres, env: inherited, more: postgresSettings };
   const superuserPassword = await preparePostgres(options);
   await supervisor.add({
     name: 'postgres',

@@ -3,12 +3,18 @@
  * the bottom that says what is going on. No colour and no moving line where nobody watches.
  */
 import { homeFolder } from './paths.mjs';
+import { codeOf } from './stack/stack-error.mjs';
 
 const columns = { label: 24, detail: 44 };
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const frameMs = 100;
 /** Where the moving line is missing, a long step says that it is alive this often. */
 const stillEveryMs = 10_000;
+
+// Who has read enough, `head` say, closes its end: the rest has no reader, and work goes on.
+process.stdout.on('error', (error) => {
+  if (codeOf(error) !== 'EPIPE') throw error;
+});
 
 const isTerminal = process.stdout.isTTY === true && process.env['TERM'] !== 'dumb';
 const hasColour = isTerminal && !process.env['NO_COLOR'];

@@ -19,11 +19,15 @@ const wordCount = defineTool({
   run: ({ text }) => ({ words: text.split(/\s+/).filter((word) => word !== '').length }),
 });
 
+const api = process.env.MILLRACE_URL ?? 'http://127.0.0.1:8080';
+const brokers = process.env.KAFKA_BROKERS ?? '127.0.0.1:9092';
 const keyFile = join(import.meta.dirname, '../../.millrace/api-key');
-const answer = await fetch(`http://127.0.0.1:8080/v1/tools/${wordCount.name}`, {
+const key = process.env.MILLRACE_API_KEY ?? readFileSync(keyFile, 'utf8').trim();
+
+const answer = await fetch(`${api}/v1/tools/${wordCount.name}`, {
   method: 'PUT',
   headers: {
-    authorization: `Bearer ${readFileSync(keyFile, 'utf8').trim()}`,
+    authorization: `Bearer ${key}`,
     'content-type': 'application/json',
   },
   body: JSON.stringify(wordCount.submission),
@@ -31,7 +35,7 @@ const answer = await fetch(`http://127.0.0.1:8080/v1/tools/${wordCount.name}`, {
 if (!answer.ok) throw new Error(`the tool was not registered: ${await answer.text()}`);
 
 const worker = await runToolWorker({
-  kafka: { brokers: ['127.0.0.1:9092'] },
+  kafka: { brokers: brokers.split(',') },
   groupId: 'word-count-workers',
   tools: [wordCount],
   onError: (error) => console.error(error),

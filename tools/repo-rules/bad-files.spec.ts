@@ -77,6 +77,12 @@ const badFiles: readonly BadFile[] = [
   ['a default export', app, 'export default 1;', syntax],
   ['an enum', app, "export enum Colour { Red = 'red' }", syntax],
   [
+    'a change of rows that leaves out days twice',
+    app,
+    'export const q = `UPDATE t SET n = 1 FROM i WHERE t.day = i.day\nAND t.day BETWEEN $1 AND 2`;',
+    syntax,
+  ],
+  [
     'four arguments',
     app,
     'export function f(a: 1, b: 1, c: 1, d: 1) { return [a, b, c, d]; }',

@@ -1,8 +1,11 @@
 /** What each process of the stack finds in its environment. */
 import { join } from 'node:path';
 
-/** Of this process's own environment, what would lead a child astray or is a secret. */
-const withheldPrefix = /^(ANTHROPIC|MILLRACE|npm|PG)/;
+/**
+ * Of this process's own environment, what would lead a child astray or is a secret. The way out of
+ * the network is the machine's, and is passed on.
+ */
+const withheldPrefix = /^(ANTHROPIC|MILLRACE(?!_EGRESS_(PROXY|CA_FILE)$)|npm|PG)/;
 const withheld = new Set([
   'INIT_CWD',
   'DATABASE_URL',

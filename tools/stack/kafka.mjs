@@ -78,15 +78,20 @@ logger.state.level = warn
  * @property {number} controllerPort
  * @property {number} [advertisedPort] where clients are sent to: a proxy's
  * @property {string} [more] lines for the broker's properties
+ * @property {string} [clusterId] of which it is one broker
  * @property {NodeJS.ProcessEnv} env
  * @property {(child: import('./child.mjs').Child) => void} [onBorn] the process exists
  */
+
+export function newClusterId() {
+  return Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+}
 
 /**
  * Writes the configuration and, the first time, formats the storage.
  * @param {KafkaOptions} options
  */
-export async function prepareKafka({ home, more = '', env, ...ports }) {
+export async function prepareKafka({ home, more = '', env, clusterId = newClusterId(), ...ports }) {
   const config = join(home, 'kafka', 'config');
   const folder = join(home, 'kafka', 'data');
   mkdirSync(config, { recursive: true });
@@ -97,7 +102,6 @@ export async function prepareKafka({ home, more = '', env, ...ports }) {
   );
   writeFileSync(join(config, 'log4j2.properties'), log4jProperties);
   if (existsSync(join(folder, 'meta.properties'))) return;
-  const clusterId = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
   await runCommand(
     [
       'java',

@@ -43,7 +43,6 @@ const settings = {
   max_wal_size: '2GB',
   checkpoint_completion_target: '0.9',
   jit: 'off',
-  autovacuum_naptime: '10s',
   log_min_messages: 'warning',
   log_line_prefix: '%m [%p] %a: ',
 };
@@ -53,6 +52,7 @@ const settings = {
  * @property {string} home
  * @property {number} port
  * @property {NodeJS.ProcessEnv} env
+ * @property {Record<string, string>} [more] settings beside ours
  * @property {(child: import('./child.mjs').Child) => void} [onBorn] the process exists
  */
 
@@ -98,7 +98,7 @@ export async function preparePostgres({ home, env }) {
  * @param {PostgresOptions} options a home that was prepared
  * @returns {Promise<import('./child.mjs').Child>} once connections are accepted
  */
-export async function startPostgres({ home, port, env, onBorn }) {
+export async function startPostgres({ home, port, env, more = {}, onBorn }) {
   for (let attempt = 1; ; attempt += 1) {
     const child = await startChild({
       name: 'postgres',
@@ -110,7 +110,10 @@ export async function startPostgres({ home, port, env, onBorn }) {
         join(home, 'postgres', 'data'),
         '-p',
         String(port),
-        ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+        ...Object.entries({ ...settings, ...more }).flatMap(([name, value]) => [
+          '-c',
+          `${name}=${value}`,
+        ]),
       ],
       env,
       // Immediate shutdown: the postmaster takes its processes along.

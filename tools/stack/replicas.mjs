@@ -6,9 +6,13 @@ import { freePort } from './ports.mjs';
 export const replicasMax = 8;
 
 /**
+ * @typedef {import('./environment.mjs').ServiceName} ServiceName
+ * @typedef {number | Partial<Record<ServiceName, number>>} ReplicaCount of each service, or of
+ *   those that are named; one of all others
+ *
  * @typedef {object} Replica
  * @property {string} name of the process: the service's own, or `<service>-<n>` when it has several
- * @property {import('./environment.mjs').ServiceName} service
+ * @property {ServiceName} service
  * @property {number} port
  */
 
@@ -17,18 +21,19 @@ export const replicasMax = 8;
  * port that is free, as `npm run status` shows.
  * @param {object} options
  * @param {import('./ports.mjs').Ports} options.ports
- * @param {readonly import('./environment.mjs').ServiceName[]} [options.services]
- * @param {number} [options.replicas]
+ * @param {readonly ServiceName[]} [options.services]
+ * @param {ReplicaCount} [options.replicas]
  * @returns {Promise<Replica[]>}
  */
 export function placeReplicas({ ports, services = serviceNames, replicas = 1 }) {
   return Promise.all(
-    services.flatMap((service) =>
-      Array.from({ length: replicas }, async (_, index) => ({
-        name: replicas === 1 ? service : `${service}-${index + 1}`,
+    services.flatMap((service) => {
+      const count = typeof replicas === 'number' ? replicas : (replicas[service] ?? 1);
+      return Array.from({ length: count }, async (_, index) => ({
+        name: count === 1 ? service : `${service}-${index + 1}`,
         service,
         port: index === 0 ? ports[serviceTable[service].port] : await freePort(),
-      })),
-    ),
+      }));
+    }),
   );
 }

@@ -15,8 +15,12 @@ const requestSchema = z.looseObject({
   max_tokens: z.int().positive(),
   messages: z.array(messageSchema).min(1),
   stream: z.boolean().optional(),
+  system: z.union([z.string(), z.array(blockSchema)]).optional(),
   tools: z.array(z.looseObject({ name: z.string().optional() })).optional(),
 });
+
+/** Marks for the cache in one prompt. */
+const cacheMarksMax = 4;
 
 /**
  * @typedef {z.infer<typeof blockSchema>} Block
@@ -40,7 +44,12 @@ export function readRequest(body) {
 }
 
 /** @param {Request} request @returns {string | undefined} */
-function refusalOf({ messages, tools }) {
+function refusalOf(request) {
+  const { messages, tools } = request;
+  const marks = promptBlocksOf(request).filter(({ block }) => block['cache_control'] != null);
+  if (marks.length > cacheMarksMax) {
+    return `A maximum of ${cacheMarksMax} blocks with cache_control may be provided.`;
+  }
   const names = (tools ?? []).map(({ name }) => name);
   if (new Set(names).size < names.length) return 'tools: Tool names must be unique.';
   if (messages[0]?.role !== 'user') return 'messages: first message must use the "user" role';
@@ -122,6 +131,22 @@ const toolUsesIn = ({ blocks }) =>
 /** @param {Message['content']} content @returns {Block[]} */
 const blocksOf = (content) =>
   typeof content === 'string' ? [{ type: 'text', text: content }] : [...content];
+
+/**
+ * All of a prompt, in the order in which it is cached.
+ *
+ * @param {Request} request
+ * @returns {{ place: string, block: Record<string, unknown> }[]}
+ */
+export function promptBlocksOf({ messages, system = [], tools = [] }) {
+  return [
+    ...tools.map((block) => ({ place: 'tools', block })),
+    ...blocksOf(system).map((block) => ({ place: 'system', block })),
+    ...messages.flatMap(({ content, role }) =>
+      blocksOf(content).map((block) => ({ place: role, block })),
+    ),
+  ];
+}
 
 /** @param {unknown} content of a message, or of a tool's result @returns {string[]} */
 export function textsOf(content) {

@@ -3,27 +3,31 @@ import { randomUUID } from 'node:crypto';
 
 import { answerTo, closing, quoteOf } from './answer.mjs';
 import { lastResultsOf, questionOf, textsOf } from './conversation.mjs';
+import { uncached } from './prompt-cache.mjs';
+import { tokensOf } from './tokens.mjs';
 
 /** Characters of a streamed event: a few words, as a model's are. */
 const eventCharacters = 14;
-/** A token is about this many characters of English. */
-const charactersPerToken = 4;
 /** What a tool was to be asked when the answer was cut off: no JSON yet. */
 const cutInput = '{"cut": "off in the middle of';
 
 /**
  * @typedef {import('./conversation.mjs').Request} Request
  * @typedef {import('./conversation.mjs').Block} Block
+ * @typedef {import('./prompt-cache.mjs').CachedPrompt} CachedPrompt
  * @typedef {import('./script.mjs').Step} Step
  * @typedef {{ content: Block[], stop_reason: string, stop_details?: unknown }} Answer
  * @typedef {ReturnType<typeof messageFor>} Message
  * @typedef {{ type: string, [field: string]: unknown }} StreamEvent
  */
 
-/** @param {Request} request @param {Step | undefined} step what its script wants */
-export function messageFor(request, step) {
+/**
+ * @param {Request} request
+ * @param {Step | undefined} step what its script wants
+ * @param {CachedPrompt} cached what of its prompt is read or written
+ */
+export function messageFor(request, step, cached = uncached) {
   const answer = answerOf(request, step);
-  const { messages, system, tools } = request;
   return {
     id: `msg_${idOf()}`,
     type: 'message',
@@ -31,10 +35,28 @@ export function messageFor(request, step) {
     model: request.model,
     ...answer,
     stop_sequence: null,
-    usage: {
-      input_tokens: tokensOf(readable({ system, tools, messages })),
-      output_tokens: tokensOf(readable(answer.content)),
+    usage: usageOf(request, answer, cached),
+  };
+}
+
+/**
+ * @param {Request} request
+ * @param {Answer} answer
+ * @param {CachedPrompt} cached
+ */
+function usageOf({ messages, system, tools }, answer, { readTokens, writtenTokens }) {
+  const written = writtenTokens['5m'] + writtenTokens['1h'];
+  const whole = tokensOf(readable({ system, tools, messages }));
+  return {
+    // The uncached rest.
+    input_tokens: Math.max(0, whole - readTokens - written),
+    cache_creation_input_tokens: written,
+    cache_read_input_tokens: readTokens,
+    cache_creation: {
+      ephemeral_5m_input_tokens: writtenTokens['5m'],
+      ephemeral_1h_input_tokens: writtenTokens['1h'],
     },
+    output_tokens: tokensOf(readable(answer.content)),
   };
 }
 
@@ -85,9 +107,6 @@ const idOf = () => randomUUID().replaceAll('-', '').slice(0, 24);
 
 /** @param {unknown} value */
 const readable = (value) => (value === undefined ? '' : JSON.stringify(value));
-
-/** @param {string} value */
-const tokensOf = (value) => Math.max(1, Math.ceil(value.length / charactersPerToken));
 
 /** @param {Message} message @returns {StreamEvent[]} */
 export function eventsOf(message) {
