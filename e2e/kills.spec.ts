@@ -141,7 +141,7 @@ describe('200 jobs through a night of faults', () => {
     const sent = Map.groupBy(calls, ({ jobId }) => jobId);
     const unexplained = [...sent].flatMap(([jobId, sends]) => {
       const cuts = faults.filter((fault) => sends.some((send) => mayCutOff(fault, send)));
-      return sends.length <= 1 + cuts.length ? [] : [{ jobId, sends, cuts }];
+      return sends.length <= 1 + cuts.length ? [] : [{ jobId, sends, faults }];
     });
     expect(unexplained).toEqual([]);
     // A night in which no kill found a call in flight shows nothing.

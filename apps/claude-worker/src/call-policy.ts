@@ -145,7 +145,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     }
   }
 
-  async run(call: Call, signal: AbortSignal): Promise<CallOutcome> {
+  async run(call: Call, signal: AbortSignal, checkLease: () => void): Promise<CallOutcome> {
     const unsent = settleUnsent(call);
     if (unsent !== null) {
       this.#options.gate.observe(call.id, { kind: 'nothing' });
@@ -153,7 +153,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     }
     const { gate, limits, running, telemetry } = this.#options;
     const traced = telemetry.begin(call);
-    const run = running.add(call, signal);
+    const run = running.add(call, signal, checkLease);
     try {
       const prepared = await this.#prepare(call);
       const answer =
@@ -318,7 +318,7 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
   ): Promise<ClaudeAnswer> {
     const { api, deadlines, deltas, telemetry } = this.#options;
     const { call, signal } = run;
-    run.endExpired(performance.now());
+    run.endIfOver(performance.now());
     if (signal.aborted) return notSent(signal.reason);
     telemetry.describe(traced, params);
     const streamed = isStreamed(call.stream, params['max_tokens']);

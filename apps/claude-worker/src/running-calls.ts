@@ -23,6 +23,7 @@ export class RunningCall {
   constructor(
     readonly call: Call,
     private readonly outer: AbortSignal,
+    private readonly checkLease: () => void,
   ) {
     this.#expiresAtMs = this.#beganAtMs + leftAtDispatchMs(call);
     this.#onAbort = () => this.#controller.abort(outer.reason);
@@ -37,6 +38,12 @@ export class RunningCall {
   /** The database's time at a monotonic one: that of the dispatch, and what has gone by since. */
   databaseMs(nowMs: number): number {
     return this.call.dispatchedAtMs + (nowMs - this.#beganAtMs);
+  }
+
+  /** Ends it when its time or its lease is over, whatever the timers have said by now. */
+  endIfOver(nowMs: number): void {
+    this.checkLease();
+    this.endExpired(nowMs);
   }
 
   begin(streamed: boolean, sentAtMs: number): void {
@@ -90,8 +97,8 @@ export class RunningCalls {
     this.#onTick = listener;
   }
 
-  add(call: Call, signal: AbortSignal): RunningCall {
-    const running = new RunningCall(call, signal);
+  add(call: Call, signal: AbortSignal, checkLease: () => void): RunningCall {
+    const running = new RunningCall(call, signal, checkLease);
     this.#running.add(running);
     return running;
   }

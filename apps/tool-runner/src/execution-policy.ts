@@ -39,6 +39,8 @@ export type RunResult =
 
 export interface RunContext {
   readonly signal: AbortSignal;
+  /** Before anything is sent: see WorkPolicy. */
+  readonly checkLease: () => void;
   /** What the tool is handed on. */
   readonly traceHeaders: Readonly<Record<string, string>>;
 }
@@ -68,7 +70,11 @@ export class ExecutionPolicy implements WorkPolicy<Execution, Outcome> {
     return executions.claim({ owner, limit, busy, roomElsewhere: slots.limits.inFlightMax });
   }
 
-  async run(execution: Execution, signal: AbortSignal): Promise<Outcome> {
+  async run(
+    execution: Execution,
+    signal: AbortSignal,
+    checkLease: () => void,
+  ): Promise<Outcome> {
     const startedAtMs = Date.now();
     const refusal = refusalOf(execution, performance.now());
     if (refusal !== null) return this.endedUnsent(execution, refusal, startedAtMs);
@@ -76,7 +82,8 @@ export class ExecutionPolicy implements WorkPolicy<Execution, Outcome> {
     slots.take(execution);
     let answered = false;
     try {
-      const { outcome, result } = await this.attempt(execution, { signal, startedAtMs });
+      const at = { signal, checkLease, startedAtMs };
+      const { outcome, result } = await this.attempt(execution, at);
       answered = isAnswer(result);
       return outcome;
     } finally {
@@ -136,9 +143,10 @@ export class ExecutionPolicy implements WorkPolicy<Execution, Outcome> {
     const { run, telemetry } = this.options;
     const span = telemetry.start(execution);
     try {
+      const { checkLease, signal } = at;
       const { traceHeaders } = span;
       await failpoint('execution.sending');
-      const ran = await run(execution, { signal: at.signal, traceHeaders });
+      const ran = await run(execution, { signal, checkLease, traceHeaders });
       await failpoint('execution.sent');
       const outcome = this.outcomeOf(execution, ran, at);
       span.end(outcome, ran.result);
@@ -202,8 +210,7 @@ export class ExecutionPolicy implements WorkPolicy<Execution, Outcome> {
   }
 }
 
-interface AttemptStart {
-  readonly signal: AbortSignal;
+interface AttemptStart extends Pick<RunContext, 'signal' | 'checkLease'> {
   readonly startedAtMs: number;
 }
 

@@ -80,9 +80,10 @@ export class ExecutionRuns {
 
   private async describe(
     request: ToolDescribeRequested,
-    { signal, traceHeaders }: RunContext,
+    context: RunContext,
   ): Promise<RunResult> {
-    const use = { endsAtMs: performance.now() + describeMs, signal, traceHeaders };
+    const { signal } = context;
+    const use = { endsAtMs: performance.now() + describeMs, ...context };
     const found = await this.options.tools.current(request.tenant, registeredNames(request.tools));
     const parts = await Promise.all(
       namedTools(request.tools, found).map(

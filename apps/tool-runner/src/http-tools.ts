@@ -20,7 +20,8 @@ export class HttpTools extends ToolCaller {
     super();
   }
 
-  async call({ execution, request, signal, timeoutMs, tool, traceHeaders }: ToolCall) {
+  async call(call: ToolCall) {
+    const { checkLease, execution, request, signal, timeoutMs, tool, traceHeaders } = call;
     const { target, result_bytes_max: bytesMax, retries } = tool.content;
     if (target.kind !== 'http') throw new TypeError('not an HTTP tool');
     const keys = await this.signingKeysOf(execution);
@@ -34,6 +35,7 @@ export class HttpTools extends ToolCaller {
       nowMs: Date.now(),
       traceHeaders,
     });
+    checkLease();
     const result = await this.options.courier.exchange({
       url: target.url,
       headers,

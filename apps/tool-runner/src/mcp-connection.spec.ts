@@ -46,7 +46,8 @@ function response(status: number, body: string): ExchangeResult {
 
 function use() {
   const { signal } = new AbortController();
-  return { endsAtMs: performance.now() + 10_000, signal, traceHeaders: {} };
+  const checkLease = (): void => undefined;
+  return { endsAtMs: performance.now() + 10_000, signal, checkLease, traceHeaders: {} };
 }
 
 describe('a session with an MCP server', () => {

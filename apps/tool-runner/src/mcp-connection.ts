@@ -10,6 +10,7 @@ import { userAgent } from './core/http-request.ts';
 import { httpResult } from './core/http-result.ts';
 import { mcpToolSchema, type McpTool } from './core/mcp-definitions.ts';
 import type { ToolResult } from './core/outcome.ts';
+import type { RunContext } from './execution-policy.ts';
 import type { Courier } from './ports.ts';
 
 /** Bytes of one answer of a server: its longest result, and JSON's and the protocol's own. */
@@ -21,11 +22,9 @@ const pagesMax = 20;
 const listBytesMax = 1024 * 1024;
 
 /** What bounds the requests of one use of a connection. */
-export interface McpUse {
+export interface McpUse extends RunContext {
   /** By the monotonic clock. */
   readonly endsAtMs: number;
-  readonly signal: AbortSignal;
-  readonly traceHeaders: Readonly<Record<string, string>>;
 }
 
 /** A server did not answer as it should: what that means to a call. */
@@ -134,6 +133,7 @@ export class McpConnection {
     if (init?.method !== 'POST') return new Response(null, { status: 405 });
     if (use === undefined) throw new TypeError('a request outside of any use');
     const timeoutMs = Math.max(1, use.endsAtMs - performance.now());
+    use.checkLease();
     const result = await this.#courier.exchange({
       url: String(url),
       headers: {

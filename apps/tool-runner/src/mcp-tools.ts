@@ -43,8 +43,9 @@ export class McpTools extends ToolCaller {
   }
 
   async call(call: ToolCall): Promise<ToolResult> {
-    const { inner, request, signal, timeoutMs, tool, traceHeaders } = call;
-    const use = { endsAtMs: performance.now() + timeoutMs, signal, traceHeaders };
+    const { checkLease, inner, request, signal, timeoutMs, tool, traceHeaders } = call;
+    const endsAtMs = performance.now() + timeoutMs;
+    const use = { endsAtMs, signal, checkLease, traceHeaders };
     try {
       const name = inner ?? '';
       const result = await this.used(tool, use, (connection) =>
@@ -111,6 +112,7 @@ export class McpTools extends ToolCaller {
     const use = {
       endsAtMs: performance.now() + connectMs,
       signal: AbortSignal.timeout(connectMs),
+      checkLease: ignore,
       traceHeaders: {},
     };
     const server = { url: target.url, headers: target.headers ?? {} };

@@ -35,6 +35,12 @@ export interface DeliveryPolicyOptions {
   readonly onRoom: () => void;
 }
 
+/** How long a delivery is this process's: see WorkPolicy. */
+interface Hold {
+  readonly signal: AbortSignal;
+  readonly checkLease: () => void;
+}
+
 /** How the work queue sends webhooks: one run is one POST. */
 export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
   constructor(private readonly options: DeliveryPolicyOptions) {}
@@ -52,7 +58,7 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
     return { rows, nextDueInMs: Math.min(nextDueInMs ?? tokenInMs, tokenInMs) };
   }
 
-  async run(delivery: Delivery, signal: AbortSignal): Promise<Ending> {
+  async run(delivery: Delivery, signal: AbortSignal, checkLease: () => void): Promise<Ending> {
     // It goes to `crashed`, and ends as a dead letter if nobody mends the row.
     if (!isWhole(delivery)) throw new TypeError('the stored body of a webhook cannot be read');
     const { book, onRoom, slots } = this.options;
@@ -60,7 +66,7 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
     book.see(delivery, delivery.sight);
     slots.hold(delivery, { cap, ratePerSecond }, performance.now());
     try {
-      return await this.inTurn(delivery, signal);
+      return await this.inTurn(delivery, { signal, checkLease });
     } finally {
       if (slots.letGo(delivery, performance.now())) onRoom();
     }
@@ -96,14 +102,15 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
     return this.options.deliveries.releaseUnheld(options);
   }
 
-  private async inTurn(delivery: WholeDelivery, signal: AbortSignal): Promise<Ending> {
+  private async inTurn(delivery: WholeDelivery, hold: Hold): Promise<Ending> {
     const { turns } = this.options;
+    const { signal } = hold;
     if (!(await turns.begin(delivery, signal))) {
       return this.putOff(delivery, signal.aborted ? 'stopping' : 'no_turn');
     }
     let answered = false;
     try {
-      const ending = await this.attempt(delivery, signal);
+      const ending = await this.attempt(delivery, hold);
       answered = isAnswered(ending.outcome);
       return ending;
     } finally {
@@ -111,7 +118,7 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
     }
   }
 
-  private async attempt(delivery: WholeDelivery, signal: AbortSignal): Promise<Ending> {
+  private async attempt(delivery: WholeDelivery, hold: Hold): Promise<Ending> {
     const receiver = await this.receiverOf(delivery);
     switch (receiver.kind) {
       case 'deleted':
@@ -124,20 +131,21 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
         this.options.telemetry.tenantUnknown(delivery);
         return this.putOff(delivery, 'tenant_unknown');
       case 'ready':
-        return this.send(delivery, receiver, signal);
+        return this.send(delivery, receiver, hold);
     }
   }
 
   private async send(
     delivery: WholeDelivery,
     receiver: Extract<Receiver, { kind: 'ready' }>,
-    signal: AbortSignal,
+    { checkLease, signal }: Hold,
   ): Promise<Ending> {
     const { courier, telemetry } = this.options;
     const span = telemetry.start(delivery);
     const beganAtMs = Date.now();
     const { extra, keys, timeoutMs, url } = receiver;
     const { traceHeaders } = span;
+    checkLease();
     const result = await courier.post({
       url,
       headers: requestHeaders(delivery, { keys, nowMs: beganAtMs, traceHeaders, extra }),

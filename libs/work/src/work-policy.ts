@@ -20,8 +20,12 @@ export interface ReleaseUnheld {
 export interface WorkPolicy<Row extends { id: string }, Outcome> {
   /** Takes up to `limit` rows that are due, in the policy's order, with FOR UPDATE SKIP LOCKED. */
   claim(options: { owner: string; limit: number }): Promise<Claimed<Row>>;
-  /** Does the work. A throw is a bug and goes to `crashed`; failures are outcomes. */
-  run(row: Row, signal: AbortSignal): Promise<Outcome>;
+  /**
+   * Does the work. A throw is a bug and goes to `crashed`; failures are outcomes. `checkLease` is
+   * to be called right before what cannot be taken back: in a process that has slept, answers may
+   * be heard before the timer that ends its lease. It aborts `signal` when the lease is over.
+   */
+  run(row: Row, signal: AbortSignal, checkLease: () => void): Promise<Outcome>;
   /** The outcome of a row whose run threw, or whose own outcome Postgres refuses. */
   crashed(row: Row, error: unknown): Outcome;
   /** Writes the outcome. Called again while Postgres is away, as long as the lease holds. */

@@ -161,13 +161,14 @@ interface QueueOptions {
   readonly heartbeatEveryMs?: number;
   readonly unheldAgeMs?: number;
   readonly pool?: Pool;
+  readonly onClaimed?: (row: Task) => void;
   /** Until the answer to a settlement arrives, which is written at once. */
   readonly settlementHeard?: (row: Task) => Promise<void>;
 }
 
 function queueOf(options: QueueOptions) {
   const events: WorkEvent[] = [];
-  const { run, pool: own = pool, settlementHeard, ...rest } = options;
+  const { run, pool: own = pool, onClaimed, settlementHeard, ...rest } = options;
   const policy = taskPolicy(run, own);
   const silent = (): void => undefined;
   const queue = new WorkQueue<Task, Outcome>({
@@ -176,6 +177,11 @@ function queueOf(options: QueueOptions) {
     pool: own,
     policy: {
       ...policy,
+      claim: async (options) => {
+        const claimed = await policy.claim(options);
+        for (const row of claimed.rows) onClaimed?.(row);
+        return claimed;
+      },
       settle: async (row, outcome) => {
         await policy.settle(row, outcome);
         await settlementHeard?.(row);
@@ -350,6 +356,49 @@ describe('WorkQueue', () => {
     await blocker.query('ROLLBACK');
     blocker.release();
     await until(() => queue.owner !== before);
+  });
+
+  describe('in a process that was stopped for longer than its lease', () => {
+    /** What is heard next is heard before any timer, as after a SIGCONT. */
+    const sleepPastLease = (): void => {
+      const wakesAtMs = performance.now() + leaseMs;
+      while (performance.now() < wakesAtMs);
+    };
+
+    it('runs nothing of what it was given meanwhile', async () => {
+      await insert(['a']);
+      const runs: string[] = [];
+      const { queue } = queueOf({
+        run: (row, signal) => {
+          runs.push(`attempt ${row.attempt}, ${signal.aborted ? 'aborted' : 'held'}`);
+          return quick();
+        },
+        onClaimed: (row) => row.attempt === 1 && sleepPastLease(),
+      });
+      await queue.start();
+      await until(allDone);
+      expect(runs).toEqual(['attempt 2, held']);
+    });
+
+    it('hears of it in a run that asks', async () => {
+      await insert(['a']);
+      const heard: unknown[] = [];
+      const { queue } = queueOf({
+        run: async (row, signal, checkLease) => {
+          if (row.attempt > 1) return quick();
+          await pool.query('SELECT 1');
+          sleepPastLease();
+          heard.push(signal.reason);
+          checkLease();
+          heard.push(signal.reason);
+          return quick();
+        },
+      });
+      await queue.start();
+      await until(allDone);
+      expect(heard).toEqual([undefined, expect.any(LeaseLost)]);
+      expect(await tasks()).toMatchObject([{ claims: [expect.any(String), queue.owner] }]);
+    });
   });
 
   it('brings a cancel flag to the run', async () => {

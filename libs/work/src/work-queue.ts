@@ -205,10 +205,18 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
 
   /** Ends the tenure at the end of its lease, whether or not Postgres answers (W1). */
   #watchLease(tenure: Tenure<Row>): void {
+    this.#checkLease(tenure);
     if (tenure.over) return;
     const leftMs = tenure.leaseEndsAtMs - performance.now();
-    if (leftMs <= 0) return this.#loseLease(tenure);
-    this.#leaseTimer = setTimeout(() => this.#watchLease(tenure), leftMs);
+    this.#leaseTimer = setTimeout(() => this.#watchLease(tenure), Math.max(0, leftMs));
+  }
+
+  /**
+   * Ends the tenure if its lease is over. The timer alone is too late for a process that was
+   * stopped: the event loop first brings the answers that came meanwhile.
+   */
+  #checkLease(tenure: Tenure<Row>): void {
+    if (!tenure.over && performance.now() >= tenure.leaseEndsAtMs) this.#loseLease(tenure);
   }
 
   #heartbeatSoon(tenure: Tenure<Row>): void {
@@ -366,6 +374,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   // ── Run and settle ───────────────────────────────────────────────────────────────────────────
 
   #startRows(tenure: Tenure<Row>, rows: readonly Row[], via: 'claim' | 'insert'): void {
+    this.#checkLease(tenure);
     // Their owner is not this process any more: they are reaped (W6).
     if (tenure.over || rows.length === 0) return;
     this.#tell({ type: 'started', rows: rows.length, via });
@@ -406,7 +415,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   async #workOn(tenure: Tenure<Row>, row: Row, signal: AbortSignal): Promise<void> {
     let outcome: Outcome;
     try {
-      outcome = await this.#policy.run(row, signal);
+      outcome = await this.#policy.run(row, signal, () => this.#checkLease(tenure));
     } catch (error) {
       this.#options.log.error({ ...this.#about(), row: row.id, err: error }, 'work run crashed');
       outcome = this.#policy.crashed(row, error);
