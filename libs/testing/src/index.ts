@@ -7,6 +7,7 @@ export * from './kafka-proxy.ts';
 export * from './test-broker.ts';
 export * from './test-cluster.ts';
 export * from './changed-meanwhile.ts';
+export * from './lookups.ts';
 export * from './child-program.ts';
 export * from './wrong-clock.ts';
 export * from './failpoints-in.ts';

@@ -8,7 +8,7 @@ import {
 } from '@millrace/contracts';
 import { Blobs, createPool, Outbox, type Pool } from '@millrace/postgres';
 import { Metrics, SilentLogger } from '@millrace/runtime';
-import { createTestDatabase, type TestDatabase } from '@millrace/testing';
+import { createTestDatabase, lookupsOf, type TestDatabase } from '@millrace/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 
 import { ToolTokens } from '../core/tool-token.ts';
@@ -24,6 +24,7 @@ import { WorkflowArrivals } from '../workflow-arrivals.ts';
 import { WorkflowEngine } from '../workflow-engine.ts';
 import { WorkflowTimers } from '../workflow-timers.ts';
 import { PostgresWorkflows } from './postgres-workflows.ts';
+import { loadSql, writeSql } from './workflow-statements.ts';
 
 jest.setTimeout(60_000);
 
@@ -263,6 +264,17 @@ describe('workflows in Postgres', () => {
     const { rows } = await pool.query("SELECT FROM orchestrator.timers WHERE id = 'timed'");
     expect(rows).toEqual([]);
   });
+});
+
+describe('a statement whose plan was made before there were workflows of a day', () => {
+  it.each(Object.entries({ loadSql, writeSql }))(
+    'finds each by its key: %s',
+    async (_name, text) => {
+      const lookups = await lookupsOf(pool, text, 'workflows');
+      expect(lookups.length).toBeGreaterThan(1);
+      for (const { index, table } of lookups) expect(index).toBe(`${table}_pkey`);
+    },
+  );
 });
 
 describe('a workflow that cannot go on', () => {

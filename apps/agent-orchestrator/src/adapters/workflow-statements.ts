@@ -31,21 +31,14 @@ WITH changed AS (
     $7::int[], $8::text[], $9::text[], $10::bytea[], $11::boolean[])
     AS c (tenant, id, day, was, was_parked, version, schema_version, status, parked_code, state,
       ended)
-), held AS MATERIALIZED (
-  SELECT w.tenant, w.id, w.day
-  FROM changed AS c JOIN orchestrator.workflows AS w
-    ON w.tenant = c.tenant AND w.id = c.id AND ${sameDay('w', 'c.day')}
-  WHERE w.version = c.was AND w.parked_code IS NOT DISTINCT FROM c.was_parked
-    AND w.day BETWEEN $12::date AND $13::date
-  ORDER BY w.tenant, w.id
-  FOR NO KEY UPDATE OF w
 ), updated AS (
   UPDATE orchestrator.workflows AS w
   SET version = c.version, schema_version = c.schema_version, status = c.status,
     parked_code = c.parked_code, state = coalesce(c.state, w.state),
     ended_at = CASE WHEN c.ended THEN coalesce(w.ended_at, now()) END
-  FROM held AS h JOIN changed AS c ON c.tenant = h.tenant AND c.id = h.id
-  WHERE w.tenant = h.tenant AND w.id = h.id AND ${sameDay('w', 'h.day')}
+  FROM (SELECT * FROM changed ORDER BY tenant, id) AS c
+  WHERE w.tenant = c.tenant AND w.id = c.id AND ${sameDay('w', 'c.day')}
+    AND w.version = c.was AND w.parked_code IS NOT DISTINCT FROM c.was_parked
     AND w.day BETWEEN $12::date AND $13::date
   RETURNING w.tenant, w.id
 ), begun AS (

@@ -42,12 +42,13 @@ const mayGo = `(i.session_id IS NULL OR (${isInTurn('i')} AND
 
 /**
  * Inserts calls: to this process where it has a slot for them, else to the queue.
+ * What may go is materialized: four columns ask for it, and each would look for itself.
  * @param hasTurns some of the batch are turns of sessions: two more parameters say on which days
  *   calls of these sessions may lie. To look for them costs as much as all the rest.
  */
 export function insertCalls(hasTurns: boolean): string {
   return `
-WITH input AS (
+WITH input AS MATERIALIZED (
   SELECT i.*, i.claim${hasTurns ? ` AND ${mayGo}` : ''} AS dispatched
   FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::int[], $6::boolean[],
     $7::text[], $8::bytea[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],

@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { conversationIdSchema, IdentityPayloadCodec, jobIdSchema } from '@millrace/contracts';
 import { createPool, type Pool } from '@millrace/postgres';
-import { changedMeanwhile, createTestDatabase, type TestDatabase } from '@millrace/testing';
+import {
+  changedMeanwhile,
+  createTestDatabase,
+  lookupsOf,
+  type TestDatabase,
+} from '@millrace/testing';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 
 import { CallCompletions } from '../call-completions.ts';
@@ -9,6 +14,7 @@ import { type Call, callKey, firstAttempt } from '../core/call.ts';
 import { sampleCallRequest } from '../core/sample-call.ts';
 import { sessionBytesMax } from '../core/session-history.ts';
 import type { LedgerEntry } from '../ports.ts';
+import { findExistingCalls, requestCancel, settleCalls } from './call-statements.ts';
 import { PostgresCallLedger } from './postgres-call-ledger.ts';
 
 /** Tells torn bytes, as one that decrypts does. */
@@ -144,6 +150,18 @@ describe('the ledger', () => {
     await pool.query(`UPDATE worker.calls SET state = 'QUEUED', owner = NULL, expires_at = now()`);
     expect(read(await ledger.takeExpired(owner, 4))).toEqual(told);
   });
+});
+
+describe('a statement whose plan was made before there were calls of a day', () => {
+  const settleAll = settleCalls({ attempts: true, sessions: true, deadLetters: true });
+  it.each(Object.entries({ settleAll, findExistingCalls, requestCancel }))(
+    'finds each by its key: %s',
+    async (_name, text) => {
+      const lookups = await lookupsOf(pool, text, 'calls');
+      expect(lookups.length).toBeGreaterThan(1);
+      for (const { index, table } of lookups) expect(index).toBe(`${table}_pkey`);
+    },
+  );
 });
 
 describe('a turn of a session', () => {

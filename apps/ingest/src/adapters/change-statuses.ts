@@ -3,21 +3,16 @@ import { arrayQuery, type PoolClient, sameDay } from '@millrace/postgres';
 
 import type { StatusChange } from '../ports.ts';
 
-const text = `
-WITH locked AS (
-  SELECT jobs.tenant, jobs.id, jobs.day, input.status, input.version
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::date[])
-    AS input(tenant, id, status, version, day)
-    JOIN ingest.jobs ON jobs.tenant = input.tenant AND jobs.id = input.id
-      AND ${sameDay('jobs', 'input.day')}
-  WHERE jobs.day BETWEEN $6::date AND $7::date
-  ORDER BY jobs.tenant, jobs.id
-  FOR NO KEY UPDATE OF jobs
-)
-UPDATE ingest.jobs SET status = locked.status, status_version = locked.version
-FROM locked
-WHERE jobs.tenant = locked.tenant AND jobs.id = locked.id AND ${sameDay('jobs', 'locked.day')}
-  AND jobs.day BETWEEN $6::date AND $7::date AND jobs.status_version < locked.version
+/** In the order of their keys: whoever changes the same jobs waits, and is not waited for. */
+export const changeStatusesSql = `
+UPDATE ingest.jobs SET status = input.status, status_version = input.version
+FROM (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::date[])
+    AS i (tenant, id, status, version, day)
+  ORDER BY tenant, id
+) AS input
+WHERE jobs.tenant = input.tenant AND jobs.id = input.id AND ${sameDay('jobs', 'input.day')}
+  AND jobs.day BETWEEN $6::date AND $7::date AND jobs.status_version < input.version
   AND jobs.status NOT IN ('succeeded', 'failed', 'cancelled', 'expired')`;
 
 /** Shows what workflows wait for. What was told of an earlier version changes nothing. */
@@ -34,5 +29,5 @@ export async function changeStatuses(
     days,
     ...daysAround(days),
   ];
-  await client.query(arrayQuery({ name: 'change_statuses', text, values }));
+  await client.query(arrayQuery({ name: 'change_statuses', text: changeStatusesSql, values }));
 }

@@ -14,7 +14,7 @@ interface NameRow {
  * rarely meet the wrong way round; if they do, Postgres refuses one of them, and the group commit
  * repeats it. To lock all rows before changing them cost a quarter of the statement's time.
  */
-const endJobs = `
+export const endJobs = `
 UPDATE ingest.jobs SET
   status = input.status, finished_at = input.finished_at,
   outcome = input.outcome, answer = input.answer
@@ -27,7 +27,7 @@ WHERE jobs.tenant = input.tenant AND jobs.id = input.id AND ${sameDay('jobs', 'i
 RETURNING jobs.tenant, jobs.id`;
 
 /** Of ends that changed no row: those whose job had ended before. The others know no job. */
-const findEnded = `
+export const findEnded = `
 SELECT tenant, id FROM ingest.jobs
 WHERE (tenant, id, day) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::date[]))
   AND day BETWEEN $4::date AND $5::date

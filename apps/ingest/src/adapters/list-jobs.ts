@@ -2,6 +2,7 @@ import type { TenantDatabase } from '@millrace/postgres';
 
 import type { ListQuery } from '../core/list-cursor.ts';
 import type { JobRow } from './find-job.ts';
+import { byTime } from './jobs-by-time.ts';
 
 /**
  * One page and one row more, which says that there is a next page. Answers are left out: a page of
@@ -25,6 +26,7 @@ export function listQuery(tenant: string, { cursor, limit, session_id, status, t
   const given = (value: unknown): string => `$${values.push(value)}`;
   const conditions = [
     'tenant = $1',
+    byTime,
     ...(status === undefined ? [] : [`status = ${given(status)}`]),
     ...(type === undefined ? [] : [`type = ${given(type)}`]),
     ...(session_id === undefined ? [] : [`session_id = ${given(session_id)}`]),

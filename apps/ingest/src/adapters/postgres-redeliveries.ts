@@ -36,6 +36,7 @@ import {
   type RedeliveryStart,
   type RedeliveryStep,
 } from '../ports.ts';
+import { byTime } from './jobs-by-time.ts';
 import { readEndedJobs } from './read-ended-jobs.ts';
 
 export interface PostgresRedeliveriesOptions {
@@ -267,7 +268,7 @@ WITH looked AS MATERIALIZED (
     octet_length(first_event) + coalesce(octet_length(outcome), 0)
       + coalesce(octet_length(answer), 0) AS bytes
   FROM ingest.jobs
-  WHERE tenant = $1 AND (created_at, id) > ($2::timestamptz, $3::text)
+  WHERE tenant = $1 AND ${byTime} AND (created_at, id) > ($2::timestamptz, $3::text)
     AND created_at < $4::timestamptz
     AND day BETWEEN ($2::timestamptz AT TIME ZONE 'UTC')::date
       AND ($4::timestamptz AT TIME ZONE 'UTC')::date

@@ -3,19 +3,14 @@ import { arrayQuery, type PoolClient, sameDay } from '@millrace/postgres';
 
 import type { JobPlace } from '../ports.ts';
 
-const text = `
-WITH locked AS (
-  SELECT jobs.tenant, jobs.id, jobs.day
-  FROM unnest($1::text[], $2::text[], $3::date[]) AS input(tenant, id, day)
-    JOIN ingest.jobs ON jobs.tenant = input.tenant AND jobs.id = input.id
-      AND ${sameDay('jobs', 'input.day')}
-  WHERE jobs.status = 'queued' AND jobs.day BETWEEN $4::date AND $5::date
-  ORDER BY jobs.tenant, jobs.id
-  FOR NO KEY UPDATE OF jobs
-)
+/** In the order of their keys: whoever changes the same jobs waits, and is not waited for. */
+export const startJobsSql = `
 UPDATE ingest.jobs SET status = 'running'
-FROM locked
-WHERE jobs.tenant = locked.tenant AND jobs.id = locked.id AND ${sameDay('jobs', 'locked.day')}
+FROM (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::date[]) AS i (tenant, id, day)
+  ORDER BY tenant, id
+) AS input
+WHERE jobs.tenant = input.tenant AND jobs.id = input.id AND ${sameDay('jobs', 'input.day')}
   AND jobs.day BETWEEN $4::date AND $5::date AND jobs.status = 'queued'`;
 
 /** Shows queued jobs as running; those that went further already stay as they are. */
@@ -27,5 +22,5 @@ export async function startJobs(client: PoolClient, started: readonly JobPlace[]
     days,
     ...daysAround(days),
   ];
-  await client.query(arrayQuery({ name: 'start_jobs', text, values }));
+  await client.query(arrayQuery({ name: 'start_jobs', text: startJobsSql, values }));
 }
