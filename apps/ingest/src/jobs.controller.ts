@@ -8,7 +8,7 @@ import {
 import { Controller, Get, Post, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-import { listQuerySchema, pageOf } from './core/list-cursor.ts';
+import { encodeCursor, listQuerySchema, pageOf } from './core/list-cursor.ts';
 import { parseInput } from './core/parse-body.ts';
 import { ProblemError } from './core/problem.ts';
 import { idempotencyKeyOf } from './core/idempotency-key.ts';
@@ -44,8 +44,9 @@ export class JobsController {
   @Get()
   async list(@Req() request: FastifyRequest): Promise<JobList> {
     const query = parseInput(listQuerySchema, request.query);
-    const found = await this.jobs.list(this.requests.tenantOf(request), query);
-    return pageOf(found, query.limit, ({ created_at }) => Date.parse(created_at));
+    const { jobs, lookedUntil } = await this.jobs.list(this.requests.tenantOf(request), query);
+    const page = pageOf(jobs, query.limit, ({ created_at }) => Date.parse(created_at));
+    return { ...page, next_cursor: page.next_cursor ?? (lookedUntil && encodeCursor(lookedUntil)) };
   }
 
   @Get(':id')

@@ -31,7 +31,7 @@ import type {
   NewInboundSource,
 } from './core/inbound-source.ts';
 import type { IntakeRules } from './core/judge-submission.ts';
-import type { ListQuery } from './core/list-cursor.ts';
+import type { ListCursor, ListQuery } from './core/list-cursor.ts';
 import type { NewJob } from './core/new-job.ts';
 import type { RunEntry } from './core/live-run.ts';
 import type { RedeliveryOrder, RedeliveryQuery } from './core/redelivery.ts';
@@ -110,6 +110,13 @@ export type StatusChange = JobPlace & Pick<JobStatusChanged, 'status' | 'version
 /** What became of an end: `late` is one of a job that has ended before. */
 export type EndResult = 'ended' | 'late' | 'unknown';
 
+export interface ListedJobs {
+  /** One more than the page has says that there is a next one. */
+  readonly jobs: readonly JobView[];
+  /** Where the look for such jobs was given up; null when there are no others. */
+  readonly lookedUntil: ListCursor | null;
+}
+
 /** The jobs' rows. Every write is gathered with others into one statement. */
 export abstract class Jobs {
   /**
@@ -132,8 +139,7 @@ export abstract class Jobs {
   abstract findRepeated(names: RepeatedNames): Promise<StandingJobRow | null>;
   /** Puts a message that tells of a job into the outbox. */
   abstract announce(message: OutgoingMessage): Promise<void>;
-  /** A page and one more, which says that there is a next page. */
-  abstract list(tenant: TenantId, query: ListQuery): Promise<JobView[]>;
+  abstract list(tenant: TenantId, query: ListQuery): Promise<ListedJobs>;
   /** Turns of a session that were released; null: it has none, or is not there. */
   abstract turnsOf(tenant: TenantId, session: SessionId): Promise<number | null>;
 }

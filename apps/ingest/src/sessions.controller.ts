@@ -20,13 +20,13 @@ export class SessionsController {
     const id = sessionIdSchema.safeParse(given);
     if (!id.success) throw noSession();
     const query = { session_id: id.data, limit: sessionJobsMax };
-    const [turns, found] = await Promise.all([
+    const [turns, { jobs }] = await Promise.all([
       this.jobs.turnsOf(tenant, id.data),
       this.jobs.list(tenant, query),
     ]);
     // The jobs of an old one are gone, and of one whose first turn waits none has been counted.
-    if (turns === null && found.length === 0) throw noSession();
-    return { id: id.data, turns: turns ?? 0, jobs: found.slice(0, sessionJobsMax) };
+    if (turns === null && jobs.length === 0) throw noSession();
+    return { id: id.data, turns: turns ?? 0, jobs: jobs.slice(0, sessionJobsMax) };
   }
 }
 

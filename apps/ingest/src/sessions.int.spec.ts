@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
 import { sessionIdSchema, sessionJobsMax, sessionViewSchema } from '@millrace/contracts';
 
-import { listQuery } from './adapters/list-jobs.ts';
+import { listQueries } from './adapters/list-jobs.ts';
 import { RunningIngest } from './running-ingest.fixture.ts';
 
 jest.setTimeout(60_000);
@@ -50,10 +50,11 @@ it.each([
 });
 
 it('lists the jobs of a session by an index of them, whatever plan is kept', async () => {
-  const { text } = listQuery('default', { session_id: sessionIdSchema.parse('chat'), limit: 20 });
+  const query = { session_id: sessionIdSchema.parse('chat'), limit: 20 };
+  const { text } = listQueries('default', query).page;
   const { rows } = await ingest.admin.query<{ 'QUERY PLAN': string }>(
     `EXPLAIN (GENERIC_PLAN, COSTS OFF) ${text}`,
   );
   const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
-  expect(plan).toMatch(/Index Cond: \(\(tenant = \$1\) AND \(session_id = \$3\)\)/);
+  expect(plan).toMatch(/Index Cond: \(\(tenant = \$1\) AND \(session_id = \$2\)\)/);
 });

@@ -591,6 +591,9 @@ function listJobs(): JsonObject {
     operationId: 'listJobs',
     tags: ['jobs'],
     summary: 'Jobs of this tenant, newest first',
+    description:
+      'Of many jobs only so many are looked at for those that are asked for: a page may have' +
+      ' fewer than its `limit`, or none, and a `next_cursor` to look on from.',
     parameters: [
       query('status', { type: 'string', enum: jobStatuses }),
       query('type', { type: 'string', enum: jobTypes }),

@@ -3,6 +3,7 @@ import type pg from 'pg';
 interface PlanNode {
   readonly 'Relation Name'?: string;
   readonly 'Index Name'?: string;
+  readonly 'Index Cond'?: string;
   readonly Plans?: readonly PlanNode[];
 }
 
@@ -12,6 +13,8 @@ export interface Lookup {
   readonly table: string;
   /** Undefined: the partition is read from end to end. */
   readonly index: string | undefined;
+  /** What is looked for in the index, as the plan says it. */
+  readonly condition: string;
 }
 
 /**
@@ -34,7 +37,8 @@ export async function lookupsOf(
     .flatMap((node): Lookup[] => {
       const name = node['Relation Name'] ?? '';
       const isScan = node.Plans === undefined && isPartition.test(name);
-      return isScan ? [{ table: name, index: node['Index Name'] }] : [];
+      if (!isScan) return [];
+      return [{ table: name, index: node['Index Name'], condition: node['Index Cond'] ?? '' }];
     });
 }
 

@@ -272,7 +272,10 @@ describe('a statement whose plan was made before there were workflows of a day',
     async (_name, text) => {
       const lookups = await lookupsOf(pool, text, 'workflows');
       expect(lookups.length).toBeGreaterThan(1);
-      for (const { index, table } of lookups) expect(index).toBe(`${table}_pkey`);
+      for (const { condition, index, table } of lookups) {
+        expect(index).toBe(`${table}_pkey`);
+        expect(condition).toContain('(id = ');
+      }
     },
   );
 });

@@ -27,6 +27,7 @@ import {
   type JobPlace,
   type JobSubmissionRow,
   type LargeBodies,
+  type ListedJobs,
   type RepeatedNames,
   type StatusChange,
   type StandingJobRow,
@@ -203,9 +204,10 @@ export class PostgresJobs extends Jobs {
     await this.#pool.query(arrayQuery({ text: outboxInsertSql('ingest', 1), values }));
   }
 
-  async list(tenant: TenantId, query: ListQuery): Promise<JobView[]> {
-    const rows = await listJobs(this.#own, tenant, query);
-    return rows.map((row) => jobView(jobRecordOf(this.#codec, tenant, row)));
+  async list(tenant: TenantId, query: ListQuery): Promise<ListedJobs> {
+    const { lookedUntil, rows } = await listJobs(this.#own, tenant, query);
+    const jobs = rows.map((row) => jobView(jobRecordOf(this.#codec, tenant, row)));
+    return { jobs, lookedUntil };
   }
 
   turnsOf(tenant: TenantId, session: SessionId): Promise<number | null> {

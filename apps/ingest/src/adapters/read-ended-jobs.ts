@@ -19,16 +19,16 @@ interface EndedRow {
 }
 
 /** The release of a job that waited is kept as an event: without it the job ended waiting. */
-const text = `
+export const readEndedSql = `
 SELECT jobs.id, type, status, session_id, refused, first_event, traceparent, outcome, answer,
   created_at, finished_at,
   coalesce(run_at > created_at, false) AND NOT EXISTS (
     SELECT FROM ingest.job_events AS kept
-    WHERE kept.tenant = $1 AND kept.job_id = jobs.id AND kept.id = 'released'
+    WHERE kept.tenant = jobs.tenant AND kept.job_id = jobs.id AND kept.id = 'released'
       AND kept.day = jobs.day
   ) AS unreleased
-FROM unnest($2::text[], $3::date[]) AS input(id, day)
-  JOIN ingest.jobs ON jobs.tenant = $1 AND jobs.id = input.id AND jobs.day = input.day
+FROM unnest($1::text[], $2::text[], $3::date[]) AS input(tenant, id, day)
+  JOIN ingest.jobs ON jobs.tenant = input.tenant AND jobs.id = input.id AND jobs.day = input.day
 WHERE jobs.day BETWEEN $4::date AND $5::date
 ORDER BY created_at, jobs.id`;
 
@@ -44,8 +44,10 @@ export async function readEndedJobs(
   const { codec, names, tenant } = o;
   if (names.length === 0) return [];
   const days = names.map(({ day }) => day);
-  const values = [tenant, names.map(({ id }) => id), days, ...daysAround(days)];
-  const query = arrayQuery({ name: 'read_ended_jobs', text, values });
+  // A tenant for each: with one for all, a plan may read all of its jobs of the day for each.
+  const tenants = names.map(() => tenant);
+  const values = [tenants, names.map(({ id }) => id), days, ...daysAround(days)];
+  const query = arrayQuery({ name: 'read_ended_jobs', text: readEndedSql, values });
   const { rows } = await client.query<EndedRow>(query);
   const textOf = (body: Buffer) => codec.decode(body, { tenant, medium: 'table' }).toString('utf8');
   const orNull = (body: Buffer | null) => (body === null ? null : textOf(body));
