@@ -26,6 +26,8 @@ import { webhookBodySchema } from './webhook-events.ts';
 /** What the document says in the same words everywhere. */
 export interface SharedParts {
   readonly pageParameters: readonly JsonObject[];
+  /** What a list says whose filters are looked for within bounds. */
+  readonly boundedPages: string;
   /** Answers of a management route that another service gives. */
   readonly problems: JsonObject;
   readonly problem: (
@@ -271,6 +273,7 @@ function listDeliveries(shared: SharedParts): JsonObject {
     operationId: 'listDeliveries',
     tags,
     summary: 'Webhooks of this tenant, newest first, kept for 30 days',
+    description: shared.boundedPages,
     parameters: [
       filter('endpoint'),
       filter('status', { type: 'string', enum: [...deliveryStatuses] }),

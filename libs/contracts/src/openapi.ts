@@ -591,9 +591,7 @@ function listJobs(): JsonObject {
     operationId: 'listJobs',
     tags: ['jobs'],
     summary: 'Jobs of this tenant, newest first',
-    description:
-      'Of many jobs only so many are looked at for those that are asked for: a page may have' +
-      ' fewer than its `limit`, or none, and a `next_cursor` to look on from.',
+    description: boundedPages,
     parameters: [
       query('status', { type: 'string', enum: jobStatuses }),
       query('type', { type: 'string', enum: jobTypes }),
@@ -809,7 +807,16 @@ const changeProblems = problems(
   'Unavailable',
 );
 
-const sharedParts: SharedParts = { pageParameters, problems: changeProblems, problem: problems };
+const boundedPages =
+  'Of many only so many are looked at for those that are asked for: a page may have fewer than' +
+  ' its `limit`, or none, and a `next_cursor` to look on from.';
+
+const sharedParts: SharedParts = {
+  pageParameters,
+  boundedPages,
+  problems: changeProblems,
+  problem: problems,
+};
 
 /** The operator's alone. */
 function tenantPaths(): JsonObject {

@@ -1,5 +1,5 @@
 import type { JobStatus } from '@millrace/contracts';
-import type { TenantDatabase } from '@millrace/postgres';
+import { boundedList, type TenantDatabase } from '@millrace/postgres';
 
 import type { ListCursor, ListQuery } from '../core/list-cursor.ts';
 import type { JobRow } from './find-job.ts';
@@ -36,24 +36,15 @@ export async function listJobs(
   return { rows, lookedUntil: cursor ?? null };
 }
 
-interface Statement {
-  readonly text: string;
-  readonly values: unknown[];
-}
-
 /**
  * Statements with the conditions that were asked for and no others: their plans are made for any
  * values, and for a session that may not be asked for one would read all jobs of the tenant.
- *
- * `page` walks along an index that answers one of the filters, in the list's order; what it does
- * not answer is looked for among the first `lookedAt`. `place` says where that ended: null, when
- * nothing was to be looked for.
  */
 export function listQueries(
   tenant: string,
   query: ListQuery,
   lookedAt = lookedAtMax,
-): { readonly page: Statement; readonly place: Statement | null } {
+): ReturnType<typeof boundedList> {
   const values: unknown[] = [tenant];
   const given = (value: unknown): string => `$${values.push(value)}`;
   const { answered, conditions, from } = walkOf(query, given);
@@ -62,24 +53,19 @@ SELECT place.id, type, place.status, lane, session_id, model, place.created_at, 
   complete_by, traceparent, metadata, outcome, NULL::bytea AS answer, redrive_of, fork_of
 FROM ${from}
 WHERE ${['place.tenant = $1', ...conditions, ...after(query.cursor, given)].join(' AND ')}
-ORDER BY place.created_at DESC, place.id DESC
-LIMIT `;
-  const filters = (['status', 'type', 'session_id'] as const).flatMap((name) =>
+ORDER BY place.created_at DESC, place.id DESC`;
+  const wanted = (['status', 'type', 'session_id'] as const).flatMap((name) =>
     query[name] === undefined || name === answered ? [] : [[name, query[name]] as const],
   );
-  if (filters.length === 0) {
-    return { page: { text: `${walk}${given(query.limit + 1)}`, values }, place: null };
-  }
-  // A parameter: a number would be above all that the planner expects, and have it sort them.
-  const looked = `FROM (${walk}${given(lookedAt)}) AS looked`;
-  const walked = [...values, lookedAt - 1];
-  const wanted = filters.map(([name, value]) => `${name} = ${given(value)}`);
-  const text = `SELECT * ${looked}
-WHERE ${wanted.join(' AND ')}
-ORDER BY created_at DESC, id DESC
-LIMIT ${given(query.limit + 1)}`;
-  const last = `SELECT id, created_at ${looked} OFFSET $${walked.length}`;
-  return { page: { text, values }, place: { text: last, values: walked } };
+  return boundedList({
+    walk,
+    values,
+    wanted,
+    orderBy: 'created_at DESC, id DESC',
+    place: 'id, created_at',
+    limit: query.limit + 1,
+    lookedAt,
+  });
 }
 
 interface Walk {
