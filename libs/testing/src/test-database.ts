@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { migrate } from '@millrace/postgres';
 import pg from 'pg';
@@ -7,6 +8,7 @@ import pg from 'pg';
 const migrationsDirectory = join(import.meta.dirname, '../../../deploy/migrations');
 /** Any number does, as long as every spec's process takes the same one. */
 const creationLock = 7_100_001;
+const leavesWithinMs = 1_000;
 const roles = [
   'ingest',
   'claude_worker',
@@ -61,6 +63,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
     adminUrl: url(),
     drop: () =>
       withCluster(clusterUrl, async (cluster) => {
+        await untilLeft(cluster, name);
         await cluster.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
       }),
   };
@@ -96,6 +99,20 @@ function withLockedCluster(url: string, work: (cluster: pg.Client) => Promise<vo
     await cluster.query('SELECT pg_advisory_lock($1)', [creationLock]);
     await work(cluster);
   });
+}
+
+/**
+ * A pool says that it has ended while its connections still do: ended by force meanwhile, they
+ * would fail with nobody to hear it. What a spec leaves connected is not waited for long.
+ */
+async function untilLeft(cluster: pg.Client, name: string): Promise<void> {
+  const connected = `SELECT FROM pg_stat_activity
+    WHERE datname = $1 AND backend_type = 'client backend' LIMIT 1`;
+  const endsAtMs = performance.now() + leavesWithinMs;
+  while (performance.now() < endsAtMs) {
+    if ((await cluster.query(connected, [name])).rowCount === 0) return;
+    await sleep(5);
+  }
 }
 
 async function withCluster(
