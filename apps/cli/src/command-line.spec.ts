@@ -41,10 +41,14 @@ beforeEach(() => {
   asked = undefined;
 });
 
-async function typed(line: string, at = url) {
+function typed(line: string, at = url) {
+  return typedWords(line.split(' ').filter(Boolean), at);
+}
+
+async function typedWords(words: readonly string[], at = url) {
   const said = { out: '', error: '' };
   const config: Config = { url: at, keyOf: (holder) => `mr_${holder}` };
-  const status = await runCommandLine(line.split(' ').filter(Boolean), {
+  const status = await runCommandLine(words, {
     commands,
     readConfig: () => config,
     terminal: {
@@ -77,7 +81,17 @@ describe('a command that the API answers', () => {
     const { out } = await typed('jobs list --status failed --limit 2 --session s1');
     expect(asked?.url).toBe('/v1/jobs?status=failed&limit=2&session_id=s1');
     expect(out).toMatch(/^ID +TYPE +STATUS/);
-    expect(out).toContain('More: millrace jobs list --cursor abc');
+    expect(out).toContain(
+      'More: millrace jobs list --status failed --limit 2 --session s1 --cursor abc',
+    );
+  });
+
+  it('says the next page of what was typed, as a shell takes it', async () => {
+    answer = { status: 200, body: { data: [], next_cursor: 'def' } };
+    const endpoint = ['--endpoint', "it's 1"];
+    const { out } = await typedWords(['deliveries', 'list', '--cursor', 'abc', ...endpoint]);
+    const again = String.raw`deliveries list --cursor def --endpoint 'it'\''s 1'`;
+    expect(out).toContain(`More: millrace ${again}`);
   });
 
   it('keeps an id in its place in the path, whatever it holds', async () => {

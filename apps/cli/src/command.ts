@@ -12,6 +12,9 @@ export interface Answer {
   readonly text: string;
 }
 
+/** Of a flag `true`, of every other option its text. */
+export type TypedOptions = Readonly<Record<string, string | boolean | undefined>>;
+
 /** What a command works with. */
 export interface CommandContext {
   readonly api: Api;
@@ -36,7 +39,12 @@ export interface CommandSpec<O extends z.ZodObject> {
   readonly options: O;
   readonly run: (
     context: CommandContext,
-    input: { readonly operands: readonly string[]; readonly values: z.infer<O> },
+    input: {
+      readonly operands: readonly string[];
+      readonly values: z.infer<O>;
+      /** The options as they were typed. */
+      readonly typed: TypedOptions;
+    },
   ) => Promise<Answer>;
 }
 
@@ -81,7 +89,7 @@ export function defineCommand<O extends z.ZodObject>(spec: CommandSpec<O>): Comm
         const [issue] = read.error.issues;
         throw new UsageError(`--${String(issue?.path[0])}: ${issue?.message}`);
       }
-      const input = { operands: positionals, values: read.data };
+      const input = { operands: positionals, values: read.data, typed: values };
       return (context) => spec.run(context, input);
     },
   };
@@ -94,7 +102,10 @@ function explained(name: string, schema: unknown): ExplainedOption {
   return { name, ...metaSchema.parse(describedSchema.parse(schema).meta()) };
 }
 
-function splitWords(options: readonly ExplainedOption[], typed: readonly string[]) {
+function splitWords(
+  options: readonly ExplainedOption[],
+  typed: readonly string[],
+): { readonly positionals: readonly string[]; readonly values: TypedOptions } {
   const types = options.map(({ name, placeholder }) => {
     const type = placeholder === undefined ? ('boolean' as const) : ('string' as const);
     return [name, { type }] as const;

@@ -12,8 +12,3 @@ export const keyOwnerOption = {
 export function keyHolderFor(tenant: string | undefined): KeyHolder {
   return tenant === undefined ? 'tenant' : 'operator';
 }
-
-/** The option again, for a command that is to be typed next. */
-export function ownerWords(tenant: string | undefined): string {
-  return tenant === undefined ? '' : ` --tenant ${tenant}`;
-}

@@ -22,7 +22,7 @@ export const listDeadLetters = defineCommand({
     ...letterOwnerOption,
     ...pageOptions,
   }),
-  run: async ({ api, now }, { values }) => {
+  run: async ({ api, now }, { typed, values }) => {
     const { cursor, limit, redriven } = values;
     const page = await api.ask({
       method: 'GET',
@@ -39,6 +39,6 @@ export const listDeadLetters = defineCommand({
       redriven: ({ redrive_count }) => redrive_count,
       detail: ({ detail }) => detail,
     });
-    return { json: page, text: `${rows}${nextPage('dead-letters list', page.next_cursor)}` };
+    return { json: page, text: `${rows}${nextPage('dead-letters list', page.next_cursor, typed)}` };
   },
 });

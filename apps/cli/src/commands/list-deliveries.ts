@@ -17,7 +17,7 @@ export const listDeliveries = defineCommand({
     job: valueOption('ID', 'only those about this job', z.string().min(1)),
     ...pageOptions,
   }),
-  run: async ({ api, now }, { values }) => {
+  run: async ({ api, now }, { typed, values }) => {
     const { cursor, job, limit, status } = values;
     const page = await api.ask({
       method: 'GET',
@@ -33,6 +33,6 @@ export const listDeliveries = defineCommand({
       attempts: ({ attempts }) => attempts,
       made: ({ created_at }) => created_at,
     });
-    return { json: page, text: `${rows}${nextPage('deliveries list', page.next_cursor)}` };
+    return { json: page, text: `${rows}${nextPage('deliveries list', page.next_cursor, typed)}` };
   },
 });

@@ -21,7 +21,7 @@ export const listJobs = defineCommand({
     session: valueOption('ID', 'only the turns of this session', sessionIdSchema),
     ...pageOptions,
   }),
-  run: async ({ api }, { values }) => {
+  run: async ({ api }, { typed, values }) => {
     const { session, ...query } = values;
     const page = await api.ask({
       method: 'GET',
@@ -37,6 +37,6 @@ export const listJobs = defineCommand({
       finished: ({ finished_at }) => finished_at,
       error: ({ error }) => error?.code,
     });
-    return { json: page, text: `${rows}${nextPage('jobs list', page.next_cursor)}` };
+    return { json: page, text: `${rows}${nextPage('jobs list', page.next_cursor, typed)}` };
   },
 });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 import { defineCommand } from '../command.ts';
 import { table } from '../core/table.ts';
-import { keyHolderFor, keyOwnerOption, ownerWords } from './key-owner.ts';
+import { keyHolderFor, keyOwnerOption } from './key-owner.ts';
 import { nextPage, pageOptions } from './list-options.ts';
 
 export const listKeys = defineCommand({
@@ -12,7 +12,7 @@ export const listKeys = defineCommand({
   example: 'millrace keys list --tenant acme',
   operands: [],
   options: z.object({ ...keyOwnerOption, ...pageOptions }),
-  run: async ({ api }, { values }) => {
+  run: async ({ api }, { typed, values }) => {
     const page = await api.ask({
       method: 'GET',
       path: '/v1/api-keys',
@@ -28,7 +28,6 @@ export const listKeys = defineCommand({
       'last used': ({ last_used_at }) => last_used_at ?? undefined,
       revoked: ({ revoked_at }) => revoked_at ?? undefined,
     });
-    const again = `keys list${ownerWords(values.tenant)}`;
-    return { json: page, text: `${rows}${nextPage(again, page.next_cursor)}` };
+    return { json: page, text: `${rows}${nextPage('keys list', page.next_cursor, typed)}` };
   },
 });

@@ -25,9 +25,9 @@ export function definePagedList<Row>(list: PagedList<Row>): Command {
     example: list.example ?? `millrace ${name}`,
     operands: [],
     options: z.object(pageOptions),
-    run: async ({ api }, { values: query }) => {
+    run: async ({ api }, { typed, values: query }) => {
       const page = await api.ask({ method: 'GET', path, query, as, answer });
-      const text = `${table(page.data, columns)}${nextPage(name, page.next_cursor)}`;
+      const text = `${table(page.data, columns)}${nextPage(name, page.next_cursor, typed)}`;
       return { json: page, text };
     },
   });
