@@ -29,8 +29,9 @@ export interface GroupCommitOptions<Item, Result> {
   /**
    * Applies the items, sorted by key and with at most one per key, and answers with one result
    * per item in the order given. It must change nothing when it throws: one statement, or
-   * `transaction: true`. An UPDATE that joins `unnest` locks in the order of its plan: where two
-   * processes meet on the same keys, lock first with `SELECT … ORDER BY key FOR UPDATE`.
+   * `transaction: true`. An UPDATE that joins `unnest` by an index locks in the order of the items:
+   * two processes that meet on the same keys the wrong way round after all are refused by Postgres,
+   * one of them, and what was refused is repeated.
    */
   readonly commit: (client: PoolClient, items: readonly Item[]) => Promise<readonly Result[]>;
   readonly keyOf: (item: Item) => string;

@@ -23,20 +23,18 @@ SELECT '', '', NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
 
 /**
  * Writes a batch of versions. A row is written if it is as it was loaded; what belongs to it is
- * written with it or not at all. Rows are locked in the order of their keys.
+ * written with it or not at all. Rows come sorted by key, and are locked in that order.
  */
 export const writeSql = `
-WITH changed AS (
-  SELECT * FROM unnest($1::text[], $2::text[], $3::date[], $4::int[], $5::text[], $6::int[],
-    $7::int[], $8::text[], $9::text[], $10::bytea[], $11::boolean[])
-    AS c (tenant, id, day, was, was_parked, version, schema_version, status, parked_code, state,
-      ended)
-), updated AS (
+WITH updated AS (
   UPDATE orchestrator.workflows AS w
   SET version = c.version, schema_version = c.schema_version, status = c.status,
     parked_code = c.parked_code, state = coalesce(c.state, w.state),
     ended_at = CASE WHEN c.ended THEN coalesce(w.ended_at, now()) END
-  FROM (SELECT * FROM changed ORDER BY tenant, id) AS c
+  FROM unnest($1::text[], $2::text[], $3::date[], $4::int[], $5::text[], $6::int[],
+    $7::int[], $8::text[], $9::text[], $10::bytea[], $11::boolean[])
+    AS c (tenant, id, day, was, was_parked, version, schema_version, status, parked_code, state,
+      ended)
   WHERE w.tenant = c.tenant AND w.id = c.id AND ${sameDay('w', 'c.day')}
     AND w.version = c.was AND w.parked_code IS NOT DISTINCT FROM c.was_parked
     AND w.day BETWEEN $12::date AND $13::date

@@ -3,14 +3,11 @@ import { arrayQuery, type PoolClient, sameDay } from '@millrace/postgres';
 
 import type { StatusChange } from '../ports.ts';
 
-/** In the order of their keys: whoever changes the same jobs waits, and is not waited for. */
+/** Rows come sorted by key, and are changed in that order: see `endJobs`. */
 export const changeStatusesSql = `
 UPDATE ingest.jobs SET status = input.status, status_version = input.version
-FROM (
-  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::date[])
-    AS i (tenant, id, status, version, day)
-  ORDER BY tenant, id
-) AS input
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::date[])
+  AS input (tenant, id, status, version, day)
 WHERE jobs.tenant = input.tenant AND jobs.id = input.id AND ${sameDay('jobs', 'input.day')}
   AND jobs.day BETWEEN $6::date AND $7::date AND jobs.status_version < input.version
   AND jobs.status NOT IN ('succeeded', 'failed', 'cancelled', 'expired')`;

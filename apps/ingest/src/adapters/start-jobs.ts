@@ -3,13 +3,10 @@ import { arrayQuery, type PoolClient, sameDay } from '@millrace/postgres';
 
 import type { JobPlace } from '../ports.ts';
 
-/** In the order of their keys: whoever changes the same jobs waits, and is not waited for. */
+/** Rows come sorted by key, and are changed in that order: see `endJobs`. */
 export const startJobsSql = `
 UPDATE ingest.jobs SET status = 'running'
-FROM (
-  SELECT * FROM unnest($1::text[], $2::text[], $3::date[]) AS i (tenant, id, day)
-  ORDER BY tenant, id
-) AS input
+FROM unnest($1::text[], $2::text[], $3::date[]) AS input (tenant, id, day)
 WHERE jobs.tenant = input.tenant AND jobs.id = input.id AND ${sameDay('jobs', 'input.day')}
   AND jobs.day BETWEEN $4::date AND $5::date AND jobs.status = 'queued'`;
 
