@@ -5,6 +5,7 @@ import { extractTrace, failpoint } from '@millrace/runtime';
 import {
   WorkCancelled,
   type Claimed,
+  type Hold,
   type ReleaseUnheld,
   type WorkPolicy,
   type WorkQueue,
@@ -37,10 +38,7 @@ export type RunResult =
   | { readonly result: ToolResult; readonly retries: number }
   | { readonly completion: Completion; readonly result: ToolResult };
 
-export interface RunContext {
-  readonly signal: AbortSignal;
-  /** Before anything is sent: see WorkPolicy. */
-  readonly checkLease: () => void;
+export interface RunContext extends Hold {
   /** What the tool is handed on. */
   readonly traceHeaders: Readonly<Record<string, string>>;
 }
@@ -210,7 +208,7 @@ export class ExecutionPolicy implements WorkPolicy<Execution, Outcome> {
   }
 }
 
-interface AttemptStart extends Pick<RunContext, 'signal' | 'checkLease'> {
+interface AttemptStart extends Hold {
   readonly startedAtMs: number;
 }
 

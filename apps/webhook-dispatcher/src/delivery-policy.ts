@@ -1,7 +1,7 @@
 import type { PayloadCodec } from '@millrace/contracts';
 import type { PostResult } from '@millrace/egress';
 import { BadRowError } from '@millrace/postgres';
-import type { Claimed, ReleaseUnheld, WorkPolicy, WorkQueue } from '@millrace/work';
+import type { Claimed, Hold, ReleaseUnheld, WorkPolicy, WorkQueue } from '@millrace/work';
 
 import { AttemptTelemetry } from './attempt-telemetry.ts';
 import { isWhole, type Delivery, type WholeDelivery } from './core/delivery.ts';
@@ -33,12 +33,6 @@ export interface DeliveryPolicyOptions {
   readonly codec: PayloadCodec;
   /** Called when rows are waiting for which there was no room, and now is. */
   readonly onRoom: () => void;
-}
-
-/** How long a delivery is this process's: see WorkPolicy. */
-interface Hold {
-  readonly signal: AbortSignal;
-  readonly checkLease: () => void;
 }
 
 /** How the work queue sends webhooks: one run is one POST. */

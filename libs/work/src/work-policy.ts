@@ -12,6 +12,14 @@ export interface ReleaseUnheld {
   readonly ageMs: number;
 }
 
+/** How long a row is this process's, for those that a run hands it on to. */
+export interface Hold {
+  /** Aborted with an Interruption. */
+  readonly signal: AbortSignal;
+  /** See `WorkPolicy.run`. */
+  readonly checkLease: () => void;
+}
+
 /**
  * What a queue does with its own table: the engine knows no columns. Every statement that changes
  * a row is fenced by its owner (`WHERE owner = …`), so that a process whose lease was lost changes
