@@ -1,3 +1,7 @@
+import type { QueryResultRow } from 'pg';
+
+import type { TenantDatabase } from './tenant-database.ts';
+
 export interface Statement {
   readonly text: string;
   readonly values: unknown[];
@@ -20,17 +24,24 @@ export interface BoundedList {
   readonly lookedAt: number;
 }
 
+export interface BoundedStatements {
+  readonly page: Statement;
+  readonly place: Statement | null;
+  /** Rows that a full page has. */
+  readonly limit: number;
+}
+
 /**
  * The statements of a list whose filters no index answers: `page` looks for its rows among the
  * first `lookedAt`, and `place` says where that ended, so that the next request can look on: a
  * tenant may have millions of rows, and none that is asked for. Null: nothing is looked for.
  */
-export function boundedList(list: BoundedList): { page: Statement; place: Statement | null } {
+export function boundedList(list: BoundedList): BoundedStatements {
   const { limit, lookedAt, orderBy, place, walk, wanted } = list;
   const values = [...list.values];
   const given = (value: unknown): string => `$${values.push(value)}`;
   if (wanted.length === 0) {
-    return { page: { text: `${walk} LIMIT ${given(limit)}`, values }, place: null };
+    return { page: { text: `${walk} LIMIT ${given(limit)}`, values }, place: null, limit };
   }
   // A parameter: a number would be above all that the planner expects, and have it sort them.
   const looked = `FROM (${walk} LIMIT ${given(lookedAt)}) AS looked`;
@@ -43,5 +54,21 @@ LIMIT ${given(limit)}`;
   return {
     page: { text, values },
     place: { text: `SELECT ${place} ${looked} OFFSET $${last.length}`, values: last },
+    limit,
   };
+}
+
+/**
+ * A page of such a list, and where the look for more was given up: null when there are no others,
+ * or when the page is full.
+ */
+export async function readBoundedList<Row extends QueryResultRow, Place extends QueryResultRow>(
+  database: TenantDatabase,
+  tenant: string,
+  { limit, page, place }: BoundedStatements,
+): Promise<{ readonly rows: Row[]; readonly lookedUntil: Place | null }> {
+  const { rows } = await database.query<Row>(tenant, page);
+  if (place === null || rows.length >= limit) return { rows, lookedUntil: null };
+  const last = await database.query<Place>(tenant, place);
+  return { rows, lookedUntil: last.rows[0] ?? null };
 }

@@ -2,7 +2,7 @@ export type { Pool, PoolClient, QueryConfig, QueryResultRow } from 'pg';
 export { arrayQuery, type ArrayQuery } from './array-query.ts';
 export * from './bad-row-error.ts';
 export * from './blobs.ts';
-export { boundedList } from './bounded-list.ts';
+export { boundedList, readBoundedList, type BoundedStatements } from './bounded-list.ts';
 export { isConnectionLost } from './connection-lost.ts';
 export * from './day-keeper.ts';
 export * from './group-commit.ts';

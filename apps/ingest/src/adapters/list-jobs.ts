@@ -1,5 +1,10 @@
 import type { JobStatus } from '@millrace/contracts';
-import { boundedList, type TenantDatabase } from '@millrace/postgres';
+import {
+  boundedList,
+  readBoundedList,
+  type BoundedStatements,
+  type TenantDatabase,
+} from '@millrace/postgres';
 
 import type { ListCursor, ListQuery } from '../core/list-cursor.ts';
 import type { JobRow } from './find-job.ts';
@@ -10,6 +15,8 @@ import { byTime } from './jobs-by-time.ts';
  * millions, and none that is running.
  */
 const lookedAtMax = 50_000;
+
+type PlaceRow = Pick<JobRow, 'id' | 'created_at'>;
 
 export interface FoundJobs {
   /** One more than a page says that there is a next one. */
@@ -27,13 +34,9 @@ export async function listJobs(
   tenant: string,
   { lookedAt = lookedAtMax, ...query }: ListQuery & { readonly lookedAt?: number },
 ): Promise<FoundJobs> {
-  const { page, place } = listQueries(tenant, query, lookedAt);
-  const { rows } = await own.query<JobRow>(tenant, page);
-  if (place === null || rows.length > query.limit) return { rows, lookedUntil: null };
-  const last = await own.query<{ id: string; created_at: Date }>(tenant, place);
-  const [until] = last.rows;
-  const cursor = until && { createdAtMs: until.created_at.getTime(), id: until.id };
-  return { rows, lookedUntil: cursor ?? null };
+  const list = listQueries(tenant, query, lookedAt);
+  const { lookedUntil: until, rows } = await readBoundedList<JobRow, PlaceRow>(own, tenant, list);
+  return { rows, lookedUntil: until && { createdAtMs: until.created_at.getTime(), id: until.id } };
 }
 
 /**
@@ -44,7 +47,7 @@ export function listQueries(
   tenant: string,
   query: ListQuery,
   lookedAt = lookedAtMax,
-): ReturnType<typeof boundedList> {
+): BoundedStatements {
   const values: unknown[] = [tenant];
   const given = (value: unknown): string => `$${values.push(value)}`;
   const { answered, conditions, from } = walkOf(query, given);

@@ -10,7 +10,12 @@ import {
   type DeliveryView,
   type PayloadCodec,
 } from '@millrace/contracts';
-import { boundedList, type TenantDatabase } from '@millrace/postgres';
+import {
+  boundedList,
+  readBoundedList,
+  type BoundedStatements,
+  type TenantDatabase,
+} from '@millrace/postgres';
 
 import type { DeliveryCursor, DeliveryQuery, ReplayQuery } from '../core/delivery-query.ts';
 import { webhookIdOf } from '../core/webhook-id.ts';
@@ -155,22 +160,12 @@ export class PostgresTenantDeliveries extends TenantDeliveries {
   }
 
   async list(tenant: string, query: DeliveryQuery): Promise<DeliveryPage> {
-    const { page, place } = listQueries(tenant, query);
-    const { rows } = await this.database.query<DeliveryRow>(tenant, page);
+    const list = listQueries(tenant, query);
+    const found = await readBoundedList<DeliveryRow, PlaceRow>(this.database, tenant, list);
+    const { lookedUntil, rows } = found;
     const shown = rows.slice(0, query.limit);
-    const isMore = rows.length > query.limit;
-    const last = isMore ? shown.at(-1) : await this.lastLookedAt(tenant, place);
-    return { deliveries: shown.map(viewOf), next: last === undefined ? null : cursorOf(last) };
-  }
-
-  /** Undefined: all were. */
-  private async lastLookedAt(
-    tenant: string,
-    place: ReturnType<typeof boundedList>['place'],
-  ): Promise<PlaceRow | undefined> {
-    if (place === null) return undefined;
-    const { rows } = await this.database.query<PlaceRow>(tenant, place);
-    return rows[0];
+    const last = rows.length > query.limit ? shown.at(-1) : lookedUntil;
+    return { deliveries: shown.map(viewOf), next: last ? cursorOf(last) : null };
   }
 
   async get(tenant: string, id: DeliveryId): Promise<DeliveryView | null> {
@@ -258,7 +253,7 @@ export function listQueries(
   tenant: string,
   query: DeliveryQuery,
   lookedAt = lookedAtMax,
-): ReturnType<typeof boundedList> {
+): BoundedStatements {
   const { after, endpoint, jobId, since, status, until } = query;
   const values: unknown[] = [tenant];
   const conditions = ['d.tenant = $1'];
