@@ -13,6 +13,7 @@ import {
   type Claimed,
   LeaseLost,
   type ReleaseUnheld,
+  type Settled,
   WorkCancelled,
   type WorkPolicy,
 } from '@millrace/work';
@@ -208,10 +209,11 @@ export class CallPolicy implements WorkPolicy<Call, CallOutcome> {
     };
   }
 
-  async settle(call: Call, outcome: CallOutcome): Promise<void> {
+  async settle(call: Call, outcome: CallOutcome): Promise<Settled> {
     outcome.entry ??= notAtOnce(await this.#options.completions.entryOf(outcome));
     await this.#write(outcome.entry, outcome.context);
     if (call.owner === this.#owner) this.#held.delete(call.id);
+    return outcome.entry.next.kind === 'ended' ? 'ended' : 'waits';
   }
 
   async noteLate(_call: Call, outcome: CallOutcome): Promise<void> {

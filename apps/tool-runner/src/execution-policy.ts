@@ -7,6 +7,7 @@ import {
   type Claimed,
   type Hold,
   type ReleaseUnheld,
+  type Settled,
   type WorkPolicy,
   type WorkQueue,
 } from '@millrace/work';
@@ -97,14 +98,15 @@ export class ExecutionPolicy implements WorkPolicy<Execution, Outcome> {
     return this.endedUnsent(execution, internalFailure, Date.now());
   }
 
-  async settle(execution: Execution, outcome: Outcome): Promise<void> {
+  async settle(execution: Execution, outcome: Outcome): Promise<Settled> {
     const { executions, outbox } = this.options;
     const message = outcome.kind === 'ended' ? this.messageOf(execution, outcome.completion) : null;
     try {
       const settled = await executions.settle({ execution, outcome, message });
-      if (message === null) return;
+      if (message === null) return 'waits';
       if (settled) outbox.publish([message]);
       else message.onSettled?.(new Error('the row was not ours any more'));
+      return 'ended';
     } catch (error) {
       message?.onSettled?.(new Error('not committed'));
       throw error;

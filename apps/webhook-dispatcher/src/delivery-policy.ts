@@ -1,7 +1,7 @@
 import type { PayloadCodec } from '@millrace/contracts';
 import type { PostResult } from '@millrace/egress';
 import { BadRowError } from '@millrace/postgres';
-import type { Claimed, Hold, ReleaseUnheld, WorkPolicy, WorkQueue } from '@millrace/work';
+import type { Claimed, Hold, ReleaseUnheld, Settled, WorkPolicy, WorkQueue } from '@millrace/work';
 
 import { AttemptTelemetry } from './attempt-telemetry.ts';
 import { isWhole, type Delivery, type WholeDelivery } from './core/delivery.ts';
@@ -10,7 +10,13 @@ import { unchanged, type LaneChange } from './core/lane-health.ts';
 import { laneSignalOf } from './core/lane-signal.ts';
 import type { LaneSlots } from './core/lane-slots.ts';
 import { exhaustedNotice, isToEndpoint } from './core/notice.ts';
-import { outcomeOf, postponed, type Outcome, type RetryPolicy } from './core/outcome.ts';
+import {
+  outcomeOf,
+  postponed,
+  waitsAgain,
+  type Outcome,
+  type RetryPolicy,
+} from './core/outcome.ts';
 import { requestHeaders } from './core/request-headers.ts';
 import type { EndpointKeeper } from './endpoint-keeper.ts';
 import type { LaneTurns } from './lane-turns.ts';
@@ -74,13 +80,14 @@ export class DeliveryPolicy implements WorkPolicy<Delivery, Ending> {
     return this.putOff(delivery, 'crashed');
   }
 
-  async settle(delivery: Delivery, ending: Ending): Promise<void> {
+  async settle(delivery: Delivery, ending: Ending): Promise<Settled> {
     const { book, deliveries, keeper } = this.options;
     const lane = await deliveries.settle({ delivery, ...ending });
     if (ending.lane?.close != null) book.closed(delivery, Date.now());
     // It is the outbox's by now.
     ending.notice?.onSettled?.();
     await keeper.after(delivery, ending.outcome, lane);
+    return waitsAgain(ending.outcome) ? 'waits' : 'ended';
   }
 
   /** A webhook that is due tells of what has happened: nobody cancels that. */

@@ -56,6 +56,7 @@ const queue = new WorkQueue<Task, string>({
          WHERE id = $1 AND attempt = $2 AND status = 'running'`,
         [row.id, row.attempt, outcome],
       );
+      return 'ended';
     },
     cancelRequested: () => Promise.resolve([]),
     reap: async (deadOwners) => {

@@ -187,6 +187,7 @@ class Member {
         }
         // By then the engine has heard of it.
         setImmediate(() => this.world.heard({ id, owner }));
+        return status === 'waiting' ? 'waits' : 'ended';
       },
       cancelRequested: async (owner) => {
         const sql = 'SELECT id FROM model.tasks WHERE owner = $1 AND cancel';

@@ -12,6 +12,9 @@ export interface ReleaseUnheld {
   readonly ageMs: number;
 }
 
+/** Whether a row is over, or `waits` for its next turn: the queue then asks when that is due. */
+export type Settled = 'ended' | 'waits';
+
 /** How long a row is this process's, for those that a run hands it on to. */
 export interface Hold {
   /** Aborted with an Interruption. */
@@ -37,7 +40,7 @@ export interface WorkPolicy<Row extends { id: string }, Outcome> {
   /** The outcome of a row whose run threw, or whose own outcome Postgres refuses. */
   crashed(row: Row, error: unknown): Outcome;
   /** Writes the outcome. Called again while Postgres is away, as long as the lease holds. */
-  settle(row: Row, outcome: Outcome): Promise<void>;
+  settle(row: Row, outcome: Outcome): Promise<Settled>;
   /**
    * What became of a row whose lease was lost before it could be settled: for the record, and no
    * row is to be changed. Called again for some seconds while Postgres is away.

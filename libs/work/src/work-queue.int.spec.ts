@@ -13,6 +13,7 @@ import {
 import { BadRowError, createPool, GroupCommit, type Pool } from '@millrace/postgres';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 
+import { settledLookMs } from './core/claim-schedule.ts';
 import {
   LeaseLost,
   WorkCancelled,
@@ -119,7 +120,10 @@ function taskPolicy(
       kind: 'done',
       note: error instanceof BadRowError ? `refused ${error.sqlState}` : 'crashed',
     }),
-    settle: (row, outcome) => settlements.submit({ row, outcome }),
+    settle: async (row, outcome) => {
+      await settlements.submit({ row, outcome });
+      return outcome.kind === 'again' ? 'waits' : 'ended';
+    },
     expire: async (owner) => {
       const { rowCount } = await own.query(
         `UPDATE tasks.tasks SET status = 'done', note = 'expired', claims = array_append(claims, $1)
@@ -183,8 +187,9 @@ function queueOf(options: QueueOptions) {
         return claimed;
       },
       settle: async (row, outcome) => {
-        await policy.settle(row, outcome);
+        const settled = await policy.settle(row, outcome);
         await settlementHeard?.(row);
+        return settled;
       },
     },
     slotsMax: 50,
@@ -451,6 +456,42 @@ describe('WorkQueue', () => {
     }
   });
 
+  it('runs the next rows while others are being settled, up to as many again', async () => {
+    const ids = names(9);
+    await insert(ids);
+    const heard = Promise.withResolvers<void>();
+    const heldAtRun: number[] = [];
+    const { queue } = queueOf({
+      slotsMax: 2,
+      run: () => {
+        heldAtRun.push(queue.inFlight);
+        return quick();
+      },
+      settlementHeard: () => heard.promise,
+    });
+    await queue.start();
+    await until(() => heldAtRun.length === 4);
+    expect(queue.inFlight).toBe(4);
+    // The third claim has no slot: it is not made before a settlement was heard of.
+    await sleep(leaseMs);
+    expect(heldAtRun).toHaveLength(4);
+    heard.resolve();
+    await until(allDone);
+    expect(heldAtRun).toHaveLength(ids.length);
+    expect(Math.max(...heldAtRun)).toBeLessThanOrEqual(4);
+  });
+
+  it('asks again for what may be due only when a row waits for its next turn', async () => {
+    await insert(['a']);
+    const { queue, events } = queueOf({ run: quick });
+    await queue.start();
+    await until(() => events.some(({ type }) => type === 'settled'));
+    const claims = (): number => events.filter(({ type }) => type === 'claimed').length;
+    const before = claims();
+    await sleep(2 * settledLookMs);
+    expect(claims()).toBe(before);
+  });
+
   describe('a row that is claimed again before its settlement was heard of', () => {
     /** Runs its rows for a second time when `hear` was called, and not before. */
     async function keptRow(options: Partial<QueueOptions> = {}) {
@@ -461,7 +502,7 @@ describe('WorkQueue', () => {
         hear = resolve;
       });
       const made = queueOf({
-        slotsMax: 2,
+        slotsMax: 1,
         pollEveryMs: 20,
         run: ({ attempt }) => {
           runs.push(attempt);

@@ -10,7 +10,7 @@ import { LeaseLost, WorkCancelled, WorkStopped } from './interruption.ts';
 import { Processes } from './processes.ts';
 import { Tenure } from './tenure.ts';
 import type { WorkEvent, WorkLog } from './work-event.ts';
-import type { WorkPolicy } from './work-policy.ts';
+import type { Settled, WorkPolicy } from './work-policy.ts';
 
 const leaseMsDefault = 10_000;
 /** Also how long a cancel flag takes at most to reach its run. */
@@ -66,8 +66,9 @@ export interface Reservation<Row> {
  * W2 A lost lease aborts every run with LeaseLost and settles none of them, their outcomes are at
  *    most noted; the process goes on as a new owner. Rows of the old one are reaped like those of
  *    a dead process.
- * W3 Claimed, reserved and running rows together never exceed `slotsMax`.
- * W4 A slot is free again only when its row is settled, or its lease lost and its run over.
+ * W3 Claimed, reserved and running rows together never exceed `slotsMax`; with those that are being
+ *    settled, never twice as many.
+ * W4 A slot is free again when its row's run is over: the next row does not wait for a commit.
  * W5 New rows do not overtake waiting ones: nothing is reserved while a backlog is known.
  * W6 A row that is owned by nobody alive is found: a dead process's row stays in `processes`, and
  *    is reaped at every turn, for longer than any statement of that process can still commit.
@@ -89,8 +90,9 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   #tenure: Tenure<Row> | null = null;
   #stopping = false;
   #running = 0;
+  #settling = 0;
   #reserved = 0;
-  /** Resolved, and forgotten, whenever a slot is given back. */
+  /** Resolved, and forgotten, whenever a slot is given back or a row settled. */
   #onFreed: (() => void)[] = [];
   #claimTimer: { readonly timer: NodeJS.Timeout; readonly atMs: number } | null = null;
   #claiming: Promise<void> = Promise.resolve();
@@ -122,7 +124,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
 
   /** Rows that run, are being settled, or wait for that (W9). */
   get inFlight(): number {
-    return this.#running;
+    return this.#running + this.#settling;
   }
 
   /** @throws when the process cannot be registered. */
@@ -314,7 +316,10 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   // ── Claim ────────────────────────────────────────────────────────────────────────────────────
 
   #slotsFree(tenure: Tenure<Row>): number {
-    return this.#options.slotsMax - this.#running - this.#reserved - tenure.claimLimit;
+    const { slotsMax } = this.#options;
+    const taken = this.#running + this.#reserved + tenure.claimLimit;
+    // As many again may be settled: while Postgres is slow, outcomes do not pile up.
+    return slotsMax - taken - Math.max(0, this.#settling - slotsMax);
   }
 
   /** Claims, or arranges when to look again. Called whenever something has changed. */
@@ -395,14 +400,16 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     const signal = tenure.begin(row.id);
     // A stuck row stays held: it may have been begun, so it is for the reaper of this process.
     void this.#workOn(tenure, row, signal)
-      .then(() => tenure.finish(row.id))
+      .then((settled) => {
+        tenure.finish(row.id);
+        if (settled === 'waits') tenure.schedule.settled(performance.now());
+      })
       .catch((error: unknown) => {
         this.#options.log.error({ ...this.#about(), row: row.id, err: error }, 'work row stuck');
       })
       .finally(() => {
-        this.#running -= 1;
+        this.#settling -= 1;
         this.#runKept(tenure, row.id);
-        tenure.schedule.settled(performance.now());
         this.#freed();
       });
   }
@@ -412,18 +419,30 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     if (row !== undefined) this.#runRow(tenure, row);
   }
 
-  async #workOn(tenure: Tenure<Row>, row: Row, signal: AbortSignal): Promise<void> {
-    let outcome: Outcome;
+  async #workOn(tenure: Tenure<Row>, row: Row, signal: AbortSignal): Promise<Settled> {
+    const outcome = await this.#outcomeOf(tenure, row, signal).finally(() => this.#ran());
+    const settled = await this.#settle(tenure, row, outcome);
+    if (settled !== null) return settled;
+    this.#tell({ type: 'dropped' });
+    // Not awaited: nothing of it is to be settled any more.
+    void this.#noteLate(row, outcome);
+    return 'waits';
+  }
+
+  async #outcomeOf(tenure: Tenure<Row>, row: Row, signal: AbortSignal): Promise<Outcome> {
     try {
-      outcome = await this.#policy.run(row, signal, () => this.#checkLease(tenure));
+      return await this.#policy.run(row, signal, () => this.#checkLease(tenure));
     } catch (error) {
       this.#options.log.error({ ...this.#about(), row: row.id, err: error }, 'work run crashed');
-      outcome = this.#policy.crashed(row, error);
+      return this.#policy.crashed(row, error);
     }
-    if (!tenure.over && (await this.#settle(tenure, row, outcome))) return;
-    this.#tell({ type: 'dropped' });
-    // Not awaited: the slot is free when the run is over (W4).
-    void this.#noteLate(row, outcome);
+  }
+
+  /** A run is over: its slot is free. */
+  #ran(): void {
+    this.#running -= 1;
+    this.#settling += 1;
+    this.#freed();
   }
 
   /** Never rejects: what cannot be noted for so long is given up. */
@@ -438,16 +457,20 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     }
   }
 
-  /** Tries for as long as the lease holds. @returns whether the outcome was written. */
-  async #settle(tenure: Tenure<Row>, row: Row, outcome: Outcome): Promise<boolean> {
+  /** Tries for as long as the lease holds. @returns null when the outcome was not written. */
+  async #settle(
+    tenure: Tenure<Row>,
+    row: Row,
+    outcome: Outcome,
+  ): Promise<Settled | null> {
     const beganAtMs = performance.now();
     let settling = outcome;
     let refused = false;
     for (let attempts = 1; !tenure.over; attempts += 1) {
       try {
-        await this.#policy.settle(row, settling);
+        const settled = await this.#policy.settle(row, settling);
         this.#tell({ type: 'settled', ms: performance.now() - beganAtMs, attempts });
-        return true;
+        return settled;
       } catch (error) {
         this.#logUnsettled(row, error);
         if (error instanceof BadRowError && !refused) {
@@ -458,7 +481,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
       }
       await sleep(retryWaitMs(attempts, Math.random()));
     }
-    return false;
+    return null;
   }
 
   #logUnsettled(row: Row, error: unknown): void {
@@ -469,7 +492,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     this.#options.log.warn({ ...this.#about(), row: row.id, err: error }, 'work not settled');
   }
 
-  /** A slot was given back. */
+  /** A slot was given back, or a row settled. */
   #freed(): void {
     for (const resolve of this.#onFreed.splice(0)) resolve();
     this.#next();
@@ -479,9 +502,9 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     return new Promise((resolve) => this.#onFreed.push(resolve));
   }
 
-  /** Waits until no slot is in use, or for the deadline. */
+  /** Waits until no row is held and no slot set aside, or for the deadline. */
   async #drained(deadlineAtMs: number): Promise<void> {
-    while (this.#running > 0 || this.#reserved > 0) {
+    while (this.inFlight > 0 || this.#reserved > 0) {
       if (!(await endsBy(this.#nextFreed(), deadlineAtMs))) return;
     }
   }

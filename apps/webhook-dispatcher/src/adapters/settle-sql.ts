@@ -5,7 +5,7 @@ import { deadLetterHeadersOf } from '../core/dead-letter-headers.ts';
 import type { Delivery, RecordPlace } from '../core/delivery.ts';
 import type { SettledLane } from '../core/disable-policy.ts';
 import type { LaneChange } from '../core/lane-health.ts';
-import type { Attempt, DeadCode, Outcome } from '../core/outcome.ts';
+import { waitsAgain, type Attempt, type DeadCode, type Outcome } from '../core/outcome.ts';
 import type { Settlement } from '../ports.ts';
 
 /** What a batch of settlements needs beyond the rows themselves: most need nothing more. */
@@ -51,10 +51,6 @@ export function settleNeeds(items: readonly Settlement[]): SettleNeeds {
     ),
     notices: items.some(({ notice }) => notice !== null),
   };
-}
-
-function waitsAgain({ kind }: Outcome): boolean {
-  return kind === 'retry' || kind === 'postponed';
 }
 
 const settled = `settled AS (

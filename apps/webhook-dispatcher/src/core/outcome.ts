@@ -15,6 +15,11 @@ export type Outcome =
   /** Our own fault, or nothing sent at all: not an attempt. */
   | { readonly kind: 'postponed'; readonly afterMs: number; readonly reason: PostponeReason };
 
+/** Whether the delivery is not over: it has another turn. */
+export function waitsAgain({ kind }: Outcome): boolean {
+  return kind === 'retry' || kind === 'postponed';
+}
+
 export type DeadCode = Extract<ErrorCode, 'blocked_address' | 'delivery_exhausted'>;
 export type StopCode = Extract<ErrorCode, 'delivery_stopped' | 'endpoint_deleted'>;
 export type PostponeReason =

@@ -18,7 +18,7 @@ const sessionMs = 10_000;
 const heartbeatMs = 2_000;
 const rebalanceMsMax = 20_000;
 /** A fetch ends as soon as there is one byte: this is only how long an idle one waits. */
-const fetchWaitMsMax = 250;
+const fetchWaitMsMax = 500;
 
 /** Of one request inside kafkajs; what is not mended then is a crash, and a new member. */
 const retry = { retries: 3, initialRetryTime: 200, maxRetryTime: 1_000 };
