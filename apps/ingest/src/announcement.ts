@@ -1,5 +1,6 @@
 import type { OutgoingMessage, PayloadCodec } from '@millrace/contracts';
 import { eventMessage } from '@millrace/kafka';
+import { expectSpans } from '@millrace/runtime';
 import type { Context } from '@opentelemetry/api';
 
 import { routeOf, withSessionSeq, type EventOrigin } from './core/new-job.ts';
@@ -10,6 +11,9 @@ export interface Announceable extends EventOrigin {
   readonly createdAt: Date;
 }
 
+/** Eight a step, six turns with a tool each: what is kept of a run is sampled by. */
+const spansOfRun = 100;
+
 /** A job's first event: the same id, key and data whenever it is made from its row. */
 export function announcementOf(
   job: Announceable,
@@ -17,6 +21,7 @@ export function announcementOf(
   o: { readonly codec: PayloadCodec; readonly context: Context },
 ): OutgoingMessage {
   const route = routeOf(job);
+  if (job.type !== 'message') expectSpans(o.context, spansOfRun);
   return eventMessage({
     topic: route.topic,
     type: route.type,

@@ -21,7 +21,12 @@ import {
   ATTR_SERVICE_NAME,
 } from '@opentelemetry/semantic-conventions';
 
-import { rootSamplingDefault, rootSamplingStart, sampleRoot } from './core/root-sampling.ts';
+import {
+  addSpans,
+  rootSamplingDefault,
+  rootSamplingStart,
+  sampleRoot,
+} from './core/root-sampling.ts';
 import { formatTraceParent, parseTraceParent } from './core/trace-context.ts';
 
 const millraceTracer = 'millrace';
@@ -46,6 +51,15 @@ export function startSpan(name: string, options: () => SpanOptions, parent: Cont
     isSpanContextValid(from) &&
     (from.traceFlags & TraceFlags.SAMPLED) === 0;
   return isDropped ? trace.wrapSpanContext(from) : tracer().startSpan(name, options(), parent);
+}
+
+/**
+ * Says that what begins here has so many spans beyond those of a job that asks Claude once: the
+ * more of them, the fewer new traces are kept.
+ */
+export function expectSpans(context: Context, spans: number): void {
+  const flags = trace.getSpanContext(context)?.traceFlags ?? TraceFlags.NONE;
+  if ((flags & TraceFlags.SAMPLED) !== 0) rootSampler.expect(spans);
 }
 
 /** The headers that carry a context's span over a process boundary. */
@@ -108,7 +122,7 @@ export function startTracing(options: TracingOptions): Tracing {
       [ATTR_SERVICE_INSTANCE_ID]: options.instance,
     }),
     resourceDetectors: [envDetector],
-    sampler: new ParentBasedSampler({ root: new BurstSampler() }),
+    sampler: new ParentBasedSampler({ root: rootSampler }),
     spanProcessors: [
       new BatchSpanProcessor({
         exporter,
@@ -147,7 +161,13 @@ class BurstSampler implements Sampler {
     return { decision: keep ? SamplingDecision.RECORD_AND_SAMPLED : SamplingDecision.NOT_RECORD };
   }
 
+  expect(spans: number): void {
+    this.state = addSpans(rootSamplingDefault, this.state, { spans, nowMs: Date.now() });
+  }
+
   toString(): string {
     return 'BurstSampler';
   }
 }
+
+const rootSampler = new BurstSampler();
