@@ -32,7 +32,9 @@ import * as sql from './workflow-statements.ts';
 import { consumed, writeColumns, type NewEntry, type WorkflowWrite } from './write-columns.ts';
 
 /** Batches that are under way at once: while one is in the database the next is decided. */
-const batchesMax = 3;
+const batchesMax = 2;
+/** Of one batch: a slice of 500 events makes two of them, which then overlap. */
+const batchRowsMax = 250;
 /** Seconds that a body in `blobs` is kept: as long as the job. */
 const bodyTtlSeconds = 30 * 86_400;
 /** Bytes of events that are read at once, but for one that is larger. */
@@ -89,6 +91,7 @@ export class PostgresWorkflows extends Workflows {
       pool: options.pool,
       keyOf: ({ workflow }) => keyOf(workflow),
       concurrency: batchesMax,
+      rowsMax: batchRowsMax,
       commit: (client, batches) => this.#run(client, batches),
     });
   }
