@@ -89,6 +89,18 @@ describe('a budget', () => {
     expect(spentBy('unknown')).toBeGreaterThan(0.01);
     expect(spentBy('failed')).toBe(0);
   });
+
+  it('counts an attempt that may have been paid beside the answer of the next one', () => {
+    const run = begun({ usd: 1 });
+    const attempts = (['unknown', 'succeeded'] as const).map((outcome, i) => {
+      return { number: i + 1, outcome, started_at: '', ended_at: '' };
+    });
+    const message = { content: [{ type: 'text', text: 'Done.' }], stop_reason: 'end_turn' };
+    run.settle(1, { message, attempts }, 100);
+    const { spent } = run.end() ?? {};
+    expect(spent?.usd).toBeGreaterThan(0.01);
+    expect(spent?.iterations).toBe(1);
+  });
 });
 
 describe('a budget that parks', () => {

@@ -23,15 +23,27 @@ export interface CompletedCall {
   readonly costMicros: number;
 }
 
-/** An answer counts as it says; a call that may have been paid unseen, at its most. */
-export function spentBy({ data, costMicros }: CompletedCall, held: Amount): Amount {
-  const { usage } = data;
-  if (usage) {
-    const written = usage.cache_creation_input_tokens ?? 0;
-    const tokens = usage.input_tokens + written + usage.output_tokens;
-    return { ...nothing, micros: costMicros, tokens, iterations: 1 };
-  }
-  const maybePaid =
-    data.outcome === 'answered' || data.attempts.some(({ outcome }) => outcome === 'unknown');
-  return maybePaid ? held : { ...nothing, iterations: 1 };
+/**
+ * An answer counts as it says, and at its most where it says nothing. So does each attempt that may
+ * have been paid unseen: what was held is for one of them.
+ */
+export function spentBy(call: CompletedCall, held: Amount): Amount {
+  const unseen = call.data.attempts.filter(({ outcome }) => outcome === 'unknown').length;
+  const answered = answerOf(call, held);
+  return {
+    ...nothing,
+    micros: answered.micros + unseen * held.micros,
+    tokens: answered.tokens + unseen * held.tokens,
+    iterations: 1,
+  };
+}
+
+function answerOf(
+  { data, costMicros }: CompletedCall,
+  held: Amount,
+): Pick<Amount, 'micros' | 'tokens'> {
+  const { outcome, usage } = data;
+  if (usage === undefined) return outcome === 'answered' ? held : nothing;
+  const written = usage.cache_creation_input_tokens ?? 0;
+  return { micros: costMicros, tokens: usage.input_tokens + written + usage.output_tokens };
 }
