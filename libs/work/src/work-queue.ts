@@ -67,7 +67,7 @@ export interface Reservation<Row> {
  *    most noted; the process goes on as a new owner. Rows of the old one are reaped like those of
  *    a dead process.
  * W3 Claimed, reserved and running rows together never exceed `slotsMax`; with those that are being
- *    settled, never twice as many.
+ *    settled, they never exceed twice as many.
  * W4 A slot is free again when its row's run is over: the next row does not wait for a commit.
  * W5 New rows do not overtake waiting ones: nothing is reserved while a backlog is known.
  * W6 A row that is owned by nobody alive is found: a dead process's row stays in `processes`, and
