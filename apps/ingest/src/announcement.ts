@@ -11,7 +11,7 @@ export interface Announceable extends EventOrigin {
   readonly createdAt: Date;
 }
 
-/** Eight a step, six turns with a tool each: what is kept of a run is sampled by. */
+/** What the run of an agent or a document counts for: six turns with a tool, eight spans a step. */
 const spansOfRun = 100;
 
 /** A job's first event: the same id, key and data whenever it is made from its row. */

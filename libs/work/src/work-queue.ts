@@ -419,14 +419,20 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     if (row !== undefined) this.#runRow(tenure, row);
   }
 
-  async #workOn(tenure: Tenure<Row>, row: Row, signal: AbortSignal): Promise<Settled> {
+  /** @returns null when the outcome was not written: the lease is lost. */
+  async #workOn(
+    tenure: Tenure<Row>,
+    row: Row,
+    signal: AbortSignal,
+  ): Promise<Settled | null> {
     const outcome = await this.#outcomeOf(tenure, row, signal).finally(() => this.#ran());
     const settled = await this.#settle(tenure, row, outcome);
-    if (settled !== null) return settled;
-    this.#tell({ type: 'dropped' });
-    // Not awaited: nothing of it is to be settled any more.
-    void this.#noteLate(row, outcome);
-    return 'waits';
+    if (settled === null) {
+      this.#tell({ type: 'dropped' });
+      // Not awaited: nothing of it is to be settled any more.
+      void this.#noteLate(row, outcome);
+    }
+    return settled;
   }
 
   async #outcomeOf(tenure: Tenure<Row>, row: Row, signal: AbortSignal): Promise<Outcome> {

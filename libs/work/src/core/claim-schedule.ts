@@ -4,7 +4,7 @@ export const claimRowsMax = 500;
 export const claimRowsWorth = 100;
 /** Otherwise claims are this far apart, so that under load each takes what several ends freed. */
 export const claimGapMs = 10;
-/** A settled row may wait for its `not_before` now: the next claim asks when it is due. */
+/** After a row was settled that waits for its `not_before`: the next claim asks when it is due. */
 export const settledLookMs = 100;
 const failureWaitMsFirst = 100;
 const failureWaitMsMax = 5_000;
@@ -20,8 +20,8 @@ export type NextClaim =
  *
  * S1 One claim at a time, and never for more rows than there are free slots.
  * S2 Rows that may be waiting are claimed as soon as there is a slot, at most `claimGapMs` later.
- * S3 Without a hint a claim is made when a row falls due, soon after one was settled, and every
- *    `pollEveryMs`; not else.
+ * S3 Without a hint a claim is made when a row falls due, soon after one was settled that waits for
+ *    its next turn, and every `pollEveryMs`; not else.
  * S4 After a failure the next claim waits, twice as long each time.
  */
 export class ClaimSchedule {
@@ -59,6 +59,7 @@ export class ClaimSchedule {
     this.#backlog = true;
   }
 
+  /** A row was settled, and waits for its next turn. */
   settled(nowMs: number): void {
     this.#lookAtMs = Math.min(this.#lookAtMs, nowMs + settledLookMs);
   }
