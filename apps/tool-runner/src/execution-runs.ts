@@ -84,7 +84,8 @@ export class ExecutionRuns {
   ): Promise<RunResult> {
     const { signal } = context;
     const use = { endsAtMs: performance.now() + describeMs, ...context };
-    const found = await this.options.tools.current(request.tenant, registeredNames(request.tools));
+    const ask = { tenant: request.tenant, names: registeredNames(request.tools) };
+    const [found = []] = await this.options.tools.current([ask]);
     const parts = await Promise.all(
       namedTools(request.tools, found).map(
         async (named) => describeAtOnce(named) ?? this.options.mcp.describe(named, use),

@@ -34,12 +34,18 @@ export interface ToolVersionName {
   readonly version: number;
 }
 
+/** Tools of one tenant by their registered names. */
+export interface ToolNames {
+  readonly tenant: string;
+  readonly names: readonly string[];
+}
+
 /** The tools of tenants as runs use them. */
 export abstract class Tools {
   /** Of each its version as it was registered, in the order asked; null where there is none. */
   abstract versions(names: readonly ToolVersionName[]): Promise<(Tool | null)[]>;
-  /** The current versions of these tools, as far as there are such. */
-  abstract current(tenant: string, names: readonly string[]): Promise<Tool[]>;
+  /** Of each ask the current versions of its tools, as far as there are such. */
+  abstract current(asks: readonly ToolNames[]): Promise<Tool[][]>;
 }
 
 export interface ClaimOptions {

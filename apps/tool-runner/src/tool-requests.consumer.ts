@@ -69,34 +69,46 @@ export class ToolRequestsConsumer {
 
   @Step(topics.toolsRun)
   async handle(records: readonly Record[]): Promise<StepResult<Record>> {
-    const intakes: Intake[] = [];
-    const publish: OutgoingMessage[] = [];
-    for (const record of records) {
+    const requested = records.flatMap((record): Intake[] => {
       const request = requestOf(record);
-      if (request === null) continue;
-      const described = await this.describedAtOnce({ record, request });
-      if (described === null) intakes.push({ record, request });
-      else publish.push(described);
-    }
+      return request === null ? [] : [{ record, request }];
+    });
+    const described = await this.describedAtOnce(requested);
+    const intakes = requested.filter((intake) => !described.has(intake));
+    const publish = [...described.values()];
     if (intakes.length > 0) publish.push(...(await this.take(intakes)));
     publish.push(...(await this.cancel(records.filter(isCancel))));
     return { publish };
   }
 
-  /** What a request's tools are, when nobody has to be asked; else null. */
-  private async describedAtOnce({ record, request }: Intake): Promise<OutgoingMessage | null> {
-    if (request.kind !== 'describe') return null;
-    const { data } = request;
-    const found = await this.tools.current(data.tenant, registeredNames(data.tools));
-    const named = namedTools(data.tools, found);
-    if (needsNetwork(named)) return null;
-    const parts = named.flatMap((each) => describeAtOnce(each) ?? []);
-    const completion = describedCompletion(data, parts);
-    return this.message(record, {
-      jobId: data.job_id,
-      type: completion.type,
-      json: JSON.stringify(completion.data),
+  /** What the tools of requests are, of those for which nobody has to be asked. */
+  private async describedAtOnce(
+    intakes: readonly Intake[],
+  ): Promise<Map<Intake, OutgoingMessage>> {
+    const asking = intakes.flatMap((intake) => {
+      const { request } = intake;
+      return request.kind === 'describe' ? [{ intake, data: request.data }] : [];
     });
+    const asks = asking.map(({ data: { tenant, tools } }) => {
+      return { tenant, names: registeredNames(tools) };
+    });
+    const found = asks.length === 0 ? [] : await this.tools.current(asks);
+    const described = new Map<Intake, OutgoingMessage>();
+    asking.forEach(({ data, intake }, i) => {
+      const named = namedTools(data.tools, found[i] ?? []);
+      if (needsNetwork(named)) return;
+      const completion = describedCompletion(
+        data,
+        named.flatMap((each) => describeAtOnce(each) ?? []),
+      );
+      const message = this.message(intake.record, {
+        jobId: data.job_id,
+        type: completion.type,
+        json: JSON.stringify(completion.data),
+      });
+      described.set(intake, message);
+    });
+    return described;
   }
 
   /** @returns ends of requests that came before, or that Postgres refused. */

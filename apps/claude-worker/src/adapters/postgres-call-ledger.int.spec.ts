@@ -62,7 +62,11 @@ function named(name: string): typeof request {
   return { ...request, callId, id: callKey('default', callId) };
 }
 
-function answered(call: Call, requestId: string): Promise<LedgerEntry> {
+function answered(
+  call: Call,
+  requestId: string,
+  turn: readonly unknown[] | null = null,
+): Promise<LedgerEntry> {
   const blobs = { put: () => Promise.resolve(), get: () => Promise.resolve(null) };
   const usage = { input_tokens: 1, output_tokens: 2 };
   const message = { type: 'message', content: [], stop_reason: 'end_turn', usage };
@@ -73,7 +77,7 @@ function answered(call: Call, requestId: string): Promise<LedgerEntry> {
     settlement: { kind: 'succeeded', message, attempt },
     endedAtMs: call.dispatchedAtMs + 0.123,
     context: ROOT_CONTEXT,
-    turn: null,
+    turn,
   });
 }
 
@@ -237,5 +241,19 @@ describe('conversations that are read together', () => {
       whole,
     ]);
     expect(new Set(read.slice(8).map(({ kind }) => kind))).toEqual(new Set(['gap']));
+  });
+
+  it('are not read again for the turn after one that ended here, and are the same', async () => {
+    const sessionId = conversationIdSchema.parse('talk');
+    const call = await dispatched({ ...request, session: { sessionId, seq: 1 } });
+    const turn = said('one');
+    expect(await ledger.settle(await answered(call, 'req_1', turn))).toBe('settled');
+    const elsewhere = new PostgresCallLedger({ pool, codec });
+    const whole = { kind: 'messages', messages: turn };
+    expect(await elsewhere.history('default', { sessionId, seq: 2 })).toEqual(whole);
+    await elsewhere.close();
+    await pool.query('TRUNCATE worker.session_turns, worker.sessions');
+    expect(await history('talk', 2)).toEqual(whole);
+    expect(await history('talk', 3)).toEqual({ kind: 'gap' });
   });
 });

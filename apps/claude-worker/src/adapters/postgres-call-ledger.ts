@@ -12,7 +12,7 @@ import {
   type Pool,
   type PoolClient,
 } from '@millrace/postgres';
-import type { Claimed, ReleaseUnheld } from '@millrace/work';
+import { settleLinger, type Claimed, type ReleaseUnheld } from '@millrace/work';
 import { z } from 'zod';
 
 import {
@@ -38,6 +38,7 @@ import {
 import { callOfRow, decodeBody, encodeBody } from './call-rows.ts';
 import * as sql from './call-statements.ts';
 import { forgetSessions } from './forget-sessions.ts';
+import { RecentConversations } from './recent-conversations.ts';
 
 interface OwnedCall extends NewCall {
   readonly owner: string;
@@ -59,6 +60,7 @@ export class PostgresCallLedger extends CallLedger {
   readonly #inserts: GroupCommit<OwnedCall, Inserted>;
   readonly #settlements: GroupCommit<LedgerEntry, 'settled' | 'lost'>;
   readonly #histories: GroupCommit<TenantTurn, History>;
+  readonly #recent = new RecentConversations();
 
   constructor(options: { pool: Pool; codec: PayloadCodec }) {
     super();
@@ -77,6 +79,7 @@ export class PostgresCallLedger extends CallLedger {
       pool,
       keyOf: ({ call }) => call.id,
       bytesOf: ({ next }) => (next.kind === 'ended' ? (next.finished.value?.length ?? 0) : 0),
+      linger: settleLinger,
       commit: (client, entries) => this.#settle(client, entries),
     });
     this.#histories = new GroupCommit({
@@ -196,6 +199,8 @@ export class PostgresCallLedger extends CallLedger {
   history(tenant: string, turn: SessionTurn): Promise<History> {
     // There is nothing to read before the first turn.
     if (turn.seq === 1) return Promise.resolve({ kind: 'messages', messages: [] });
+    const messages = this.#recent.before(tenant, turn);
+    if (messages !== null) return Promise.resolve({ kind: 'messages', messages });
     return this.#histories.submit({ tenant, ...turn });
   }
 
@@ -233,17 +238,19 @@ export class PostgresCallLedger extends CallLedger {
     return turns.map((turn, i) => this.#history(turn, rowsOf.get(i + 1) ?? []));
   }
 
-  #history({ seq, tenant }: TenantTurn, rows: readonly TurnRow[]): History {
+  #history({ tenant, ...turn }: TenantTurn, rows: readonly TurnRow[]): History {
     const { bytes, last_seq: lastSeq } = rows[0] ?? { bytes: 0, last_seq: 0 };
-    if (lastSeq + 1 < seq) return { kind: 'gap' };
+    if (lastSeq + 1 < turn.seq) return { kind: 'gap' };
     if (bytes > sessionBytesMax) return { kind: 'too_long', bytes };
     try {
-      const messages = rows.map((row) =>
+      const turns = rows.map((row) =>
         row.messages === null
           ? []
           : turnSchema.parse(decodeBody(this.#codec, tenant, row.messages)),
       );
-      return { kind: 'messages', messages: messages.flat() };
+      const messages = turns.flat();
+      this.#recent.read(tenant, turn, { messages, bytes });
+      return { kind: 'messages', messages };
     } catch {
       // A throw would keep all conversations that are read with this one from their turns.
       return { kind: 'unreadable' };
@@ -303,6 +310,7 @@ export class PostgresCallLedger extends CallLedger {
     entries: readonly LedgerEntry[],
   ): Promise<('settled' | 'lost')[]> {
     const needs = needsOf(entries);
+    const turns = entries.map((entry) => this.#encodedTurn(entry));
     const days = entries.map(({ call }) => call.day);
     const { rows } = await client.query<CallIdRow>(
       arrayQuery({
@@ -311,6 +319,7 @@ export class PostgresCallLedger extends CallLedger {
         values: [
           ...attemptColumns(entries),
           ...this.#endColumns(entries),
+          turns,
           days,
           ...daysAround(days),
           topics.jobsFinished.name,
@@ -323,7 +332,27 @@ export class PostgresCallLedger extends CallLedger {
     const settled = new Set(rows.map((row) => callKey(row.tenant, row.call_id)));
     const unsettled = entries.filter(({ call }) => !settled.has(call.id));
     for (const id of await this.#settledBefore(client, unsettled)) settled.add(id);
-    return entries.map(({ call }) => (settled.has(call.id) ? 'settled' : 'lost'));
+    return entries.map((entry, i) => {
+      const outcome = settled.has(entry.call.id) ? 'settled' : 'lost';
+      this.#noteTurn(entry, outcome, turns[i]?.length ?? 0);
+      return outcome;
+    });
+  }
+
+  #noteTurn({ call, next }: LedgerEntry, outcome: 'settled' | 'lost', bytes: number): void {
+    const { session, tenant } = call;
+    if (session === null) return;
+    if (outcome === 'lost') this.#recent.lost(tenant, session);
+    else if (next.kind === 'ended') {
+      const added = next.turn === null ? null : { messages: next.turn, bytes };
+      this.#recent.ended(tenant, session, added);
+    }
+  }
+
+  /** What a call's end adds to its conversation, as the table keeps it. */
+  #encodedTurn({ call, next }: LedgerEntry): Buffer | null {
+    if (next.kind !== 'ended' || next.turn === null) return null;
+    return encodeBody(this.#codec, call.tenant, next.turn);
   }
 
   /** @returns the calls whose end stands there already; of the others the spend is noted. */
@@ -348,11 +377,6 @@ export class PostgresCallLedger extends CallLedger {
       ...this.#completionColumns(entries),
       entries.map(({ call }) => call.session?.sessionId ?? null),
       entries.map(({ call }) => call.session?.seq ?? null),
-      ends.map((end, i) => {
-        const tenant = entries[i]?.call.tenant;
-        if (tenant === undefined || end === null || end.turn === null) return null;
-        return encodeBody(this.#codec, tenant, end.turn);
-      }),
     ];
   }
 

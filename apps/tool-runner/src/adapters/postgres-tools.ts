@@ -3,7 +3,7 @@ import type { Pool } from '@millrace/postgres';
 import { LRUCache } from 'lru-cache';
 
 import type { Tool } from '../core/tool.ts';
-import { Tools, type ToolVersionName } from '../ports.ts';
+import { type ToolNames, Tools, type ToolVersionName } from '../ports.ts';
 
 /** Bytes of tools that are kept at hand, by the length of what they are made of. */
 const cachedBytesMax = 64 * 1024 * 1024;
@@ -47,15 +47,29 @@ export class PostgresTools extends Tools {
     });
   }
 
-  async current(tenant: string, names: readonly string[]): Promise<Tool[]> {
+  async current(asks: readonly ToolNames[]): Promise<Tool[][]> {
+    // Many runs of a tenant ask for the same tools: each is read once.
+    const wanted = new Map<string, { readonly tenant: string; readonly name: string }>();
+    for (const { names, tenant } of asks) {
+      for (const name of names) wanted.set(`${tenant}/${name}`, { tenant, name });
+    }
+    const pairs = [...wanted.values()];
+    if (pairs.length === 0) return asks.map(() => []);
     const { rows } = await this.pool.query<VersionRow>({
       name: 'tools_current',
       text: `SELECT v.tenant, v.name, v.version, v.content
-        FROM tools.tools AS t JOIN tools.tool_versions AS v USING (tenant, name, version)
-        WHERE t.tenant = $1 AND t.name = ANY ($2::text[]) AND t.deleted_at IS NULL`,
-      values: [tenant, names],
+        FROM unnest($1::text[], $2::text[]) AS asked (tenant, name)
+          JOIN tools.tools AS t USING (tenant, name)
+          JOIN tools.tool_versions AS v USING (tenant, name, version)
+        WHERE t.deleted_at IS NULL`,
+      values: [pairs.map(({ tenant }) => tenant), pairs.map(({ name }) => name)],
     });
-    return this.remember(rows);
+    const found = new Map(
+      this.remember(rows).map((tool) => [`${tool.tenant}/${tool.name}`, tool] as const),
+    );
+    return asks.map(({ names, tenant }) =>
+      names.flatMap((name) => found.get(`${tenant}/${name}`) ?? []),
+    );
   }
 
   private async read(names: readonly ToolVersionName[]): Promise<Tool[]> {
