@@ -44,7 +44,7 @@ export class ClaudeWorkerModule implements OnModuleInit, OnModuleDestroy {
           provide: progressPublisher,
           inject: [KafkaClient, Logger, Metrics],
           useFactory: (kafka: KafkaClient, log: Logger, metrics: Metrics) =>
-            new Publisher({ kafka, log, metrics, name: 'progress', lingerMs: 0 }),
+            new Publisher({ kafka, log, metrics, name: 'progress' }),
         },
         {
           provide: CallWorker,

@@ -1,4 +1,4 @@
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import type { OutgoingMessage } from '@millrace/contracts';
 import { names } from '@millrace/runtime';
@@ -7,8 +7,6 @@ import type { Counter, Gauge, Histogram, Logger, Metrics } from '@millrace/runti
 import { SendError } from './client.ts';
 import type { KafkaClient, ProducerPort, WireMessage } from './client.ts';
 import { countThatFits } from './core/batching.ts';
-import { addLoad, lingerMs, noLoad } from './core/load.ts';
-import type { Load } from './core/load.ts';
 import { messageBytes } from './core/message-bytes.ts';
 
 /** A message of ours, or a dead letter, which carries bytes where ours carry text. */
@@ -40,8 +38,6 @@ export interface PublisherOptions {
   readonly name: string;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** How long a batch waits for company when busy; 0 turns it off. At most 5 is sensible. */
-  readonly lingerMs?: number;
   readonly queueCountMax?: number;
   readonly queueBytesMax?: number;
   /**
@@ -87,11 +83,6 @@ const sendCountMax = 2_000;
  * broker takes up to `message.max.bytes`, 1 MiB by default.
  */
 const sendBytesMax = 900 * 1024;
-const lingerMsDefault = 5;
-/** Below this rate, waiting 5 ms would bring less than two messages together. */
-const busyPerSecond = 400;
-/** A batch of this size costs no less per message when it grows. */
-const sendCountEnough = 200;
 
 const sendLimits = {
   countMax: sendCountMax,
@@ -115,7 +106,6 @@ export class Publisher {
   private queuedBytes = 0;
   private readonly roomWaiters: (() => void)[] = [];
   private readonly mergeable = new Map<string, Entry>();
-  private load: Load = noLoad;
   private pumping: Promise<void> | undefined;
   private closed = false;
   private readonly duration: Histogram;
@@ -165,7 +155,6 @@ export class Publisher {
         reject,
       };
       for (const message of messages) this.enqueue(message, ticket);
-      this.load = addLoad(this.load, messages.length, Date.now());
       this.pumping ??= this.pump();
     });
   }
@@ -203,18 +192,10 @@ export class Publisher {
     // What the same turn of the event loop publishes goes out together.
     await nextTurn();
     while (this.queue.length > 0) {
-      await this.linger();
       await this.send(this.takeBatch());
       this.makeRoom();
     }
     this.pumping = undefined;
-  }
-
-  private async linger(): Promise<void> {
-    const configured = this.options.lingerMs ?? lingerMsDefault;
-    if (this.closed || this.queue.length >= sendCountEnough) return;
-    const waitMs = lingerMs(this.load, { busyPerSecond, lingerMs: configured });
-    if (waitMs > 0) await delay(waitMs);
   }
 
   private takeBatch(): Entry[] {

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
@@ -51,6 +51,7 @@ interface CountingOptions {
   readonly concurrency?: number;
   readonly rowsMax?: number;
   readonly waitingMax?: number;
+  readonly linger?: { readonly busyPerSecond: number; readonly lingerMs: number };
 }
 
 function counting(options: CountingOptions = {}) {
@@ -112,6 +113,32 @@ describe('GroupCommit', () => {
     ]);
     expect(await group.submit({ key: 'd', body: '{}' })).toBe('d');
     expect(await counts()).toEqual({ a: 1, b: 1, c: 1, d: 1 });
+  });
+
+  it('waits for company only when busy', async () => {
+    const linger = { busyPerSecond: 100, lingerMs: 60_000 };
+    const { group, batches } = counting({ linger });
+    // It would take a minute.
+    await group.submit({ key: 'alone', body: '{}' });
+    await nextTurn();
+    const items = Array.from({ length: 100 }, (_, i) => ({ key: `k${i}`, body: '{}' }));
+    const all = group.submitAll(items);
+    const late = group.submit({ key: 'late', body: '{}' });
+    await sleep(50);
+    expect(batches).toEqual([1]);
+    await group.close();
+    await Promise.all([all, late]);
+    expect(batches).toEqual([1, 101]);
+  });
+
+  it('waits for nobody with a full statement', async () => {
+    const linger = { busyPerSecond: 0, lingerMs: 60_000 };
+    const { group, batches } = counting({ linger, rowsMax: 3 });
+    const items = ['a', 'b', 'c'].map((key) => ({ key, body: '{}' }));
+    const [first, ...others] = items;
+    const waiting = group.submit(first!);
+    await Promise.all([waiting, group.submitAll(others)]);
+    expect(batches).toEqual([3]);
   });
 
   it('isolates a row with a character that jsonb cannot hold', async () => {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { types } from 'node:util';
 
 import { assertNever } from '@millrace/contracts';
+import { addLoad, lingerMs, noLoad, type Linger, type Load } from '@millrace/runtime';
 import type { Pool, PoolClient } from 'pg';
 
 import { BadRowError } from './bad-row-error.ts';
@@ -41,8 +42,11 @@ export interface GroupCommitOptions<Item, Result> {
   readonly bytesMax?: number;
   /** Items that may wait; what comes above is rejected at once, and was not committed. */
   readonly waitingMax?: number;
-  /** Waits this long for company when nothing runs. Without it, what this turn brought goes. */
-  readonly lingerMs?: number;
+  /**
+   * Waits for company when nothing runs, at so many items a second or more. Without it, what this
+   * turn brought goes.
+   */
+  readonly linger?: Linger;
   /** Statements at a time. */
   readonly concurrency?: number;
 }
@@ -74,17 +78,19 @@ export class GroupCommit<Item, Result> {
   readonly #options: GroupCommitOptions<Item, Result>;
   readonly #gathering: Gathering<Entry<Item, Result>>;
   readonly #concurrency: number;
-  readonly #lingerMs: number;
+  readonly #linger: Linger;
+  #load: Load = noLoad;
   #running = 0;
-  /** Takes back the start of the next statement; null when none is arranged. */
-  #unschedule: (() => void) | null = null;
+  /** The next statement is arranged: to start when others have had time to join, or at once. */
+  #timer: NodeJS.Timeout | null = null;
+  #startsAtOnce = false;
   #closed = false;
   #onIdle: (() => void)[] = [];
 
   constructor(options: GroupCommitOptions<Item, Result>) {
     this.#options = options;
     this.#concurrency = options.concurrency ?? 1;
-    this.#lingerMs = options.lingerMs ?? 0;
+    this.#linger = options.linger ?? { busyPerSecond: 0, lingerMs: 0 };
     this.#gathering = new Gathering({
       rowsMax: options.rowsMax ?? rowsMaxDefault,
       bytesMax: options.bytesMax ?? bytesMaxDefault,
@@ -138,29 +144,29 @@ export class GroupCommit<Item, Result> {
       const bytes = bytesOf?.(item) ?? 0;
       this.#gathering.add({ item, key: keyOf(item), bytes, sink, index });
     });
+    this.#load = addLoad(this.#load, items.length, Date.now());
     this.#schedule();
   }
 
-  /** Lets this turn of the event loop, or `lingerMs`, gather before the next statement. */
+  /** Lets this turn of the event loop, or the linger, gather before the next statement. */
   #schedule(): void {
     if (this.#running >= this.#concurrency || this.#gathering.ready === 0) return;
-    const lingers = this.#lingerMs > 0 && !this.#gathering.full;
-    if (this.#unschedule !== null) {
-      if (lingers || this.#lingerMs === 0) return;
-      this.#unschedule();
+    if (this.#startsAtOnce) return;
+    const waitMs = this.#gathering.full ? 0 : lingerMs(this.#load, this.#linger);
+    if (waitMs > 0) {
+      this.#timer ??= setTimeout(() => this.#pump(), waitMs);
+      return;
     }
-    if (lingers) {
-      const timer = setTimeout(() => this.#pump(), this.#lingerMs);
-      this.#unschedule = () => clearTimeout(timer);
-    } else {
-      const immediate = setImmediate(() => this.#pump());
-      this.#unschedule = () => clearImmediate(immediate);
-    }
+    this.#startsAtOnce = true;
+    setImmediate(() => {
+      this.#startsAtOnce = false;
+      this.#pump();
+    });
   }
 
   #pump(): void {
-    this.#unschedule?.();
-    this.#unschedule = null;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
     while (this.#running < this.#concurrency && this.#gathering.ready > 0) {
       const batch = this.#gathering.take();
       this.#running += 1;

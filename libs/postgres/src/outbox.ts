@@ -11,8 +11,8 @@ import { inTransaction } from './pool.ts';
 const inFlightMessagesMax = 10_000;
 /** Of their values while Kafka is waited for: as much as a publisher's own queue. */
 const publishingBytesMax = 64 * 1024 * 1024;
-/** Deletions gather this long: nobody waits for them, and the sweep looks only after a second. */
-const deleteLingerMs = 100;
+/** Deletions gather so long: nobody waits for them, and the sweep looks only after a second. */
+const deletionLinger = { busyPerSecond: 0, lingerMs: 100 };
 const sweepEveryMsDefault = 1_000;
 const sweepAfterMsDefault = 1_000;
 
@@ -66,7 +66,7 @@ export class Outbox {
       name: `${schema} outbox deletion`,
       pool,
       keyOf: (id) => id,
-      lingerMs: deleteLingerMs,
+      linger: deletionLinger,
       commit: async (client, ids) => {
         await deleteRows(client, schema, ids);
         return ids.map(() => undefined);

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 
 export * from './config.ts';
+export { addLoad, lingerMs, noLoad, type Linger, type Load } from './core/load.ts';
 export * from './failpoint.ts';
 export * from './health.ts';
 export * from './http-server-options.ts';

@@ -1,7 +1,7 @@
 import { assertNever, daysAround, traceHeaders, type PayloadCodec } from '@millrace/contracts';
 import { arrayQuery, GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
 import { failpoint } from '@millrace/runtime';
-import type { Claimed, ReleaseUnheld } from '@millrace/work';
+import { settleLinger, type Claimed, type ReleaseUnheld } from '@millrace/work';
 
 import {
   executionId,
@@ -70,6 +70,7 @@ export class PostgresExecutions extends Executions {
       keyOf: ({ execution }) => execution.id,
       // The row keeps what the message carries.
       bytesOf: ({ message }) => 2 * (message?.value?.length ?? 0),
+      linger: settleLinger,
       commit: (client, items) => this.commitSettlements(client, items),
     });
   }

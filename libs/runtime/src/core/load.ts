@@ -20,10 +20,14 @@ export function addLoad(load: Load, count: number, nowMs: number): Load {
   return { perSecond: kept + (count * 1000) / decayMs, atMs: nowMs };
 }
 
+/** A wait for company that is worth it only when busy. */
+export interface Linger {
+  /** Items a second from which on it is. */
+  readonly busyPerSecond: number;
+  readonly lingerMs: number;
+}
+
 /** How long to wait for company: nothing below the rate at which company would come in time. */
-export function lingerMs(
-  load: Load,
-  settings: { readonly busyPerSecond: number; readonly lingerMs: number },
-): number {
-  return load.perSecond >= settings.busyPerSecond ? settings.lingerMs : 0;
+export function lingerMs(load: Load, linger: Linger): number {
+  return load.perSecond >= linger.busyPerSecond ? linger.lingerMs : 0;
 }
