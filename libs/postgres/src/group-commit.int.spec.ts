@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import type { Linger } from '@millrace/runtime';
 import { createTestDatabase, type TestDatabase } from '@millrace/testing';
 
 import {
@@ -51,7 +52,7 @@ interface CountingOptions {
   readonly concurrency?: number;
   readonly rowsMax?: number;
   readonly waitingMax?: number;
-  readonly linger?: { readonly busyPerSecond: number; readonly lingerMs: number };
+  readonly linger?: Linger;
 }
 
 function counting(options: CountingOptions = {}) {
@@ -129,6 +130,19 @@ describe('GroupCommit', () => {
     await group.close();
     await Promise.all([all, late]);
     expect(batches).toEqual([1, 101]);
+  });
+
+  it('waits while company comes, and no longer', async () => {
+    const linger = { busyPerSecond: 0, lingerMs: 60_000, quietMs: 200 };
+    const { group, batches } = counting({ linger });
+    const all: Promise<string>[] = [];
+    for (let i = 0; i < 50; i += 1) {
+      all.push(group.submit({ key: `k${i}`, body: '{}' }));
+      await sleep(6);
+    }
+    // It would take a minute.
+    await Promise.all(all);
+    expect(batches).toEqual([50]);
   });
 
   it('waits for nobody with a full statement', async () => {

@@ -154,7 +154,7 @@ export class GroupCommit<Item, Result> {
     if (this.#startsAtOnce) return;
     const waitMs = this.#gathering.full ? 0 : lingerMs(this.#load, this.#linger);
     if (waitMs > 0) {
-      this.#timer ??= setTimeout(() => this.#pump(), waitMs);
+      if (this.#timer === null) this.#pumpWhenQuiet(performance.now() + waitMs);
       return;
     }
     this.#startsAtOnce = true;
@@ -162,6 +162,19 @@ export class GroupCommit<Item, Result> {
       this.#startsAtOnce = false;
       this.#pump();
     });
+  }
+
+  #pumpWhenQuiet(endsAtMs: number): void {
+    const { waiting } = this.#gathering;
+    const leftMs = endsAtMs - performance.now();
+    this.#timer = setTimeout(
+      () => {
+        const isOver = this.#gathering.waiting === waiting || performance.now() >= endsAtMs;
+        if (isOver) this.#pump();
+        else this.#pumpWhenQuiet(endsAtMs);
+      },
+      Math.min(leftMs, this.#linger.quietMs ?? leftMs),
+    );
   }
 
   #pump(): void {

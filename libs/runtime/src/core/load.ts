@@ -25,6 +25,8 @@ export interface Linger {
   /** Items a second from which on it is. */
   readonly busyPerSecond: number;
   readonly lingerMs: number;
+  /** It ends sooner when nothing has come for so long: a burst is over. */
+  readonly quietMs?: number;
 }
 
 /** How long to wait for company: nothing below the rate at which company would come in time. */
