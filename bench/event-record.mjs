@@ -6,9 +6,9 @@ export const createdAt = new Date().toISOString();
 /**
  * @param {string} topic
  * @param {string} type
- * @param {{ id: string, key: string, tenant?: string, data: object }} event
+ * @param {{ id: string, key: string, tenant?: string, data: object, traceparent?: string }} event
  */
-export function eventRecord(topic, type, { id, key, tenant = 'default', data }) {
+export function eventRecord(topic, type, { id, key, tenant = 'default', data, traceparent }) {
   const headers = {
     ce_id: id,
     ce_type: type,
@@ -17,6 +17,7 @@ export function eventRecord(topic, type, { id, key, tenant = 'default', data }) 
     ce_time: createdAt,
     ce_tenant: tenant,
     'content-type': 'application/json',
+    ...(traceparent === undefined ? {} : { traceparent }),
   };
   return { topic, key, headers, value: JSON.stringify(data) };
 }
