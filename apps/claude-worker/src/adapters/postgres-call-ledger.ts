@@ -204,8 +204,10 @@ export class PostgresCallLedger extends CallLedger {
     return this.#histories.submit({ tenant, ...turn });
   }
 
-  forgetSessions(unusedDays: number): ReturnType<typeof forgetSessions> {
-    return forgetSessions(this.#pool, unusedDays);
+  async forgetSessions(unusedDays: number): ReturnType<typeof forgetSessions> {
+    const forgotten = await forgetSessions(this.#pool, unusedDays);
+    if (forgotten.sessions > 0) this.#recent.clear();
+    return forgotten;
   }
 
   async countWaiting(): Promise<number> {

@@ -70,6 +70,13 @@ describe('conversations at hand', () => {
     expect(cache.before(tenant, turnOf('a/s', seq + 1))).toBeNull();
   });
 
+  it('are forgotten when some were deleted', () => {
+    const cache = new RecentConversations();
+    cache.ended(tenant, turnOf('a/s', 1), said('one'));
+    cache.clear();
+    expect(cache.before(tenant, turnOf('a/s', 2))).toBeNull();
+  });
+
   it('leave, the longest unused first, when they are too many', () => {
     const cache = new RecentConversations();
     for (let n = 0; n < 10; n += 1) {

@@ -56,6 +56,11 @@ export class RecentConversations {
     });
   }
 
+  /** Of conversations that nobody used for long, some were deleted. */
+  clear(): void {
+    this.#kept.clear();
+  }
+
   /** The end of a turn was not written: someone else's may have been. */
   lost(tenant: string, turn: SessionTurn): void {
     this.#forget(keyOf(tenant, turn));
