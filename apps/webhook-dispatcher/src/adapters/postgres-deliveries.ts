@@ -1,6 +1,6 @@
 import type { PayloadCodec } from '@millrace/contracts';
 import { arrayQuery, GroupCommit, type Pool, type PoolClient } from '@millrace/postgres';
-import { settleLinger, type Claimed, type ReleaseUnheld } from '@millrace/work';
+import type { Claimed, ReleaseUnheld } from '@millrace/work';
 
 import type { Delivery, NewDelivery } from '../core/delivery.ts';
 import type { SettledLane } from '../core/disable-policy.ts';
@@ -63,7 +63,6 @@ export class PostgresDeliveries extends Deliveries {
       pool,
       keyOf: ({ delivery }) => delivery.id,
       bytesOf: ({ outcome }) => excerptLength(outcome),
-      linger: settleLinger,
       commit: (client, items) => this.commitSettlements(client, items),
     });
   }
