@@ -12,6 +12,11 @@ const growthBytesMax = 768 * 1024 * 1024;
 const watchEveryMs = 50;
 /** Heap of the thread; buffers are not in it, which is why growth is watched, too. */
 const heapMiBMax = 512;
+/**
+ * Node ends a thread at its limit, and until then allows its collector 16 MiB more. A young
+ * generation that survives whole must fit in there, or V8 ends the process in place of the thread.
+ */
+const youngMiBMax = 12;
 /** Documents that are read at once: each takes a core. */
 const readersMax = 1;
 /** Characters of a text: what a thousand parts of the smallest model's window hold. */
@@ -82,7 +87,10 @@ function readInThread(o: {
   const worker = new Worker(workerUrl, {
     workerData: { bytes, form: o.form },
     transferList: [bytes.buffer],
-    resourceLimits: { maxOldGenerationSizeMb: heapMiBMax },
+    resourceLimits: {
+      maxOldGenerationSizeMb: heapMiBMax,
+      maxYoungGenerationSizeMb: youngMiBMax,
+    },
     // Nothing of the service's environment is any document's business.
     env: {},
     execArgv: [],
