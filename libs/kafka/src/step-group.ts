@@ -31,7 +31,7 @@ const partitionsConcurrentlyMax = 96;
 const fetchLinger: Linger = { busyPerSecond: 300, lingerMs: 10 };
 /**
  * A partition's batch of this size needs no company. Records that were published together come
- * together, and a wait would only hold them up at each hop: without it agents make a fifth more
+ * together, and a wait would only hold them up at each hop: without it agents make a tenth more
  * steps with the same CPU. Where 600 jobs a second come one by one, batches have five records, and
  * without the wait each job would take half as much CPU again.
  */
