@@ -51,7 +51,7 @@ export class PostgresTools extends Tools {
     // Many runs of a tenant ask for the same tools: each is read once.
     const wanted = new Map<string, { readonly tenant: string; readonly name: string }>();
     for (const { names, tenant } of asks) {
-      for (const name of names) wanted.set(`${tenant}/${name}`, { tenant, name });
+      for (const name of names) wanted.set(nameKeyOf({ tenant, name }), { tenant, name });
     }
     const pairs = [...wanted.values()];
     if (pairs.length === 0) return asks.map(() => []);
@@ -64,11 +64,9 @@ export class PostgresTools extends Tools {
         WHERE t.deleted_at IS NULL`,
       values: [pairs.map(({ tenant }) => tenant), pairs.map(({ name }) => name)],
     });
-    const found = new Map(
-      this.remember(rows).map((tool) => [`${tool.tenant}/${tool.name}`, tool] as const),
-    );
+    const found = new Map(this.remember(rows).map((tool) => [nameKeyOf(tool), tool] as const));
     return asks.map(({ names, tenant }) =>
-      names.flatMap((name) => found.get(`${tenant}/${name}`) ?? []),
+      names.flatMap((name) => found.get(nameKeyOf({ tenant, name })) ?? []),
     );
   }
 
@@ -97,6 +95,10 @@ export class PostgresTools extends Tools {
   }
 }
 
-function keyOf({ tenant, name, version }: ToolVersionName): string {
-  return `${tenant}/${name}/${version}`;
+function nameKeyOf({ tenant, name }: Pick<ToolVersionName, 'tenant' | 'name'>): string {
+  return `${tenant}/${name}`;
+}
+
+function keyOf({ version, ...named }: ToolVersionName): string {
+  return `${nameKeyOf(named)}/${version}`;
 }
