@@ -45,6 +45,7 @@ type Step =
   | { readonly kind: 'lose-lease'; readonly process: number }
   | { readonly kind: 'stop'; readonly process: number }
   | { readonly kind: 'lose-answer'; readonly process: number; readonly of: 'claim' | 'settle' }
+  | { readonly kind: 'late-claim'; readonly process: number; readonly ms: number }
   | { readonly kind: 'end-unheard'; readonly pick: number }
   | { readonly kind: 'wait'; readonly ms: number };
 
@@ -68,6 +69,11 @@ const steps: fc.Arbitrary<readonly Step[]> = fc.array(
       kind: fc.constant('lose-answer' as const),
       process: processNumbers,
       of: fc.constantFrom('claim', 'settle'),
+    }),
+    fc.record({
+      kind: fc.constant('late-claim' as const),
+      process: processNumbers,
+      ms: fc.constantFrom(heartbeatEveryMs / 2, heartbeatEveryMs * 2),
     }),
     fc.record({ kind: fc.constant('end-unheard' as const), pick: picks }),
     fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(1, 5, 20, 120) }),
@@ -139,6 +145,8 @@ class Member {
   readonly losing = { claim: 0, settle: 0 };
   /** Settlements of which it hears only after the next claim. */
   delaying = 0;
+  /** How late it hears of its next claim that brings rows. */
+  claimLateMs = 0;
 
   constructor(private readonly world: World) {
     const silent = (): void => undefined;
@@ -169,6 +177,7 @@ class Member {
            RETURNING id, attempt, owner, cancel`,
           [owner, limit],
         );
+        await this.delayAnswer(rows.length);
         this.loseAnswer('claim');
         this.world.given(rows);
         return { rows, nextDueInMs: null };
@@ -196,6 +205,14 @@ class Member {
       reap,
       releaseUnheld: () => Promise.resolve(0),
     };
+  }
+
+  /** Late enough, the owner's lease was lost meanwhile, and its rows run elsewhere. */
+  private async delayAnswer(rows: number): Promise<void> {
+    if (rows === 0 || this.claimLateMs === 0) return;
+    const ms = this.claimLateMs;
+    this.claimLateMs = 0;
+    await sleep(ms);
   }
 
   /** What was written is written; only its answer does not arrive. */
@@ -249,6 +266,9 @@ class World {
       case 'lose-answer':
         this.member(step.process).losing[step.of] += 1;
         return;
+      case 'late-claim':
+        this.member(step.process).claimLateMs = step.ms;
+        return;
       case 'end-unheard':
         return this.endUnheard(pickOf(this.runs, step.pick));
       case 'wait':
@@ -262,7 +282,9 @@ class World {
   async close(): Promise<readonly Change[]> {
     this.isClosing = true;
     for (const run of [...this.runs]) run.end('done');
-    for (const { losing } of this.members) losing.claim = losing.settle = 0;
+    for (const member of this.members) {
+      member.losing.claim = member.losing.settle = member.claimLateMs = 0;
+    }
     for (const number of [0, 1]) await this.stop(number);
     await until(async () => (await statuses()).every((status) => status === 'done'));
     await this.leave();
