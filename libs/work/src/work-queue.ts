@@ -270,6 +270,8 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   /** Rows that were kept are not begun: they are reaped (W6), and their slots are free. */
   #end(tenure: Tenure<Row>): void {
     this.#running -= tenure.end();
+    clearTimeout(this.#leaseTimer);
+    clearTimeout(this.#heartbeatTimer);
   }
 
   #loseLease(tenure: Tenure<Row>): void {
@@ -299,8 +301,6 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
   }
 
   async #signOff(): Promise<void> {
-    clearTimeout(this.#leaseTimer);
-    clearTimeout(this.#heartbeatTimer);
     const tenure = this.#tenure;
     this.#tenure = null;
     if (tenure === null) return;
