@@ -13,8 +13,8 @@ const day = createdAt.slice(0, 10);
 const tenant = 'default';
 const toolCalls = 6;
 const batchSize = 500;
-/** Runs before those that count: they become faster up to then, as V8 and the JVM compile. */
-const warmUps = 4;
+/** Runs before those that count: the first is slower, although the service is warm by then. */
+const warmUps = 1;
 const traceDigits = 32;
 const asleep = ['ingest', 'claude-worker', 'tool-runner', 'webhook-dispatcher'];
 
