@@ -8,7 +8,7 @@
  * and their answers published by the bench.
  */
 import { openBench } from './bench-stack.mjs';
-import { contender, steps, takeTurns, toolCalls } from './contender.mjs';
+import { contender, opening, steps, takeTurns } from './contender.mjs';
 import { cpuOfRuns, pidsOf, printCpu } from './cpu-time.mjs';
 import { figure, figuresOf, median, percentile, round } from './figures.mjs';
 import { followEnds } from './job-ends.mjs';
@@ -170,7 +170,7 @@ function record(id) {
     model: 'claude-sonnet-5-5',
     max_tokens: 256,
     tools: ['look'],
-    messages: [{ role: 'user', content: `Look around. [[turns:${toolCalls + 1}]]` }],
+    messages: [{ role: 'user', content: opening }],
   };
   const headers = {
     ce_type: 'millrace.job.submitted.v1',

@@ -5,9 +5,14 @@
 import { cpuNow, cpuPerThousand } from './cpu-time.mjs';
 import { round } from './figures.mjs';
 
-/** Six turns of the model and the six tool calls that they ask for: durable steps of one agent. */
-export const toolCalls = 6;
-export const steps = 2 * toolCalls;
+/**
+ * Durable steps of one agent: six turns of the model, the last of which is the answer, and the six
+ * tool calls that they ask for, the first two of them at once.
+ */
+const turns = 6;
+const toolCalls = 6;
+export const steps = turns + toolCalls;
+export const opening = `Look around. [[agent:${turns},${toolCalls}]]`;
 
 /**
  * @typedef {{ count: number, atOnce: number, label: string }} RunSize

@@ -3,9 +3,10 @@
  * as one JSON body or as a stream, and counts what it was asked. It does no work of its own, so
  * that its CPU stays small beside what is measured.
  *
- * A request that has tools is an agent's: it is answered with one call of the first tool, until the
- * model has spoken so many times as `[[turns:6]]` in the first prompt says (6 without it); the last
- * of them is text.
+ * A request that has tools is an agent's: it is answered with a call of the first tool, until the
+ * model has spoken so many times as `[[agent:6,6]]` in the first prompt says first (6 without it);
+ * the last of them is text. It says second how many calls that are in all: those that are more than
+ * one for each turn are asked for by the first, at once.
  *
  * A streamed answer comes at once; to a prompt with `[[pieces:75,40]]` it comes in 75 pieces, one
  * every 40 ms.
@@ -20,28 +21,35 @@ const state = { modelMs: Number(modelMs), calls: 0, inFlight: 0, inFlightMax: 0 
 
 const usage = { input_tokens: 12, output_tokens: 9 };
 const text = 'The stand-in of the bench answers with one short sentence.';
-const final = { stop_reason: 'end_turn', block: { type: 'text', text } };
-const agentTurns = 6;
+const final = { stop_reason: 'end_turn', blocks: [{ type: 'text', text }] };
+const agent = { turns: 6, calls: 6 };
 
-/** What is said next: a call of a tool, or text. */
+/** What is said next: calls of a tool, or text. */
 function answerTo({ messages, tools }, id) {
   const [tool] = tools ?? [];
   if (tool === undefined) return final;
   const said = messages.filter(({ role }) => role === 'assistant').length;
   const opening = JSON.stringify(messages[0]?.content ?? '');
-  const turns = Number(/\[\[turns:(\d+)\]\]/.exec(opening)?.[1] ?? agentTurns);
+  const [, ...sizes] = /\[\[agent:(\d+),(\d+)\]\]/.exec(opening) ?? [];
+  const [turns = agent.turns, calls = agent.calls] = sizes.map(Number);
   if (said + 1 >= turns) return final;
-  const block = { type: 'tool_use', id: `toolu_${id}`, name: tool.name, input: { turn: said + 1 } };
-  return { stop_reason: 'tool_use', block };
+  const count = said === 0 ? calls - (turns - 2) : 1;
+  const blocks = Array.from({ length: count }, (_, n) => ({
+    type: 'tool_use',
+    id: `toolu_${id}_${n}`,
+    name: tool.name,
+    input: { turn: said + 1 },
+  }));
+  return { stop_reason: 'tool_use', blocks };
 }
 
-function message(id, model, { block, stop_reason }) {
+function message(id, model, { blocks, stop_reason }) {
   return {
     id,
     type: 'message',
     role: 'assistant',
     model,
-    content: [block],
+    content: blocks,
     stop_reason,
     stop_sequence: null,
     usage,
@@ -65,28 +73,40 @@ function piecesOf({ messages }) {
   return { texts: Array.from({ length: Number(count) }, pieceOfText), everyMs: Number(everyMs) };
 }
 
-/** @returns {string[]} what is written: the beginning, each delta, the end */
+/** @returns {string[]} what is written at once: what is before the deltas, each one, what is after */
 function streamed(id, model, answer, texts) {
-  const { block, stop_reason } = answer;
-  const isText = block.type === 'text';
-  const opened = isText ? { ...block, text: '' } : { ...block, input: {} };
-  const deltas = isText
-    ? texts.map((text) => ({ type: 'text_delta', text }))
-    : [{ type: 'input_json_delta', partial_json: JSON.stringify(block.input) }];
+  const { blocks, stop_reason } = answer;
   const begun = { ...message(id, model, answer), content: [], stop_reason: null };
-  const start = [
+  const events = [
     { type: 'message_start', message: begun },
-    { type: 'content_block_start', index: 0, content_block: opened },
-  ];
-  const end = [
-    { type: 'content_block_stop', index: 0 },
+    ...blocks.flatMap((block, index) => streamedBlock(block, index, texts)),
     { type: 'message_delta', delta: { stop_reason, stop_sequence: null }, usage },
     { type: 'message_stop' },
   ];
-  const written = deltas.map((delta) => [{ type: 'content_block_delta', index: 0, delta }]);
-  return [start, ...written, end].map((events) =>
-    events.map((e) => `event: ${e.type}\ndata: ${JSON.stringify(e)}\n\n`).join(''),
-  );
+  const parts = [''];
+  let isAfterDelta = false;
+  for (const event of events) {
+    const isDelta = event.type === deltaType;
+    if (isDelta || isAfterDelta) parts.push('');
+    parts[parts.length - 1] += `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
+    isAfterDelta = isDelta;
+  }
+  return parts;
+}
+
+const deltaType = 'content_block_delta';
+
+function streamedBlock(block, index, texts) {
+  const isText = block.type === 'text';
+  const opened = isText ? { ...block, text: '' } : { ...block, input: {} };
+  const deltas = isText
+    ? texts.map((piece) => ({ type: 'text_delta', text: piece }))
+    : [{ type: 'input_json_delta', partial_json: JSON.stringify(block.input) }];
+  return [
+    { type: 'content_block_start', index, content_block: opened },
+    ...deltas.map((delta) => ({ type: deltaType, index, delta })),
+    { type: 'content_block_stop', index },
+  ];
 }
 
 function answer(body, response) {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { repoRoot } from '../tools/paths.mjs';
 import { install, isInstalled } from '../tools/setup/install.mjs';
 import { print, step } from '../tools/terminal.mjs';
-import { absentContender, contender, toolCalls } from './contender.mjs';
+import { absentContender, contender, opening } from './contender.mjs';
 
 /** A server starts within seconds; an npm that cannot reach its registry gives up by itself. */
 const startMsMax = 60_000;
@@ -59,7 +59,7 @@ async function openPeer(name, { bench, toolPort, children }) {
     postgresUrl: bench.stack.postgresUrl,
     modelPort: bench.model.port,
     toolPort,
-    toolCalls,
+    opening,
   };
   const file = join(folder, `${name}.mjs`);
   const child = fork(file, [JSON.stringify(settings)], { execArgv: [] });

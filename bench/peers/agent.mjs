@@ -1,12 +1,13 @@
 /**
- * The agent that every peer runs: the model is asked, it asks for the tool, and again. Each turn
- * and each call of the tool is one durable step, by HTTP to the same servers as ours are.
+ * The agent that every peer runs: the model is asked, it asks for the tool, and again, until it
+ * asks for none. Each turn and each call of the tool is one durable step, by HTTP to the same
+ * servers as ours are.
  */
 import { Agent, request } from 'node:http';
 
 import { settings } from './served-peer.mjs';
 
-const { modelPort, toolPort, toolCalls } = settings;
+const { modelPort, opening, toolPort } = settings;
 /** Kept connections, and no client above Node's own: the cheapest call that there is. */
 const connections = new Agent({ keepAlive: true, maxSockets: 256 });
 const tools = [{ name: 'look', description: 'looks', input_schema: { type: 'object' } }];
@@ -16,15 +17,26 @@ const tools = [{ name: 'look', description: 'looks', input_schema: { type: 'obje
  *   step of the engine: what it came to is kept
  */
 export async function runAgent(durably) {
-  const opening = `Look around. [[turns:${toolCalls + 1}]]`;
   const messages = [{ role: 'user', content: opening }];
-  for (let n = 1; n <= toolCalls; n += 1) {
-    const { content } = await durably(`model-${n}`, () => askModel(messages));
-    const [use] = content;
-    const result = await durably(`tool-${n}`, () => callTool(use));
-    const answer = { type: 'tool_result', tool_use_id: use.id, content: JSON.stringify(result) };
-    messages.push({ role: 'assistant', content }, { role: 'user', content: [answer] });
+  for (let turn = 1; ; turn += 1) {
+    const answer = await durably(`model-${turn}`, () => askModel(messages));
+    if (answer.stop_reason !== 'tool_use') return;
+    const results = await resultsOf(answer.content, (use, n) =>
+      durably(`tool-${turn}-${n}`, () => callTool(use)),
+    );
+    messages.push({ role: 'assistant', content: answer.content }, { role: 'user', content: results });
   }
+}
+
+/** Tools that are asked for at once run at once; both engines want them begun in one order. */
+async function resultsOf(uses, call) {
+  const calls = uses.map((use, n) => call(use, n));
+  const results = [];
+  for (const [n, use] of uses.entries()) {
+    const content = JSON.stringify(await calls[n]);
+    results.push({ type: 'tool_result', tool_use_id: use.id, content });
+  }
+  return results;
 }
 
 function askModel(messages) {

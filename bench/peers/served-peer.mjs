@@ -4,7 +4,7 @@ import { inLanes } from '../lanes.mjs';
 /**
  * What the bench gives a peer.
  * @type {{ home: string, postgresUrl: string, modelPort: number, toolPort: number,
- *   toolCalls: number }}
+ *   opening: string }}
  */
 export const settings = JSON.parse(process.argv[2] ?? '{}');
 
