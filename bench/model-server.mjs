@@ -73,7 +73,7 @@ function piecesOf({ messages }) {
   return { texts: Array.from({ length: Number(count) }, pieceOfText), everyMs: Number(everyMs) };
 }
 
-/** @returns {string[]} what is written at once: what is before the deltas, each one, what is after */
+/** @returns {string[]} what is written at once: what precedes the deltas, each one, what follows */
 function streamed(id, model, answer, texts) {
   const { blocks, stop_reason } = answer;
   const begun = { ...message(id, model, answer), content: [], stop_reason: null };

@@ -19,12 +19,13 @@ const tools = [{ name: 'look', description: 'looks', input_schema: { type: 'obje
 export async function runAgent(durably) {
   const messages = [{ role: 'user', content: opening }];
   for (let turn = 1; ; turn += 1) {
-    const answer = await durably(`model-${turn}`, () => askModel(messages));
-    if (answer.stop_reason !== 'tool_use') return;
-    const results = await resultsOf(answer.content, (use, n) =>
+    const asked = await durably(`model-${turn}`, () => askModel(messages));
+    const { content, stop_reason: why } = asked;
+    if (why !== 'tool_use') return;
+    const results = await resultsOf(content, (use, n) =>
       durably(`tool-${turn}-${n}`, () => callTool(use)),
     );
-    messages.push({ role: 'assistant', content: answer.content }, { role: 'user', content: results });
+    messages.push({ role: 'assistant', content }, { role: 'user', content: results });
   }
 }
 
