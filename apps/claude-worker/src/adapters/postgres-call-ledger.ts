@@ -206,7 +206,7 @@ export class PostgresCallLedger extends CallLedger {
 
   async forgetSessions(unusedDays: number): ReturnType<typeof forgetSessions> {
     const forgotten = await forgetSessions(this.#pool, unusedDays);
-    if (forgotten.sessions > 0) this.#recent.clear();
+    this.#recent.forgetOld(forgotten.sessions > 0);
     return forgotten;
   }
 
@@ -251,7 +251,8 @@ export class PostgresCallLedger extends CallLedger {
           : turnSchema.parse(decodeBody(this.#codec, tenant, row.messages)),
       );
       const messages = turns.flat();
-      this.#recent.read(tenant, turn, { messages, bytes });
+      const answered = rows.filter((row) => row.messages !== null).length;
+      this.#recent.read(tenant, turn, { answered, messages, bytes });
       return { kind: 'messages', messages };
     } catch {
       // A throw would keep all conversations that are read with this one from their turns.

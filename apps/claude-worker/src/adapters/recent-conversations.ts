@@ -25,6 +25,9 @@ interface Kept extends Conversation {
  * not read them again. A copy of what the table has, and never more: a turn is added when it is
  * committed, turns never change, and an entry counts for the turn right after its last one alone.
  * So it does not matter which process runs a turn, or that this one restarts.
+ *
+ * Only conversations of which each turn has been answered: a turn that is missing may have been
+ * overtaken by the ones after it, and still come.
  */
 export class RecentConversations {
   readonly #kept = new LRUCache<string, Kept>({
@@ -39,26 +42,29 @@ export class RecentConversations {
     return kept?.lastSeq === turn.seq - 1 ? kept.messages : null;
   }
 
-  /** What the table had before a turn. */
-  read(tenant: string, turn: SessionTurn, { bytes, messages }: Conversation): void {
+  /** What the table had before a turn. @param answered how many turns that is */
+  read(tenant: string, turn: SessionTurn, before: Conversation & { answered: number }): void {
+    const { answered, bytes, messages } = before;
+    if (answered !== turn.seq - 1) return;
     this.#keep(keyOf(tenant, turn), { lastSeq: turn.seq - 1, bytes, messages });
   }
 
-  /** The end of a turn is committed. @param added null: it added nothing */
+  /** The end of a turn is committed. @param added null: it was not answered */
   ended(tenant: string, turn: SessionTurn, added: Conversation | null): void {
     const key = keyOf(tenant, turn);
     const before = turn.seq === 1 ? nothing : this.#kept.get(key);
-    if (before?.lastSeq !== turn.seq - 1) return this.#forget(key);
+    if (before?.lastSeq !== turn.seq - 1 || added === null) return this.#forget(key);
     this.#keep(key, {
       lastSeq: turn.seq,
-      bytes: before.bytes + (added?.bytes ?? 0),
-      messages: added === null ? before.messages : [...before.messages, ...added.messages],
+      bytes: before.bytes + added.bytes,
+      messages: [...before.messages, ...added.messages],
     });
   }
 
-  /** Of conversations that nobody used for long, some were deleted. */
-  clear(): void {
-    this.#kept.clear();
+  /** Old conversations were deleted, by this process or another one. */
+  forgetOld(deletedHere: boolean): void {
+    if (deletedHere) this.#kept.clear();
+    else this.#kept.purgeStale();
   }
 
   /** The end of a turn was not written: someone else's may have been. */
