@@ -14,6 +14,7 @@ import { injectTrace } from '@millrace/runtime';
 import { WorkQueue } from '@millrace/work';
 import { Controller } from '@nestjs/common';
 
+import { askGroups } from './core/ask-groups.ts';
 import { failed, toolFailed } from './core/completion.ts';
 import {
   describeAtOnce,
@@ -31,10 +32,13 @@ import {
 } from './core/execution.ts';
 import { OriginSlots } from './core/origin-slots.ts';
 import type { Outcome } from './core/outcome.ts';
-import { originOfTool } from './core/tool.ts';
+import { originOfTool, type Tool } from './core/tool.ts';
 import { parseToolName } from './core/tool-name.ts';
 import { completionMessage } from './execution-policy.ts';
 import { Executions, Tools, type Inserted } from './ports.ts';
+
+/** Of some 150 KiB at most, as one statement brings them. */
+const toolsReadMax = 256;
 
 type ToolEvent =
   | ToolRunRequested
@@ -85,30 +89,37 @@ export class ToolRequestsConsumer {
   private async describedAtOnce(
     intakes: readonly Intake[],
   ): Promise<Map<Intake, OutgoingMessage>> {
-    const asking = intakes.flatMap((intake) => {
+    const asks = intakes.flatMap((intake) => {
       const { request } = intake;
-      return request.kind === 'describe' ? [{ intake, data: request.data }] : [];
+      if (request.kind !== 'describe') return [];
+      const { tenant, tools } = request.data;
+      return [{ intake, data: request.data, tenant, names: registeredNames(tools) }];
     });
-    const asks = asking.map(({ data: { tenant, tools } }) => {
-      return { tenant, names: registeredNames(tools) };
-    });
-    const found = asks.length === 0 ? [] : await this.tools.current(asks);
     const described = new Map<Intake, OutgoingMessage>();
-    asking.forEach(({ data, intake }, i) => {
-      const named = namedTools(data.tools, found[i] ?? []);
-      if (needsNetwork(named)) return;
-      const completion = describedCompletion(
-        data,
-        named.flatMap((each) => describeAtOnce(each) ?? []),
-      );
-      const message = this.message(intake.record, {
-        jobId: data.job_id,
-        type: completion.type,
-        json: JSON.stringify(completion.data),
+    for (const group of askGroups(asks, toolsReadMax)) {
+      const found = await this.tools.current(group);
+      group.forEach(({ data, intake }, i) => {
+        const message = this.described(intake.record, data, found[i] ?? []);
+        if (message !== null) described.set(intake, message);
       });
-      described.set(intake, message);
-    });
+    }
     return described;
+  }
+
+  /** Null: a server has to be asked. */
+  private described(
+    record: Record,
+    data: ToolDescribeRequested,
+    tools: readonly Tool[],
+  ): OutgoingMessage | null {
+    const named = namedTools(data.tools, tools);
+    if (needsNetwork(named)) return null;
+    const completion = describedCompletion(
+      data,
+      named.flatMap((each) => describeAtOnce(each) ?? []),
+    );
+    const json = JSON.stringify(completion.data);
+    return this.message(record, { jobId: data.job_id, type: completion.type, json });
   }
 
   /** @returns ends of requests that came before, or that Postgres refused. */
