@@ -201,6 +201,7 @@ export class WorkQueue<Row extends { id: string }, Outcome> {
     });
     this.#tenure = tenure;
     this.#watchLease(tenure);
+    if (tenure.over) return;
     this.#heartbeatSoon(tenure);
     this.#next();
   }
