@@ -1,6 +1,7 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import {
   IdentityPayloadCodec,
+  workflowAnswerSchema,
   workflowRequestedSchema,
   workflowStepsBytesMax,
 } from '@millrace/contracts';
@@ -76,6 +77,21 @@ async function callOf(blobs: Readonly<Record<string, object>>) {
   const answer = await history.of({ tenant: 'default', id: head.job_id, day: '2026-11-24' });
   return answer?.steps.find(({ kind }) => kind === 'model_call');
 }
+
+describe('how a run stands', () => {
+  it('is told without reading its journal', async () => {
+    const run = referring();
+    const read = jest.spyOn(run, 'journal');
+    const get = () => Promise.resolve(null);
+    const bodies = new StoredBodies({ get }, new IdentityPayloadCodec());
+    const history = new WorkflowHistory(run, [agentReducer(prices)], bodies);
+    const name = { tenant: 'default', id: head.job_id, day: '2026-11-24' };
+    const standing = await history.standing(name);
+    expect(read).not.toHaveBeenCalled();
+    expect(standing).toEqual({ ...(await history.of(name)), steps: [] });
+    expect(workflowAnswerSchema.safeParse(standing).success).toBe(true);
+  });
+});
 
 describe('a call whose messages lie elsewhere', () => {
   it('is shown with them', async () => {

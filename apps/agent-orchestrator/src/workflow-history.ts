@@ -29,9 +29,14 @@ const nothingToView: WorkflowView = {
   tainted: false,
 };
 
+interface GatheredApproval {
+  readonly workflowId: WorkflowId;
+  readonly approval: ApprovalView;
+}
+
 interface Gathered {
   readonly steps: WorkflowStep[];
-  readonly approvals: { readonly workflowId: WorkflowId; readonly approval: ApprovalView }[];
+  readonly approvals: GatheredApproval[];
   workflowsLeft: number;
   bytesLeft: number;
   truncated: boolean;
@@ -58,6 +63,22 @@ export class WorkflowHistory {
     };
     await this.gather(name, workflow, gathered);
     const { steps, truncated } = withinLimits(await this.whole(name.tenant, gathered.steps));
+    const told = this.standOf(workflow, gathered.approvals);
+    return { ...told, steps, truncated: truncated || gathered.truncated };
+  }
+
+  /** The same by its row alone, however long its journal is. */
+  async standing(name: WorkflowName): Promise<WorkflowAnswer | null> {
+    const workflow = await this.workflows.find(name);
+    if (workflow === null) return null;
+    const approvals = this.viewOf(workflow).approvals.map((approval) => ({
+      workflowId: workflow.id,
+      approval,
+    }));
+    return { ...this.standOf(workflow, approvals), steps: [], truncated: false };
+  }
+
+  private standOf(workflow: HeldWorkflow, approvals: readonly GatheredApproval[]) {
     const view = this.viewOf(workflow);
     const { kind, parkedCode, status, version } = workflow;
     return {
@@ -67,14 +88,12 @@ export class WorkflowHistory {
       ...(parkedCode === null ? {} : { parked_code: parkedCode }),
       view: {
         ...view,
-        approvals: gathered.approvals.map(({ approval }) => approval),
+        approvals: approvals.map(({ approval }) => approval),
         signals: [...view.signals],
       },
       approval_workflows: Object.fromEntries(
-        gathered.approvals.map(({ approval, workflowId }) => [approval.id, workflowId]),
+        approvals.map(({ approval, workflowId }) => [approval.id, workflowId]),
       ),
-      steps,
-      truncated: truncated || gathered.truncated,
     };
   }
 

@@ -1,5 +1,6 @@
 import {
   jobDayOf,
+  standingPreference,
   workflowPathSchema,
   workflowQuerySchema,
   workflowsPath,
@@ -10,6 +11,7 @@ import {
   BadRequestException,
   Controller,
   Get,
+  Headers,
   NotFoundException,
   Param,
   Query,
@@ -28,12 +30,18 @@ export class WorkflowsController {
   constructor(private readonly history: WorkflowHistory) {}
 
   @Get(':tenant/:job_id')
-  async ofJob(@Param() path: unknown, @Query() query: unknown): Promise<WorkflowAnswer> {
+  async ofJob(
+    @Param() path: unknown,
+    @Query() query: unknown,
+    @Headers('prefer') preference: string | undefined,
+  ): Promise<WorkflowAnswer> {
     const named = workflowPathSchema.safeParse(path);
     const asked = workflowQuerySchema.safeParse(query);
     if (!named.success || !asked.success) throw new BadRequestException();
     const { job_id: id, tenant } = named.data;
-    const answer = await this.history.of({ tenant, id, day: jobDayOf(asked.data.created_at) });
+    const name = { tenant, id, day: jobDayOf(asked.data.created_at) };
+    const isStanding = preference === standingPreference;
+    const answer = await (isStanding ? this.history.standing(name) : this.history.of(name));
     if (answer === null) throw new NotFoundException();
     return answer;
   }

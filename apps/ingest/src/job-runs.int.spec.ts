@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@je
 import {
   forkPromptLengthMax,
   signalBytesMax,
+  standingPreference,
   topics,
   workflowAnswerSchema,
   workflowsPath,
@@ -92,6 +93,7 @@ describe('the approvals of a run', () => {
     const [asked] = orchestrator.asked;
     expect(asked?.url.pathname).toBe(`${workflowsPath}/default/${job.id}`);
     expect(asked?.url.searchParams.get('created_at')).toBe(job.created_at);
+    expect(asked?.headers).not.toHaveProperty('prefer');
   });
 
   it('are shown without their arguments once they were decided', async () => {
@@ -236,6 +238,10 @@ describe('a signal', () => {
     expect(told[0].id).toBe(`default:${job.id}:signalled:paid:once`);
     expect(new Set(told.map(({ id }) => id)).size).toBe(3);
     expect(new Set(told.map(({ key }) => key))).toEqual(new Set([`default/${job.id}`]));
+    // They come many times to runs that are long: no journal is read for them.
+    expect(new Set(orchestrator.asked.map(({ headers }) => headers['prefer']))).toEqual(
+      new Set([standingPreference]),
+    );
   });
 
   it.each([

@@ -12,7 +12,7 @@ import { Injectable } from '@nestjs/common';
 import type { Context } from '@opentelemetry/api';
 
 import { ProblemError } from './core/problem.ts';
-import { assertHasRun, decidable, runningWorkflow } from './core/told-workflow.ts';
+import { assertHasRun, decidable, runningWorkflow, type KnownRun } from './core/told-workflow.ts';
 import {
   budgetMessage,
   decisionMessage,
@@ -53,16 +53,19 @@ export class JobRuns {
   }
 
   /** @returns the job as it stands. */
-  decide(
+  async decide(
     name: JobName,
     o: { readonly approvalId: string; readonly decision: ApprovalDecision },
     context: Context,
   ): Promise<JobView> {
-    return this.tell(name, context, (job, workflow) => {
-      const approval = decidable(workflow, o.approvalId, o.decision);
-      const workflowId = workflow.approval_workflows[approval.id] ?? job.id;
-      return decisionMessage(job, { approval, workflowId }, o.decision);
-    });
+    const { job, view, workflow } = await this.running(name, (each) =>
+      this.workflows.find(each, context),
+    );
+    const approval = decidable(workflow, o.approvalId, o.decision);
+    const workflowId = workflow.approval_workflows[approval.id] ?? job.id;
+    const message = decisionMessage(job, { approval, workflowId }, o.decision);
+    await this.publish(job, message, context);
+    return view;
   }
 
   /** @returns the job as it stands. */
@@ -82,14 +85,23 @@ export class JobRuns {
   private async tell(
     name: JobName,
     context: Context,
-    messageOf: (job: ToldJob, workflow: WorkflowAnswer) => WorkflowMessage,
+    messageOf: (job: ToldJob) => WorkflowMessage,
   ): Promise<JobView> {
+    const { job, view } = await this.running(name, (each) =>
+      this.workflows.standing(each, context),
+    );
+    await this.publish(job, messageOf(job), context);
+    return view;
+  }
+
+  private async running(
+    name: JobName,
+    ask: (job: ToldJob) => Promise<KnownRun>,
+  ): Promise<{ readonly job: ToldJob; readonly view: JobView; readonly workflow: WorkflowAnswer }> {
     const view = await this.jobOf(name);
     assertHasRun(view);
     const job = toldJob(name, view);
-    const workflow = runningWorkflow(await this.workflows.find(job, context));
-    await this.publish(job, messageOf(job, workflow), context);
-    return view;
+    return { job, view, workflow: runningWorkflow(await ask(job)) };
   }
 
   /** Another tenant's job is not there: its existence is nobody's business. */

@@ -253,6 +253,7 @@ export interface InternalRequest {
   readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
   /** JSON. */
   readonly body?: string;
   readonly context: Context;
@@ -291,6 +292,8 @@ export type FoundWorkflow =
 export abstract class Workflows {
   /** Never throws. */
   abstract find(job: AcceptedJob, context: Context): Promise<FoundWorkflow>;
+  /** The same without its steps and what its sub-agents ask for: cheap, however long the run is. */
+  abstract standing(job: AcceptedJob, context: Context): Promise<FoundWorkflow>;
 }
 
 /** What webhook-dispatcher knows of a job's webhooks. */

@@ -88,6 +88,12 @@ export const workflowPathSchema = z.object({ tenant: tenantIdSchema, job_id: job
 /** The day of the job's acceptance makes it a look-up by key. */
 export const workflowQuerySchema = z.strictObject({ created_at: at });
 
+/**
+ * What `prefer` says (RFC 7240) when it is only asked how the run stands: the answer is without its
+ * steps, and without what its sub-agents ask for. Whoever does not know it answers with all.
+ */
+export const standingPreference = 'return=minimal';
+
 /** Its answer; a workflow that is not known, or not begun yet, is a 404 with `not_found`. */
 export const workflowAnswerSchema = z.object({
   kind: z.enum(['agent', 'document']),

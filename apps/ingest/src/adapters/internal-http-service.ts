@@ -41,7 +41,7 @@ export class InternalHttpService extends InternalService {
 
 function send(
   address: InternalAddress,
-  { body, context, method, path, query }: InternalRequest,
+  { body, context, headers, method, path, query }: InternalRequest,
   answerMsMax: number,
 ): Promise<Response> {
   const target = new URL(path, address.url);
@@ -49,6 +49,7 @@ function send(
   return fetch(target, {
     method,
     headers: {
+      ...headers,
       ...injectTrace(context),
       [httpHeaders.internalKey]: address.key,
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),

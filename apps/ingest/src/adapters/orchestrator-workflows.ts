@@ -1,4 +1,4 @@
-import { workflowAnswerSchema, workflowsPath } from '@millrace/contracts';
+import { standingPreference, workflowAnswerSchema, workflowsPath } from '@millrace/contracts';
 import { Logger } from '@millrace/runtime';
 import type { Context } from '@opentelemetry/api';
 
@@ -14,10 +14,22 @@ export class OrchestratorWorkflows extends Workflows {
     super();
   }
 
-  async find(job: AcceptedJob, context: Context): Promise<FoundWorkflow> {
+  find(job: AcceptedJob, context: Context): Promise<FoundWorkflow> {
+    return this.ask(job, context, {});
+  }
+
+  standing(job: AcceptedJob, context: Context): Promise<FoundWorkflow> {
+    return this.ask(job, context, { prefer: standingPreference });
+  }
+
+  private async ask(
+    job: AcceptedJob,
+    context: Context,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<FoundWorkflow> {
     const path = `${workflowsPath}/${job.tenant}/${job.id}`;
     const query = { created_at: job.createdAt };
-    const answer = await this.orchestrator.ask({ method: 'GET', path, query, context });
+    const answer = await this.orchestrator.ask({ method: 'GET', path, query, headers, context });
     if (answer === null) return { kind: 'away' };
     if (problemOf(answer)?.code === 'not_found') return { kind: 'unknown' };
     try {
