@@ -87,6 +87,16 @@ async function expectOthersServed(): Promise<void> {
   expect(status).toBe(202);
 }
 
+/** As a client does it: where the machine took too long for a commit, it is asked again. */
+async function takenAtLast(): Promise<void> {
+  await until(async () => {
+    const { body, status } = await ingest.call('POST', '/v1/jobs', { body: { prompt: 'a' } });
+    // There is room for it, whatever the large ones hold.
+    if (status !== 202) expect([status, body.code]).toEqual([503, 'not_durable']);
+    return status === 202;
+  });
+}
+
 describe('a client that takes its time', () => {
   it('over its headers is answered 408 and closed', async () => {
     const client = await open();
@@ -233,7 +243,7 @@ describe('200 clients with 10 MiB each at once', () => {
       client.write(body);
       return answerOf(client);
     });
-    const ordinary = Array.from({ length: 20 }, expectOthersServed);
+    const ordinary = Array.from({ length: 20 }, takenAtLast);
     await Promise.all(ordinary);
     const statuses = await Promise.all(large);
     clearInterval(watch);
