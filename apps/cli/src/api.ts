@@ -9,6 +9,8 @@ import { EventBlocks, type ReadPiece, type StreamEvent } from './core/event-bloc
 
 /** How long one answer of the API may take. */
 const answerTimeoutMs = 30_000;
+/** The same where a file goes first: 32 MB over a slow line. */
+const uploadTimeoutMs = 600_000;
 /** How long to wait before a stream is opened again, until it says so itself. */
 const retryMsDefault = 2_000;
 /** Connections in a row without an event: half a minute, as with an answer. */
@@ -36,7 +38,10 @@ export interface ApiRequest<S extends z.ZodType> {
   readonly path: string;
   /** Those that are undefined are left out. */
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  /** As JSON. */
   readonly body?: unknown;
+  /** A file, in place of `body`. */
+  readonly content?: { readonly type: string; readonly bytes: Uint8Array<ArrayBuffer> };
   readonly headers?: Readonly<Record<string, string>>;
   /** Whose key is shown; the tenant's when nothing is said. */
   readonly as?: KeyHolder;
@@ -120,7 +125,8 @@ export class Api {
   }
 
   #send(request: ApiRequest<z.ZodType>): Promise<Response> {
-    return this.#fetch(request, AbortSignal.timeout(answerTimeoutMs));
+    const timeoutMs = request.content === undefined ? answerTimeoutMs : uploadTimeoutMs;
+    return this.#fetch(request, AbortSignal.timeout(timeoutMs));
   }
 
   async #fetch(request: ApiRequest<z.ZodType>, signal?: AbortSignal): Promise<Response> {
@@ -129,18 +135,18 @@ export class Api {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
     const key = this.#config.keyOf(request.as ?? 'tenant');
-    const body = request.body === undefined ? undefined : JSON.stringify(request.body);
+    const content = request.content ?? jsonContent(request.body);
     try {
       return await fetch(url, {
         method: request.method,
         headers: {
           authorization: `Bearer ${key}`,
           traceparent: `00-${this.traceId}-${randomBytes(8).toString('hex')}-01`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(content === undefined ? {} : { 'content-type': content.type }),
           ...request.headers,
         },
         ...(signal === undefined ? {} : { signal }),
-        ...(body === undefined ? {} : { body }),
+        ...(content === undefined ? {} : { body: content.bytes }),
       });
     } catch (cause) {
       throw new UnreachableError(`nobody answers at ${this.#config.url}`, { cause });
@@ -149,6 +155,11 @@ export class Api {
 }
 
 const noBody = z.undefined();
+
+function jsonContent(body: unknown): ApiRequest<z.ZodType>['content'] {
+  if (body === undefined) return undefined;
+  return { type: 'application/json', bytes: new TextEncoder().encode(JSON.stringify(body)) };
+}
 
 /** Ends with the connection, whoever ended it: one that broke is opened again. */
 async function* pieces({ body }: Response): AsyncGenerator<ReadPiece> {

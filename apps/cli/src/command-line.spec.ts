@@ -193,6 +193,13 @@ describe('help', () => {
     for (const { name } of commands) expect(out).toContain(`  ${name} `);
   });
 
+  it('of a word that begins several commands lists those', async () => {
+    const { status, out } = await typed('dead-letters --help');
+    expect(status).toBe(0);
+    expect(out).toContain('  dead-letters redrive ');
+    expect(out).not.toContain('  jobs list ');
+  });
+
   it.each(commands.map(({ name }) => name))('of %s shows an example of it', async (name) => {
     const { status, out } = await typed(`${name} --help`);
     expect(status).toBe(0);

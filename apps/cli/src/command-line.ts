@@ -33,7 +33,7 @@ export async function runCommandLine(
   const { commands, terminal } = options;
   const command = findCommand(commands, words);
   if (words.includes('--help') || words.length === 0) {
-    terminal.out(command === undefined ? overview(commands) : explanation(command));
+    terminal.out(command === undefined ? overview(meant(commands, words)) : explanation(command));
     return words.length === 0 ? exitStatus.usage : exitStatus.done;
   }
   if (command === undefined) {
@@ -51,6 +51,13 @@ function findCommand(
   return commands
     .filter(({ name }) => typed.startsWith(`${name} `))
     .sort((a, b) => b.name.length - a.name.length)[0];
+}
+
+/** Commands that begin with what was typed, options aside; all of them where none does. */
+function meant(commands: readonly Command[], words: readonly string[]): readonly Command[] {
+  const typed = words.filter((word) => !word.startsWith('-')).join(' ');
+  const group = commands.filter(({ name }) => name.startsWith(`${typed} `));
+  return group.length === 0 ? commands : group;
 }
 
 async function runCommand(

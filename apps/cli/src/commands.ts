@@ -22,6 +22,10 @@ import { listTools } from './commands/list-tools.ts';
 import { getTool } from './commands/get-tool.ts';
 import { putTool } from './commands/put-tool.ts';
 import { deleteTool } from './commands/delete-tool.ts';
+import { uploadDocument } from './commands/upload-document.ts';
+import { listDocuments } from './commands/list-documents.ts';
+import { getDocument } from './commands/get-document.ts';
+import { deleteDocument } from './commands/delete-document.ts';
 import { listEndpoints } from './commands/list-endpoints.ts';
 import { createEndpoint } from './commands/create-endpoint.ts';
 import { changeEndpoint } from './commands/change-endpoint.ts';
@@ -74,6 +78,10 @@ export const commands: readonly Command[] = [
   getTool,
   putTool,
   deleteTool,
+  uploadDocument,
+  listDocuments,
+  getDocument,
+  deleteDocument,
   listEndpoints,
   getEndpoint,
   createEndpoint,

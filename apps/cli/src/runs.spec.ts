@@ -1,10 +1,6 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { runCommandLine } from './command-line.ts';
-import { commands } from './commands.ts';
+import { TypedLine } from './typed-line.fixture.ts';
 
 const job = {
   id: 'order-1',
@@ -42,49 +38,17 @@ const comparison = {
   truncated: false,
 };
 
-let answer: { status: number; body?: unknown };
-let asked: { method: string | undefined; url: string | undefined; body: unknown };
-let server: Server;
-
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    const parts: Buffer[] = [];
-    request.on('data', (part: Buffer) => parts.push(part));
-    request.on('end', () => {
-      const text = Buffer.concat(parts).toString();
-      const { method, url } = request;
-      asked = { method, url, body: text === '' ? undefined : JSON.parse(text) };
-      response.writeHead(answer.status, { 'content-type': 'application/json' });
-      response.end(answer.body === undefined ? '' : JSON.stringify(answer.body));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-});
-afterAll(() => {
-  server.close();
-});
-
-async function typed(...words: string[]) {
-  const said = { out: '', error: '' };
-  const { port } = server.address() as AddressInfo;
-  const status = await runCommandLine(words, {
-    commands,
-    readConfig: () => ({ url: `http://127.0.0.1:${port}`, keyOf: (holder) => `mr_${holder}` }),
-    terminal: {
-      out: (text) => void (said.out += `${text}\n`),
-      error: (text) => void (said.error += `${text}\n`),
-    },
-  });
-  return { status, ...said };
-}
+const line = new TypedLine();
+beforeAll(() => line.open());
+afterAll(() => line.close());
 
 describe('commands for runs', () => {
   it('show what waits for a person', async () => {
-    answer = { status: 200, body: { data: [approval] } };
-    const { out } = await typed('approvals', 'list', 'order-1');
+    line.answer = { status: 200, body: { data: [approval] } };
+    const { out } = await line.typed('approvals', 'list', 'order-1');
     expect(out).toContain(approval.id);
     expect(out).toContain('{"usd":5}');
-    expect(asked.url).toBe('/v1/jobs/order-1/approvals');
+    expect(line.asked?.url).toBe('/v1/jobs/order-1/approvals');
   });
 
   it.each([
@@ -110,26 +74,27 @@ describe('commands for runs', () => {
       { from_step: 4, model: 'm', tools: ['a', 'b'], allow_side_effects: false },
     ],
   ])('tell them what was typed: %j', async (words, path, body) => {
-    answer = { status: 202, body: job };
-    const { out, status } = await typed(...words);
+    line.answer = { status: 202, body: job };
+    const { out, status } = await line.typed(...words);
     expect([status, out]).toEqual([0, expect.stringContaining('order-1')]);
-    expect(asked).toEqual({ method: 'POST', url: `/v1/jobs/order-1/${path}`, body });
+    expect(line.asked).toMatchObject({ method: 'POST', url: `/v1/jobs/order-1/${path}` });
+    expect(JSON.parse(line.asked?.text ?? '')).toEqual(body);
   });
 
   it('show a session with its newest jobs', async () => {
-    answer = { status: 200, body: { id: 'chat-1', turns: 7, jobs: [job] } };
-    const { out } = await typed('sessions', 'get', 'chat-1');
+    line.answer = { status: 200, body: { id: 'chat-1', turns: 7, jobs: [job] } };
+    const { out } = await line.typed('sessions', 'get', 'chat-1');
     expect(out).toMatch(/turns +7/);
     expect(out).toContain('order-1');
-    expect(asked.url).toBe('/v1/sessions/chat-1');
+    expect(line.asked?.url).toBe('/v1/sessions/chat-1');
   });
 
   it('compare a fork with its source', async () => {
-    answer = { status: 200, body: comparison };
-    const { out } = await typed('fork', 'compare', 'b');
+    line.answer = { status: 200, body: comparison };
+    const { out } = await line.typed('fork', 'compare', 'b');
     expect(out).toContain('after step 2');
     expect(out).toContain('b: no');
-    expect(asked.url).toBe('/v1/jobs/b/fork');
+    expect(line.asked?.url).toBe('/v1/jobs/b/fork');
   });
 
   it.each([
@@ -138,27 +103,28 @@ describe('commands for runs', () => {
     [['tools', 'put', 'look']],
     [['tools', 'put', 'look', '--file', '/nowhere/at/all']],
   ])('ask nothing when they are typed wrongly: %j', async (words) => {
-    asked = { method: undefined, url: undefined, body: undefined };
-    expect((await typed(...words)).status).toBe(2);
-    expect(asked.method).toBeUndefined();
+    line.asked = null;
+    expect((await line.typed(...words)).status).toBe(2);
+    expect(line.asked).toBeNull();
   });
 });
 
 describe('commands for tools', () => {
   it('show, list and register them', async () => {
-    answer = { status: 200, body: tool };
-    expect((await typed('tools', 'get', 'look')).out).toContain('http https://example.com/look');
-    expect((await typed('tools', 'put', 'look', '--data', '{"effect":"read"}')).status).toBe(0);
-    expect(asked).toEqual({ method: 'PUT', url: '/v1/tools/look', body: { effect: 'read' } });
-    answer = { status: 200, body: { data: [tool], next_cursor: 'abc' } };
-    const { out } = await typed('tools', 'list');
+    line.answer = { status: 200, body: tool };
+    expect((await line.typed('tools', 'get', 'look')).out).toContain('http https://example.com/look');
+    const text = '{"effect":"read"}';
+    expect((await line.typed('tools', 'put', 'look', '--data', text)).status).toBe(0);
+    expect(line.asked).toMatchObject({ method: 'PUT', url: '/v1/tools/look', text });
+    line.answer = { status: 200, body: { data: [tool], next_cursor: 'abc' } };
+    const { out } = await line.typed('tools', 'list');
     expect(out).toMatch(/^NAME +VERSION/);
     expect(out).toContain('More: millrace tools list --cursor abc');
   });
 
   it('take one away, though nothing is answered', async () => {
-    answer = { status: 204 };
-    expect((await typed('tools', 'delete', 'look')).status).toBe(0);
-    expect([asked.method, asked.url]).toEqual(['DELETE', '/v1/tools/look']);
+    line.answer = { status: 204 };
+    expect((await line.typed('tools', 'delete', 'look')).status).toBe(0);
+    expect(line.asked).toMatchObject({ method: 'DELETE', url: '/v1/tools/look' });
   });
 });
