@@ -18,7 +18,7 @@ const document = {
   expires_at: '2030-02-02T03:04:05.678Z',
 };
 
-const line = new TypedLine();
+const cli = new TypedLine();
 const folder = mkdtempSync(join(tmpdir(), 'millrace-cli-'));
 const notes = join(folder, 'notes.md');
 const nameless = join(folder, 'notes');
@@ -26,13 +26,11 @@ const nameless = join(folder, 'notes');
 beforeAll(async () => {
   writeFileSync(notes, '# Notes');
   writeFileSync(nameless, 'Notes');
-  await line.open();
+  await cli.open();
 });
-beforeEach(() => {
-  line.asked = null;
-});
+beforeEach(() => cli.answers(document));
 afterAll(() => {
-  line.close();
+  cli.close();
   rmSync(folder, { recursive: true });
 });
 
@@ -42,10 +40,9 @@ describe('commands for documents', () => {
     [[notes, '--name', 'mine'], '?name=mine', 'text/markdown', '# Notes'],
     [[nameless, '--type', 'text/plain'], '?name=notes', 'text/plain', 'Notes'],
   ])('upload a file as it is: %j', async (words, query, type, text) => {
-    line.answer = { status: 201, body: document };
-    const { out, status } = await line.typed('documents', 'upload', ...words);
+    const { out, status } = await cli.typed(['documents', 'upload', ...words]);
     expect([status, out]).toEqual([0, expect.stringContaining(id)]);
-    expect(line.asked).toEqual({ method: 'POST', url: `/v1/documents${query}`, type, text });
+    expect(cli.asked).toMatchObject([{ route: `POST /v1/documents${query}`, type, body: text }]);
   });
 
   it.each([
@@ -54,33 +51,33 @@ describe('commands for documents', () => {
     ['of no known type', [nameless], 'say --type'],
     ['of a type that is not taken', [nameless, '--type', 'image/png'], '--type: must be one of'],
   ])('send no file %s', async (_what, words, why) => {
-    const { error, status } = await line.typed('documents', 'upload', ...words);
+    const { error, status } = await cli.typed(['documents', 'upload', ...words]);
     expect([status, error]).toEqual([2, expect.stringContaining(why)]);
-    expect(line.asked).toBeNull();
+    expect(cli.asked).toEqual([]);
   });
 
   it('send no file that is larger than a document', async () => {
     const large = join(folder, 'large.pdf');
     writeFileSync(large, '');
     truncateSync(large, documentBytesMax + 1);
-    const { error, status } = await line.typed('documents', 'upload', large);
+    const { error, status } = await cli.typed(['documents', 'upload', large]);
     expect([status, error]).toEqual([2, expect.stringContaining(String(documentBytesMax))]);
-    expect(line.asked).toBeNull();
+    expect(cli.asked).toEqual([]);
   });
 
   it('list them, and show one', async () => {
-    line.answer = { status: 200, body: { data: [document], next_cursor: 'abc' } };
-    const { out } = await line.typed('documents', 'list');
+    cli.answers({ data: [document], next_cursor: 'abc' });
+    const { out } = await cli.typed('documents list');
     expect(out).toMatch(/^ID +NAME/);
     expect(out).toContain('More: millrace documents list --cursor abc');
-    line.answer = { status: 200, body: document };
-    expect((await line.typed('documents', 'get', id)).out).toMatch(/expires +2030-02-02/);
-    expect(line.asked).toMatchObject({ method: 'GET', url: `/v1/documents/${id}` });
+    cli.answers(document);
+    expect((await cli.typed(`documents get ${id}`)).out).toMatch(/expires +2030-02-02/);
+    expect(cli.routes).toEqual([`GET /v1/documents/${id}`]);
   });
 
   it('delete one, though nothing is answered', async () => {
-    line.answer = { status: 204 };
-    expect((await line.typed('documents', 'delete', id)).status).toBe(0);
-    expect(line.asked).toMatchObject({ method: 'DELETE', url: `/v1/documents/${id}` });
+    cli.answers();
+    expect((await cli.typed(`documents delete ${id}`)).status).toBe(0);
+    expect(cli.routes).toEqual([`DELETE /v1/documents/${id}`]);
   });
 });

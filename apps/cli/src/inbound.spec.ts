@@ -1,10 +1,6 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { runCommandLine } from './command-line.ts';
-import { commands } from './commands.ts';
+import { TypedLine } from './typed-line.fixture.ts';
 
 const at = '2030-01-02T03:04:05.678Z';
 const id = `src_${'0'.repeat(32)}`;
@@ -22,37 +18,14 @@ const source = {
   changed_at: at,
 };
 
-let server: Server;
-let url: string;
-let answer: unknown;
-let asked: { readonly route: string; readonly body: unknown }[];
+const cli = new TypedLine();
+beforeAll(() => cli.open());
+afterAll(() => cli.close());
 
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (bytes: Buffer) => (body += bytes.toString()));
-    request.on('end', () => {
-      const { method, url: route } = request;
-      asked.push({ route: `${method} ${route}`, body: body === '' ? null : JSON.parse(body) });
-      response.end(answer === undefined ? '' : JSON.stringify(answer));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  url = `http://127.0.0.1:${port}`;
-});
-afterAll(() => void server.close());
-
-async function typed(line: string, told?: unknown): Promise<string> {
-  answer = told;
-  asked = [];
-  let said = '';
-  await runCommandLine(line.split(' '), {
-    commands,
-    readConfig: () => ({ url, keyOf: (holder) => holder }),
-    terminal: { out: (text) => (said += text), error: (text) => (said += text) },
-  });
-  return said;
+async function typed(line: string, ...told: unknown[]): Promise<string> {
+  cli.answers(...told);
+  const { error, out } = await cli.typed(line);
+  return out + error;
 }
 
 describe('commands about sources of webhooks', () => {
@@ -97,7 +70,7 @@ describe('commands about sources of webhooks', () => {
     const said = await typed(line, told);
     expect(said).toContain('tickets');
     expect(said).not.toMatch(/s3cret|another-one/);
-    expect(asked).toEqual([{ route, body: sent }]);
+    expect([cli.routes, cli.bodies]).toEqual([[route], [sent]]);
   });
 
   it('say where the other system is to send to', async () => {
@@ -106,7 +79,7 @@ describe('commands about sources of webhooks', () => {
 
   it('take one away without an answer', async () => {
     expect(await typed(`inbound delete ${id}`)).toContain('is gone');
-    expect(asked[0]?.route).toBe(`DELETE ${path}`);
+    expect(cli.routes[0]).toBe(`DELETE ${path}`);
   });
 
   it('ask nothing when something is missing', async () => {
@@ -114,6 +87,6 @@ describe('commands about sources of webhooks', () => {
     expect(await typed(`inbound add-secret ${id}`)).toContain('takes --secret');
     expect(await typed(`inbound change ${id}`)).toContain('takes what is to be changed');
     expect(await typed(`inbound change ${id} --enabled maybe`)).toContain('--enabled');
-    expect(asked).toEqual([]);
+    expect(cli.asked).toEqual([]);
   });
 });

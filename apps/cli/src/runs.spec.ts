@@ -38,17 +38,17 @@ const comparison = {
   truncated: false,
 };
 
-const line = new TypedLine();
-beforeAll(() => line.open());
-afterAll(() => line.close());
+const cli = new TypedLine();
+beforeAll(() => cli.open());
+afterAll(() => cli.close());
 
 describe('commands for runs', () => {
   it('show what waits for a person', async () => {
-    line.answer = { status: 200, body: { data: [approval] } };
-    const { out } = await line.typed('approvals', 'list', 'order-1');
+    cli.answers({ data: [approval] });
+    const { out } = await cli.typed(['approvals', 'list', 'order-1']);
     expect(out).toContain(approval.id);
     expect(out).toContain('{"usd":5}');
-    expect(line.asked?.url).toBe('/v1/jobs/order-1/approvals');
+    expect(cli.routes).toEqual(['GET /v1/jobs/order-1/approvals']);
   });
 
   it.each([
@@ -74,27 +74,26 @@ describe('commands for runs', () => {
       { from_step: 4, model: 'm', tools: ['a', 'b'], allow_side_effects: false },
     ],
   ])('tell them what was typed: %j', async (words, path, body) => {
-    line.answer = { status: 202, body: job };
-    const { out, status } = await line.typed(...words);
+    cli.answers(job);
+    const { out, status } = await cli.typed(words);
     expect([status, out]).toEqual([0, expect.stringContaining('order-1')]);
-    expect(line.asked).toMatchObject({ method: 'POST', url: `/v1/jobs/order-1/${path}` });
-    expect(JSON.parse(line.asked?.text ?? '')).toEqual(body);
+    expect([cli.routes, cli.bodies]).toEqual([[`POST /v1/jobs/order-1/${path}`], [body]]);
   });
 
   it('show a session with its newest jobs', async () => {
-    line.answer = { status: 200, body: { id: 'chat-1', turns: 7, jobs: [job] } };
-    const { out } = await line.typed('sessions', 'get', 'chat-1');
+    cli.answers({ id: 'chat-1', turns: 7, jobs: [job] });
+    const { out } = await cli.typed(['sessions', 'get', 'chat-1']);
     expect(out).toMatch(/turns +7/);
     expect(out).toContain('order-1');
-    expect(line.asked?.url).toBe('/v1/sessions/chat-1');
+    expect(cli.routes).toEqual(['GET /v1/sessions/chat-1']);
   });
 
   it('compare a fork with its source', async () => {
-    line.answer = { status: 200, body: comparison };
-    const { out } = await line.typed('fork', 'compare', 'b');
+    cli.answers(comparison);
+    const { out } = await cli.typed(['fork', 'compare', 'b']);
     expect(out).toContain('after step 2');
     expect(out).toContain('b: no');
-    expect(line.asked?.url).toBe('/v1/jobs/b/fork');
+    expect(cli.routes).toEqual(['GET /v1/jobs/b/fork']);
   });
 
   it.each([
@@ -103,28 +102,28 @@ describe('commands for runs', () => {
     [['tools', 'put', 'look']],
     [['tools', 'put', 'look', '--file', '/nowhere/at/all']],
   ])('ask nothing when they are typed wrongly: %j', async (words) => {
-    line.asked = null;
-    expect((await line.typed(...words)).status).toBe(2);
-    expect(line.asked).toBeNull();
+    cli.answers();
+    expect((await cli.typed(words)).status).toBe(2);
+    expect(cli.asked).toEqual([]);
   });
 });
 
 describe('commands for tools', () => {
   it('show, list and register them', async () => {
-    line.answer = { status: 200, body: tool };
-    expect((await line.typed('tools', 'get', 'look')).out).toContain('http https://example.com/look');
+    cli.answers(tool);
+    expect((await cli.typed(['tools', 'get', 'look'])).out).toContain('http https://example.com/look');
     const text = '{"effect":"read"}';
-    expect((await line.typed('tools', 'put', 'look', '--data', text)).status).toBe(0);
-    expect(line.asked).toMatchObject({ method: 'PUT', url: '/v1/tools/look', text });
-    line.answer = { status: 200, body: { data: [tool], next_cursor: 'abc' } };
-    const { out } = await line.typed('tools', 'list');
+    expect((await cli.typed(['tools', 'put', 'look', '--data', text])).status).toBe(0);
+    expect(cli.asked.at(-1)).toMatchObject({ route: 'PUT /v1/tools/look', body: text });
+    cli.answers({ data: [tool], next_cursor: 'abc' });
+    const { out } = await cli.typed(['tools', 'list']);
     expect(out).toMatch(/^NAME +VERSION/);
     expect(out).toContain('More: millrace tools list --cursor abc');
   });
 
   it('take one away, though nothing is answered', async () => {
-    line.answer = { status: 204 };
-    expect((await line.typed('tools', 'delete', 'look')).status).toBe(0);
-    expect(line.asked).toMatchObject({ method: 'DELETE', url: '/v1/tools/look' });
+    cli.answers();
+    expect((await cli.typed(['tools', 'delete', 'look'])).status).toBe(0);
+    expect(cli.routes).toEqual(['DELETE /v1/tools/look']);
   });
 });

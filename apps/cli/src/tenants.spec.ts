@@ -1,10 +1,6 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { runCommandLine } from './command-line.ts';
-import { commands } from './commands.ts';
+import { TypedLine } from './typed-line.fixture.ts';
 
 const at = '2030-01-02T03:04:05.678Z';
 const tenant = {
@@ -26,42 +22,14 @@ const key = {
 const list = { data: [tenant], next_cursor: null };
 const tenantWithSecret = { ...tenant, webhook_secret: 'whsec_c2VjcmV0' };
 
-interface Asked {
-  readonly route: string;
-  readonly by: string | undefined;
-  readonly body: string;
-}
+const cli = new TypedLine();
+beforeAll(() => cli.open());
+afterAll(() => cli.close());
 
-let server: Server;
-let url: string;
-let answer: unknown;
-let asked: Asked;
-
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (bytes: Buffer) => (body += bytes.toString()));
-    request.on('end', () => {
-      const { method, url: path, headers } = request;
-      asked = { route: `${method} ${path}`, by: headers.authorization, body };
-      response.end(JSON.stringify(answer));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  url = `http://127.0.0.1:${port}`;
-});
-afterAll(() => void server.close());
-
-async function typed(line: string, answers: unknown): Promise<string> {
-  answer = answers;
-  let said = '';
-  await runCommandLine(line.split(' '), {
-    commands,
-    readConfig: () => ({ url, keyOf: (holder) => holder }),
-    terminal: { out: (text) => (said += text), error: (text) => (said += text) },
-  });
-  return said;
+async function typed(line: string, answer: unknown): Promise<string> {
+  cli.answers(answer);
+  const { error, out } = await cli.typed(line);
+  return out + error;
 }
 
 const operator = 'Bearer operator';
@@ -86,7 +54,7 @@ describe('commands about tenants', () => {
     ],
   ])('%s is %s by the operator’s key', async (line, route, body, answers) => {
     expect(await typed(line, answers)).toContain('t.acme.jobs.submitted.v1');
-    expect(asked).toEqual({ route, by: operator, body });
+    expect(cli.asked).toMatchObject([{ route, by: operator, body }]);
   });
 
   it('show a new secret on a line of its own', async () => {
@@ -127,7 +95,7 @@ describe('commands about keys', () => {
   ])('%s is %s by %s', async (line, route, by, body, said) => {
     const answers = line.startsWith('keys list') ? keys : { ...key, key: 'mr_new' };
     expect(await typed(line, answers)).toContain(said);
-    expect(asked).toEqual({ route, by, body });
+    expect(cli.asked).toMatchObject([{ route, by, body }]);
   });
 
   it('never show a key that was made before', async () => {

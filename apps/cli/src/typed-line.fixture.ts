@@ -5,27 +5,34 @@ import { runCommandLine } from './command-line.ts';
 import { commands } from './commands.ts';
 
 export interface Asked {
-  readonly method: string | undefined;
-  readonly url: string | undefined;
+  /** `GET /v1/jobs` */
+  readonly route: string;
+  /** Whose key was shown. */
+  readonly by: string | undefined;
   readonly type: string | undefined;
-  /** Null: nothing was sent. */
-  readonly text: string | null;
+  readonly body: string;
 }
 
-/** Command lines against a server that answers as it is told, and keeps what it was asked last. */
+/** Command lines against a server that answers as it is told, and keeps what it was asked. */
 export class TypedLine {
-  answer: { status: number; body?: unknown } = { status: 200 };
-  asked: Asked | null = null;
+  asked: Asked[] = [];
+  #answers: unknown[] = [];
   readonly #server = createServer((request, response) => {
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('end', () => {
       const { headers, method, url } = request;
-      const text = parts.length === 0 ? null : Buffer.concat(parts).toString();
-      this.asked = { method, url, type: headers['content-type'], text };
-      const { body, status } = this.answer;
+      this.asked.push({
+        route: `${method} ${url}`,
+        by: headers.authorization,
+        type: headers['content-type'],
+        body: Buffer.concat(parts).toString(),
+      });
+      const [answer] = this.#answers;
+      if (this.#answers.length > 1) this.#answers.shift();
+      const status = answer === undefined ? 204 : 200;
       response.writeHead(status, { 'content-type': 'application/json' });
-      response.end(body === undefined ? '' : JSON.stringify(body));
+      response.end(answer === undefined ? '' : JSON.stringify(answer));
     });
   });
 
@@ -37,13 +44,29 @@ export class TypedLine {
     this.#server.close();
   }
 
+  /** Bodies that it answers with, one after the other; the last one stays. None: it has no body. */
+  answers(...bodies: unknown[]): void {
+    this.#answers = bodies;
+    this.asked = [];
+  }
+
+  /** The bodies that it was asked with, as JSON; null where there was none. */
+  get bodies(): unknown[] {
+    return this.asked.map(({ body }) => (body === '' ? null : JSON.parse(body)));
+  }
+
+  get routes(): string[] {
+    return this.asked.map(({ route }) => route);
+  }
+
   /** What `millrace WORDS` says, and its exit status. */
-  async typed(...words: string[]) {
+  async typed(line: string | readonly string[]) {
     const said = { out: '', error: '' };
     const { port } = this.#server.address() as AddressInfo;
+    const words = typeof line === 'string' ? line.split(' ') : line;
     const status = await runCommandLine(words, {
       commands,
-      readConfig: () => ({ url: `http://127.0.0.1:${port}`, keyOf: (holder) => `mr_${holder}` }),
+      readConfig: () => ({ url: `http://127.0.0.1:${port}`, keyOf: (holder) => holder }),
       terminal: {
         out: (text) => void (said.out += `${text}\n`),
         error: (text) => void (said.error += `${text}\n`),

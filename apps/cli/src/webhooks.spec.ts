@@ -1,10 +1,6 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { runCommandLine } from './command-line.ts';
-import { commands } from './commands.ts';
+import { TypedLine } from './typed-line.fixture.ts';
 
 const at = '2030-01-02T03:04:05.678Z';
 const id = `ep_${'0'.repeat(26)}`;
@@ -61,38 +57,14 @@ const attempt = {
   response_excerpt: 'oh no\u001b[2J',
 };
 
-let server: Server;
-let url: string;
-let answers: unknown[];
-let asked: { readonly route: string; readonly body: unknown }[];
-
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (bytes: Buffer) => (body += bytes.toString()));
-    request.on('end', () => {
-      const { method, url: path } = request;
-      asked.push({ route: `${method} ${path}`, body: body === '' ? null : JSON.parse(body) });
-      const answer = answers.shift();
-      response.end(answer === undefined ? '' : JSON.stringify(answer));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  url = `http://127.0.0.1:${port}`;
-});
-afterAll(() => void server.close());
+const cli = new TypedLine();
+beforeAll(() => cli.open());
+afterAll(() => cli.close());
 
 async function typed(line: string, ...told: unknown[]): Promise<string> {
-  answers = told;
-  asked = [];
-  let said = '';
-  await runCommandLine(line.split(' '), {
-    commands,
-    readConfig: () => ({ url, keyOf: (holder) => holder }),
-    terminal: { out: (text) => (said += text), error: (text) => (said += text) },
-  });
-  return said;
+  cli.answers(...told);
+  const { error, out } = await cli.typed(line);
+  return out + error;
 }
 
 const path = `/v1/webhook-endpoints/${id}`;
@@ -130,7 +102,7 @@ describe('commands about webhook endpoints', () => {
     [`webhooks enable ${id}`, `POST ${path}/enable`, null, endpoint],
   ])('%s is %s', async (line, route, body, answer) => {
     expect(await typed(line, answer)).toContain(endpoint.url);
-    expect(asked).toEqual([{ route, body }]);
+    expect([cli.routes, cli.bodies]).toEqual([[route], [body]]);
   });
 
   it('show a new secret on a line of its own', async () => {
@@ -145,13 +117,13 @@ describe('commands about webhook endpoints', () => {
 
   it('take one away without an answer', async () => {
     expect(await typed(`webhooks delete ${id}`)).toContain('is gone');
-    expect(asked[0]?.route).toBe(`DELETE ${path}`);
+    expect(cli.routes[0]).toBe(`DELETE ${path}`);
   });
 
   it('recover from a moment on, and say how to go on', async () => {
     const told = { replayed: 1_000, more: true, until: at };
     const said = await typed(`webhooks recover ${id} --since ${at}`, told);
-    expect(asked).toEqual([{ route: `POST ${path}/recover`, body: { since: at } }]);
+    expect([cli.routes, cli.bodies]).toEqual([[`POST ${path}/recover`], [{ since: at }]]);
     expect(said).toContain(`--until ${at}`);
     expect(await typed(`webhooks recover ${id}`)).toContain('takes --since');
   });
@@ -163,13 +135,13 @@ describe('commands about deliveries', () => {
     const line = `deliveries list --endpoint ${id} --status dead --job job-1 --since ${at}`;
     expect(await typed(line, page)).toContain('job-1');
     const query = `endpoint=${id}&since=${encodeURIComponent(at)}&status=dead&job_id=job-1`;
-    expect(asked[0]?.route).toBe(`GET /v1/deliveries?${query}`);
+    expect(cli.routes[0]).toBe(`GET /v1/deliveries?${query}`);
   });
 
   it('show one, and send it again', async () => {
     expect(await typed(`deliveries get ${delivery.id}`, delivery)).toContain('delivery_exhausted');
     await typed(`deliveries replay ${delivery.id}`, delivery);
-    expect(asked[0]?.route).toBe(`POST /v1/deliveries/${delivery.id}/replay`);
+    expect(cli.routes[0]).toBe(`POST /v1/deliveries/${delivery.id}/replay`);
   });
 
   it('show what was answered, but nothing that a terminal would obey', async () => {
@@ -186,7 +158,7 @@ describe('commands about deliveries', () => {
       { ...first, replayed: 3, more: false },
     );
     expect(said).toContain('1003 sent again');
-    expect(asked.map(({ body }) => body)).toEqual([
+    expect(cli.bodies).toEqual([
       { since: at, status: 'stopped' },
       { since: at, status: 'stopped', until: at },
     ]);
