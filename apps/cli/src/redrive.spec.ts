@@ -36,8 +36,10 @@ describe('dead-letters redrive --all', () => {
   });
 
   it('with --dry-run only counts, by topic and reason', async () => {
-    cli.answers({ data: [letter, letter], next_cursor: 'abc' },
-      { data: [letter], next_cursor: null },);
+    cli.answers(
+      { data: [letter, letter], next_cursor: 'abc' },
+      { data: [letter], next_cursor: null },
+    );
     const { out } = await cli.typed('dead-letters redrive --all --dry-run --operator');
     expect(out).toMatch(/jobs\.submitted\.v1 +malformed_json +3/);
     expect(cli.routes).toEqual([
