@@ -22,12 +22,6 @@ const cli = new TypedLine();
 beforeAll(() => cli.open());
 afterAll(() => cli.close());
 
-async function typed(line: string, ...told: unknown[]): Promise<string> {
-  cli.answers(...told);
-  const { error, out } = await cli.typed(line);
-  return out + error;
-}
-
 describe('commands about sources of webhooks', () => {
   const given = `--provider generic --secret s3cret-s3cret --template ${JSON.stringify(template)}`;
   const body = { name: 'tickets', provider: 'generic', secret: 's3cret-s3cret', template };
@@ -67,26 +61,27 @@ describe('commands about sources of webhooks', () => {
     ],
     [`inbound change ${id} --enabled true`, `PATCH ${path}`, { enabled: true }, source],
   ])('%s is %s', async (line, route, sent, told) => {
-    const said = await typed(line, told);
+    const said = await cli.said(line, told);
     expect(said).toContain('tickets');
     expect(said).not.toMatch(/s3cret|another-one/);
     expect([cli.routes, cli.bodies]).toEqual([[route], [sent]]);
   });
 
   it('say where the other system is to send to', async () => {
-    expect(await typed(`inbound get ${id}`, source)).toContain(source.path);
+    expect(await cli.said(`inbound get ${id}`, source)).toContain(source.path);
   });
 
   it('take one away without an answer', async () => {
-    expect(await typed(`inbound delete ${id}`)).toContain('is gone');
+    expect(await cli.said(`inbound delete ${id}`)).toContain('is gone');
     expect(cli.routes[0]).toBe(`DELETE ${path}`);
   });
 
   it('ask nothing when something is missing', async () => {
-    expect(await typed('inbound create tickets --provider generic')).toContain('takes --provider');
-    expect(await typed(`inbound add-secret ${id}`)).toContain('takes --secret');
-    expect(await typed(`inbound change ${id}`)).toContain('takes what is to be changed');
-    expect(await typed(`inbound change ${id} --enabled maybe`)).toContain('--enabled');
+    const said = await cli.said('inbound create tickets --provider generic');
+    expect(said).toContain('takes --provider');
+    expect(await cli.said(`inbound add-secret ${id}`)).toContain('takes --secret');
+    expect(await cli.said(`inbound change ${id}`)).toContain('takes what is to be changed');
+    expect(await cli.said(`inbound change ${id} --enabled maybe`)).toContain('--enabled');
     expect(cli.asked).toEqual([]);
   });
 });

@@ -74,4 +74,11 @@ export class TypedLine {
     });
     return { status, ...said };
   }
+
+  /** All that it says to a line when it is answered so. */
+  async said(line: string, ...told: unknown[]): Promise<string> {
+    this.answers(...told);
+    const { error, out } = await this.typed(line);
+    return out + error;
+  }
 }

@@ -61,12 +61,6 @@ const cli = new TypedLine();
 beforeAll(() => cli.open());
 afterAll(() => cli.close());
 
-async function typed(line: string, ...told: unknown[]): Promise<string> {
-  cli.answers(...told);
-  const { error, out } = await cli.typed(line);
-  return out + error;
-}
-
 const path = `/v1/webhook-endpoints/${id}`;
 
 describe('commands about webhook endpoints', () => {
@@ -101,31 +95,32 @@ describe('commands about webhook endpoints', () => {
     [`webhooks resume ${id}`, `POST ${path}/resume`, null, endpoint],
     [`webhooks enable ${id}`, `POST ${path}/enable`, null, endpoint],
   ])('%s is %s', async (line, route, body, answer) => {
-    expect(await typed(line, answer)).toContain(endpoint.url);
+    expect(await cli.said(line, answer)).toContain(endpoint.url);
     expect([cli.routes, cli.bodies]).toEqual([[route], [body]]);
   });
 
   it('show a new secret on a line of its own', async () => {
-    const said = await typed(`webhooks create ${endpoint.url}`, withSecret);
+    const said = await cli.said(`webhooks create ${endpoint.url}`, withSecret);
     expect(said.split('\n')).toContain('whsec_c2VjcmV0');
   });
 
   it('say where the test of one is read', async () => {
-    const said = await typed(`webhooks test ${id}`, { delivery_id: delivery.id, webhook_id: 'x' });
+    const told = { delivery_id: delivery.id, webhook_id: 'x' };
+    const said = await cli.said(`webhooks test ${id}`, told);
     expect(said).toContain(`millrace deliveries attempts ${delivery.id}`);
   });
 
   it('take one away without an answer', async () => {
-    expect(await typed(`webhooks delete ${id}`)).toContain('is gone');
+    expect(await cli.said(`webhooks delete ${id}`)).toContain('is gone');
     expect(cli.routes[0]).toBe(`DELETE ${path}`);
   });
 
   it('recover from a moment on, and say how to go on', async () => {
     const told = { replayed: 1_000, more: true, until: at };
-    const said = await typed(`webhooks recover ${id} --since ${at}`, told);
+    const said = await cli.said(`webhooks recover ${id} --since ${at}`, told);
     expect([cli.routes, cli.bodies]).toEqual([[`POST ${path}/recover`], [{ since: at }]]);
     expect(said).toContain(`--until ${at}`);
-    expect(await typed(`webhooks recover ${id}`)).toContain('takes --since');
+    expect(await cli.said(`webhooks recover ${id}`)).toContain('takes --since');
   });
 });
 
@@ -133,26 +128,27 @@ describe('commands about deliveries', () => {
   it('list those that fit', async () => {
     const page = { data: [delivery], next_cursor: null };
     const line = `deliveries list --endpoint ${id} --status dead --job job-1 --since ${at}`;
-    expect(await typed(line, page)).toContain('job-1');
+    expect(await cli.said(line, page)).toContain('job-1');
     const query = `endpoint=${id}&since=${encodeURIComponent(at)}&status=dead&job_id=job-1`;
     expect(cli.routes[0]).toBe(`GET /v1/deliveries?${query}`);
   });
 
   it('show one, and send it again', async () => {
-    expect(await typed(`deliveries get ${delivery.id}`, delivery)).toContain('delivery_exhausted');
-    await typed(`deliveries replay ${delivery.id}`, delivery);
+    const said = await cli.said(`deliveries get ${delivery.id}`, delivery);
+    expect(said).toContain('delivery_exhausted');
+    await cli.said(`deliveries replay ${delivery.id}`, delivery);
     expect(cli.routes[0]).toBe(`POST /v1/deliveries/${delivery.id}/replay`);
   });
 
   it('show what was answered, but nothing that a terminal would obey', async () => {
-    const said = await typed(`deliveries attempts ${delivery.id}`, { data: [attempt] });
+    const said = await cli.said(`deliveries attempts ${delivery.id}`, { data: [attempt] });
     expect(said).toContain('oh no');
     expect(said).not.toContain('\u001b');
   });
 
   it('send all again, page after page, none of them twice', async () => {
     const first = { replayed: 1_000, more: true, until: at };
-    const said = await typed(
+    const said = await cli.said(
       `deliveries replay --all --since ${at} --status stopped`,
       first,
       { ...first, replayed: 3, more: false },

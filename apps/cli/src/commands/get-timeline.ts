@@ -1,22 +1,14 @@
 import { timelineSchema } from '@millrace/contracts';
-import { z } from 'zod';
 
-import { pathOf } from '../api.ts';
-import { defineCommand } from '../command.ts';
 import { timelineText } from '../core/timeline-text.ts';
+import { defineShown } from './one-thing.ts';
 
-export const getTimeline = defineCommand({
+export const getTimeline = defineShown({
   name: 'jobs timeline',
   summary: 'Show what happened to a job: each attempt, step and webhook, and how long it took',
   example: 'millrace jobs timeline order-1',
-  operands: ['id'],
-  options: z.object({}),
-  run: async ({ api }, { operands: [id = ''] }) => {
-    const timeline = await api.ask({
-      method: 'GET',
-      path: pathOf('v1', 'jobs', id, 'timeline'),
-      answer: timelineSchema,
-    });
-    return { json: timeline, text: timelineText(timeline) };
-  },
+  collection: 'jobs',
+  part: 'timeline',
+  answer: timelineSchema,
+  text: timelineText,
 });
