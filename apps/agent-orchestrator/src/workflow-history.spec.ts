@@ -69,12 +69,17 @@ function referring(): OneRun {
 const messages = [{ role: 'user', content: 'Part 1 of 2' }];
 const content = [{ type: 'text', text: 'said' }];
 
-async function callOf(blobs: Readonly<Record<string, object>>) {
+const name = { tenant: 'default', id: head.job_id, day: '2026-11-24' };
+
+function historyOf(run: OneRun, blobs: Readonly<Record<string, object>>): WorkflowHistory {
   const get = (_: string, id: string) =>
     Promise.resolve(id in blobs ? Buffer.from(JSON.stringify(blobs[id])) : null);
   const bodies = new StoredBodies({ get }, new IdentityPayloadCodec());
-  const history = new WorkflowHistory(referring(), [agentReducer(prices)], bodies);
-  const answer = await history.of({ tenant: 'default', id: head.job_id, day: '2026-11-24' });
+  return new WorkflowHistory(run, [agentReducer(prices)], bodies);
+}
+
+async function callOf(blobs: Readonly<Record<string, object>>) {
+  const answer = await historyOf(referring(), blobs).of(name);
   return answer?.steps.find(({ kind }) => kind === 'model_call');
 }
 
@@ -82,10 +87,7 @@ describe('how a run stands', () => {
   it('is told without reading its journal', async () => {
     const run = referring();
     const read = jest.spyOn(run, 'journal');
-    const get = () => Promise.resolve(null);
-    const bodies = new StoredBodies({ get }, new IdentityPayloadCodec());
-    const history = new WorkflowHistory(run, [agentReducer(prices)], bodies);
-    const name = { tenant: 'default', id: head.job_id, day: '2026-11-24' };
+    const history = historyOf(run, {});
     const standing = await history.standing(name);
     expect(read).not.toHaveBeenCalled();
     expect(standing).toEqual({ ...(await history.of(name)), steps: [] });

@@ -206,7 +206,7 @@ export class PostgresCallLedger extends CallLedger {
 
   async forgetSessions(unusedDays: number): ReturnType<typeof forgetSessions> {
     const forgotten = await forgetSessions(this.#pool, unusedDays);
-    this.#recent.forgetOld(forgotten.sessions > 0);
+    this.#recent.clear();
     return forgotten;
   }
 

@@ -61,10 +61,9 @@ export class RecentConversations {
     });
   }
 
-  /** Old conversations were deleted, by this process or another one. */
-  forgetOld(deletedHere: boolean): void {
-    if (deletedHere) this.#kept.clear();
-    else this.#kept.purgeStale();
+  /** Old conversations may have been deleted, by this process or another one. */
+  clear(): void {
+    this.#kept.clear();
   }
 
   /** The end of a turn was not written: someone else's may have been. */
